@@ -1,0 +1,1 @@
+//! Write a hookbox transformer in Rust.

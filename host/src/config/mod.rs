@@ -1,0 +1,199 @@
+//! Configuration: one typed struct, one documented file of defaults, checked as a whole at start.
+//!
+//! Every key is in `host/config.default.toml`, with its reason. See [`Config::load`] for the order in
+//! which sources are laid over each other.
+
+mod load;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, DEFAULTS};
+
+use crate::{
+    model::RetryPolicy,
+    queue::{QueueLimits, Retention},
+};
+
+/// All of it. The sections' fields are described in `config.default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "each key is documented in config.default.toml, the one place"
+)]
+pub struct Config {
+    pub server: ServerConfig,
+    pub storage: StorageConfig,
+    pub ingest: IngestConfig,
+    pub limits: TenantLimits,
+    pub worker: WorkerConfig,
+    pub sandbox: SandboxConfig,
+    pub guard: GuardConfig,
+    pub delivery: DeliveryConfig,
+    pub retry: RetryConfig,
+    pub retention: RetentionConfig,
+    pub log: LogConfig,
+}
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(missing_docs, reason = "each key is documented in config.default.toml, the one place")]
+        pub struct $name { $(pub $field: $type,)+ }
+    };
+}
+
+section!(
+    /// `[server]`
+    ServerConfig {
+        listen: SocketAddr,
+        shutdown_seconds: u64,
+        max_connections: usize,
+        request_timeout_seconds: u64,
+    }
+);
+section!(
+    /// `[storage]`
+    StorageConfig {
+        data_dir: PathBuf,
+    }
+);
+section!(
+    /// `[ingest]`
+    IngestConfig {
+        max_event_bytes: usize,
+        max_request_bytes: usize,
+        max_batch: usize,
+        max_depth: usize,
+        idempotency_hours: u64,
+    }
+);
+section!(
+    /// `[limits]`
+    TenantLimits {
+        webhooks: usize,
+        event_rules: usize,
+        secrets: usize,
+        template_bytes: usize,
+        conditions_bytes: usize,
+        conditions_depth: usize,
+        conditions_count: usize,
+        deliveries_per_event: usize,
+    }
+);
+section!(
+    /// `[worker]`
+    WorkerConfig {
+        concurrency: usize,
+        lease_seconds: u64,
+        max_receives: u32,
+        max_in_flight: u32,
+    }
+);
+section!(
+    /// `[sandbox]`
+    SandboxConfig {
+        threads: usize,
+        fuel: u64,
+        deadline_ms: u64,
+        memory_bytes: usize,
+        stack_bytes: usize,
+        table_elements: usize,
+        body_bytes: usize,
+        headers: usize,
+        header_bytes: usize,
+        url_bytes: usize,
+        log_bytes: usize,
+    }
+);
+section!(
+    /// `[guard]`
+    GuardConfig {
+        allow_networks: Vec<IpNet>,
+        allow_hosts: Vec<String>,
+        allow_ports: Vec<u16>,
+    }
+);
+section!(
+    /// `[delivery]`
+    DeliveryConfig {
+        connect_timeout_seconds: u64,
+        timeout_seconds: u32,
+        max_timeout_seconds: u32,
+        response_bytes: usize,
+        user_agent: String,
+        ca_directories: Vec<PathBuf>,
+        idle_seconds: u64,
+    }
+);
+section!(
+    /// `[retry]`
+    RetryConfig {
+        schedule: Vec<u32>,
+        jitter: f64,
+        max_retry_after_seconds: u64,
+    }
+);
+section!(
+    /// `[retention]`
+    RetentionConfig {
+        finished_hours: u64,
+        failed_hours: u64,
+    }
+);
+section!(
+    /// `[log]`
+    LogConfig {
+        format: LogFormat,
+        filter: String,
+    }
+);
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+impl Config {
+    /// What the queue enforces.
+    #[must_use]
+    pub fn queue_limits(&self) -> QueueLimits {
+        QueueLimits {
+            max_receives: self.worker.max_receives,
+            max_in_flight: self.worker.max_in_flight,
+            idempotency_window: hours(self.ingest.idempotency_hours),
+        }
+    }
+
+    /// How long ended deliveries are kept.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        Retention {
+            finished: hours(self.retention.finished_hours),
+            failed: hours(self.retention.failed_hours),
+        }
+    }
+
+    /// The retry policy of webhooks that have none.
+    #[must_use]
+    pub fn default_retry(&self) -> RetryPolicy {
+        RetryPolicy {
+            schedule: self.retry.schedule.clone(),
+            jitter: self.retry.jitter,
+        }
+    }
+}
+
+const fn hours(n: u64) -> Duration {
+    Duration::from_secs(n.saturating_mul(3600))
+}

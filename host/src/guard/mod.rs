@@ -1,0 +1,1 @@
+//! Stage 6: where a request may go.

@@ -1,0 +1,35 @@
+//! hookbox delivers webhooks whose URL, headers and body are written by people it does not trust.
+//!
+//! The modules are the stages an event passes, in this order. Each stage has its own type, and only that
+//! stage can construct it, so a request that was not validated and guarded cannot be sent.
+//!
+//! ```text
+//! bytes ──ingest──▶ Event ──rules──▶ Matched ──queue──▶ Leased
+//!   ──sandbox──▶ Rendered ──request──▶ OutboundRequest ──guard──▶ GuardedRequest
+//!   ──deliver──▶ Response ──record──▶ Attempt + Next
+//! ```
+//!
+//! `worker` is the loop that joins them. `registry` holds what tenants configured. `api` and
+//! `cli` are the ways in.
+
+pub mod ingest;
+pub mod rules;
+
+pub mod queue;
+pub mod sandbox;
+
+pub mod request;
+
+pub mod guard;
+
+pub mod deliver;
+
+pub mod record;
+
+pub mod registry;
+
+pub mod api;
+pub mod cli;
+
+pub mod config;
+pub mod model;

@@ -1,0 +1,2 @@
+//! The `hookbox` program.
+fn main() {}

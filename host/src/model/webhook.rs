@@ -1,0 +1,169 @@
+//! A webhook: what to send where, in NetBox's own field names, and hookbox's delivery policy.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Secret, Timestamp, WebhookId};
+
+/// A stored webhook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// hookbox's own id.
+    pub id: WebhookId,
+    /// The number it had where it came from (NetBox's `id`), by which a rule's `action_object_id`
+    /// finds it.
+    #[serde(default)]
+    pub external_id: Option<i64>,
+    /// What its owner wrote.
+    pub spec: WebhookSpec,
+    /// When it was first stored.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub updated: Timestamp,
+}
+
+/// What the owner of a webhook writes. Constructed by [`crate::registry::validate`] from untrusted
+/// JSON; its limits are checked there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WebhookSpec {
+    /// Unique within the tenant.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// A disabled webhook takes no new deliveries; those that are queued wait.
+    pub enabled: bool,
+    /// Template of the URL.
+    pub payload_url: String,
+    /// The method.
+    pub http_method: HttpMethod,
+    /// The `Content-Type` header. It does not choose the body's format.
+    pub http_content_type: String,
+    /// Template whose lines `Name: value` become headers.
+    pub additional_headers: String,
+    /// Template of the body; when empty the body is the whole context as JSON.
+    pub body_template: String,
+    /// Key of both signatures; empty for none.
+    pub secret: Secret,
+    /// Whether the receiver's certificate is verified.
+    pub ssl_verification: bool,
+    /// A file of CA certificates (PEM) on the worker, trusted instead of the system's.
+    pub ca_file_path: Option<String>,
+    /// Seconds for one whole attempt; the configured default otherwise.
+    pub timeout: Option<u32>,
+    /// When to try again; the configured default otherwise.
+    pub retry: Option<RetryPolicy>,
+    /// Requests per second at most; no limit otherwise.
+    pub rate_limit: Option<f64>,
+    /// Requests under way at once; the configured default otherwise.
+    pub max_in_flight: Option<u32>,
+    /// How values are escaped in a JSON body.
+    pub body_escape: BodyEscape,
+    /// The transformer, by name and perhaps `@version`; the built-in `jinja` otherwise.
+    pub plugin: Option<String>,
+    /// Handed to the transformer as it is.
+    pub settings: serde_json::Value,
+}
+
+impl Default for WebhookSpec {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            description: String::new(),
+            enabled: true,
+            payload_url: String::new(),
+            http_method: HttpMethod::Post,
+            http_content_type: "application/json".to_owned(),
+            additional_headers: String::new(),
+            body_template: String::new(),
+            secret: Secret::default(),
+            ssl_verification: true,
+            ca_file_path: None,
+            timeout: None,
+            retry: None,
+            rate_limit: None,
+            max_in_flight: None,
+            body_escape: BodyEscape::None,
+            plugin: None,
+            settings: serde_json::Value::Null,
+        }
+    }
+}
+
+/// The methods NetBox offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum HttpMethod {
+    /// GET
+    Get,
+    /// POST
+    Post,
+    /// PUT
+    Put,
+    /// PATCH
+    Patch,
+    /// DELETE
+    Delete,
+}
+
+impl HttpMethod {
+    /// All of them, in NetBox's order.
+    pub const ALL: [Self; 5] = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
+
+    /// The method as it stands in a request line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// The method of exactly this upper-case name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|m| m.as_str() == name)
+    }
+}
+
+impl fmt::Display for HttpMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How values are escaped in a JSON body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyEscape {
+    /// Not at all: Jinja2's behaviour.
+    #[default]
+    None,
+    /// Inside a JSON string literal as text for it, elsewhere as a JSON value.
+    Json,
+}
+
+/// When a failed delivery is tried again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RetryPolicy {
+    /// Seconds to wait after the first failure, the second, and so on. When the list is used up the
+    /// delivery has failed; an empty list means one attempt.
+    pub schedule: Vec<u32>,
+    /// Each wait is lengthened by up to this share of itself, at random, so that receivers which come
+    /// back are not met by everybody at once. From 0 to 1.
+    #[serde(default = "RetryPolicy::default_jitter")]
+    pub jitter: f64,
+}
+
+impl RetryPolicy {
+    /// The jitter of a policy that names none.
+    #[must_use]
+    pub fn default_jitter() -> f64 {
+        0.1
+    }
+}

@@ -1,0 +1,160 @@
+//! The record of one attempt. Nothing in it is secret: handles stand where secrets were sent.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    model::{Timestamp, WorkerId},
+    sandbox::{ErrorKind, LogLine},
+};
+
+/// One try of a delivery: what was rendered, sent, answered, and what it cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Attempt {
+    /// From 1, over the delivery's whole life. Set by the queue when it is settled.
+    pub number: u32,
+    /// When the worker began.
+    pub started: Timestamp,
+    /// Who did it.
+    pub worker: WorkerId,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// What the sandbox spent, if it ran.
+    pub render: Option<RenderRecord>,
+    /// What was sent, or would have been, if the sandbox made a request.
+    pub request: Option<RequestRecord>,
+    /// What was answered, if anything was.
+    pub response: Option<ResponseRecord>,
+    /// How long each part took.
+    pub timings: Timings,
+    /// Why it was not delivered.
+    pub error: Option<AttemptError>,
+    /// Things that worked but probably are not meant so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AttemptOutcome {
+    /// The receiver answered 2xx.
+    Delivered,
+    /// The transformer decided to send nothing.
+    Skipped,
+    /// Anything else; `error` says what.
+    Failed,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttemptError {
+    /// A render error's kind, or `blocked`, `dns`, `connect`, `tls`, `timeout`, `protocol`, `status`,
+    /// `webhook_missing`, `worker_lost`, `internal`.
+    pub kind: String,
+    /// The webhook field at fault.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub field: Option<String>,
+    /// The line in that field.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub line: Option<u32>,
+    /// One sentence for the webhook's owner.
+    pub message: String,
+    /// Whether trying again can help.
+    pub retryable: bool,
+}
+
+impl From<ErrorKind> for String {
+    fn from(kind: ErrorKind) -> Self {
+        kind.as_str().to_owned()
+    }
+}
+
+/// What a render cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RenderRecord {
+    /// The transformer, as `name@sha256`.
+    pub transformer: String,
+    /// Fuel spent: deterministic, about one per executed Wasm instruction.
+    pub fuel: u64,
+    /// The most linear memory it held.
+    pub peak_memory_bytes: u64,
+    /// Time on the render thread.
+    pub elapsed_us: u64,
+    /// What the transformer logged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogLine>,
+}
+
+/// A body: text where it is UTF-8, base64 otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// UTF-8 text.
+    #[serde(rename = "body")]
+    Text(String),
+    /// Base64 of anything else.
+    #[serde(rename = "body_base64")]
+    Base64(String),
+}
+
+impl Body {
+    /// The body of these bytes.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Base64(STANDARD.encode(bytes)),
+        }
+    }
+}
+
+/// The request as recorded: secrets and the credentials hookbox computed are redacted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RequestRecord {
+    /// The method.
+    pub method: String,
+    /// The URL.
+    pub url: String,
+    /// All headers that were sent, in order.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+/// The response as recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ResponseRecord {
+    /// The status code.
+    pub status: u16,
+    /// `HTTP/1.1` or `HTTP/2.0`.
+    pub version: String,
+    /// The address that answered.
+    pub peer: Option<String>,
+    /// All headers, in order.
+    pub headers: Vec<(String, String)>,
+    /// The first part of the body (64 KiB by default).
+    #[serde(flatten)]
+    pub body: Body,
+    /// Whether there was more.
+    pub truncated: bool,
+}
+
+/// How long each part of an attempt took.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Timings {
+    /// From acceptance, or from the moment it was due, to the start of the attempt.
+    pub waited_ms: u64,
+    /// Waiting for and running in the sandbox.
+    pub render_us: u64,
+    /// The guard, name resolution included.
+    pub guard_us: u64,
+    /// From the start of sending to the response's headers, connecting included.
+    pub response_us: u64,
+    /// Reading the response's body.
+    pub body_us: u64,
+    /// All of it.
+    pub total_us: u64,
+}

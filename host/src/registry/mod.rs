@@ -1,0 +1,167 @@
+//! Who and what there is: webhooks, event rules, secrets and API keys, each in its tenant.
+//!
+//! [`Registry`] is the contract that every backend keeps. [`Directory`] puts compiled, cached snapshots
+//! on top of it: ingest and workers read those, and never the backend, for each event.
+
+mod directory;
+mod error;
+pub mod sqlite;
+pub mod validate;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+pub use directory::{Directory, Snapshot};
+pub use error::BackendError;
+
+use crate::{
+    model::{EventRule, RuleId, Secret, TenantId, Timestamp, Webhook, WebhookId},
+    queue::{Page, Queue},
+};
+
+/// Everything a tenant has, as the backend stores it.
+#[derive(Clone, Debug, Default)]
+pub struct TenantConfig {
+    /// All webhooks.
+    pub webhooks: Vec<Webhook>,
+    /// All rules, by name.
+    pub rules: Vec<EventRule>,
+    /// All secrets, by name.
+    pub secrets: BTreeMap<String, Secret>,
+}
+
+/// An API key as the backend keeps it: never the key itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApiKey {
+    /// Public id, such as `key_…`.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// The tenant it acts for.
+    pub tenant: TenantId,
+    /// What it may do.
+    pub scope: KeyScope,
+    /// When it was made.
+    pub created: Timestamp,
+    /// SHA-256 of the key, hexadecimal. Keys are 256 random bits, so a fast hash is enough.
+    #[serde(skip_serializing)]
+    #[schema(ignore)]
+    pub hash: String,
+}
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyScope {
+    /// Everything, keys and secrets included.
+    Admin,
+    /// Post events and nothing else; for senders such as NetBox.
+    Ingest,
+    /// Look, but change nothing.
+    Read,
+}
+
+/// A secret as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SecretInfo {
+    /// The name by which templates place it.
+    pub name: String,
+    /// When it was last set.
+    pub updated: Timestamp,
+}
+
+/// The registry's contract. Every method that changes something is one atomic, durable step.
+///
+/// Names are unique within a tenant; a clash is [`BackendError::Conflict`]. Lists are ordered by name and
+/// paged by an opaque cursor.
+#[async_trait]
+pub trait Registry: Send + Sync + std::fmt::Debug {
+    /// Rises with every change that any process makes. Cheap: called for every event.
+    async fn revision(&self) -> Result<u64, BackendError>;
+
+    /// All of a tenant at one moment.
+    async fn tenant(&self, tenant: &TenantId) -> Result<TenantConfig, BackendError>;
+
+    /// A page of webhooks.
+    async fn webhooks(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<Webhook>, BackendError>;
+    /// One webhook.
+    async fn webhook(
+        &self,
+        tenant: &TenantId,
+        id: &WebhookId,
+    ) -> Result<Option<Webhook>, BackendError>;
+    /// Stores a webhook, new or changed, by its id. The queue heeds its `enabled`, `max_in_flight` and
+    /// `rate_limit` from then on.
+    async fn put_webhook(&self, tenant: &TenantId, webhook: &Webhook) -> Result<(), BackendError>;
+    /// Removes a webhook; false if there was none. Its waiting deliveries become `cancelled`.
+    ///
+    /// # Errors
+    /// [`BackendError::Conflict`] while a rule names it.
+    async fn delete_webhook(&self, tenant: &TenantId, id: &WebhookId)
+    -> Result<bool, BackendError>;
+
+    /// A page of rules.
+    async fn rules(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<EventRule>, BackendError>;
+    /// One rule.
+    async fn rule(&self, tenant: &TenantId, id: &RuleId)
+    -> Result<Option<EventRule>, BackendError>;
+    /// Stores a rule, new or changed, by its id.
+    ///
+    /// # Errors
+    /// [`BackendError::Conflict`] if it names a webhook that does not exist.
+    async fn put_rule(&self, tenant: &TenantId, rule: &EventRule) -> Result<(), BackendError>;
+    /// Removes a rule; false if there was none.
+    async fn delete_rule(&self, tenant: &TenantId, id: &RuleId) -> Result<bool, BackendError>;
+
+    /// The names of a tenant's secrets.
+    async fn secrets(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<SecretInfo>, BackendError>;
+    /// Sets a secret.
+    async fn put_secret(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        value: &Secret,
+    ) -> Result<(), BackendError>;
+    /// Removes a secret; false if there was none.
+    async fn delete_secret(&self, tenant: &TenantId, name: &str) -> Result<bool, BackendError>;
+
+    /// The key with this hash.
+    async fn key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, BackendError>;
+    /// A page of a tenant's keys.
+    async fn keys(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<ApiKey>, BackendError>;
+    /// Stores a key.
+    async fn put_key(&self, key: &ApiKey) -> Result<(), BackendError>;
+    /// Removes a key; false if there was none.
+    async fn delete_key(&self, tenant: &TenantId, id: &str) -> Result<bool, BackendError>;
+
+    /// A random value that all processes on this backend share and that outlives them, made at the first
+    /// call: 32 bytes, for deriving handles and the like.
+    async fn instance_key(&self) -> Result<[u8; 32], BackendError>;
+}
+
+/// A registry and a queue that live together.
+pub trait Backend: Registry + Queue {}
+impl<T: Registry + Queue> Backend for T {}

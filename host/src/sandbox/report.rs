@@ -1,0 +1,159 @@
+//! What a render yields: a request, a decision to skip, or an error; what it cost; what it logged.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The outcome of one run in the sandbox.
+#[derive(Clone, Debug)]
+pub struct Rendering {
+    /// What came out.
+    pub output: Output,
+    /// What it cost.
+    pub cost: Cost,
+    /// What the guest logged, up to the configured number of bytes.
+    pub logs: Vec<LogLine>,
+}
+
+/// What came out of a run.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// A request, as the guest returned it: not yet validated.
+    Request(Rendered),
+    /// The guest decided that nothing shall be sent, and why.
+    Skip(String),
+    /// There is no decision.
+    Error(RenderError),
+}
+
+/// A request as a guest returned it. Its sizes are within the sandbox's limits and nothing else is known
+/// of it; [`crate::request`] validates it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What a run cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cost {
+    /// Fuel: deterministic, about one per executed Wasm instruction and one per byte copied in bulk.
+    pub fuel: u64,
+    /// The most linear memory held at once, in bytes.
+    pub peak_memory_bytes: u64,
+    /// Wall-clock time on the render thread, in microseconds.
+    pub elapsed_us: u64,
+}
+
+/// One line of a guest's log. The text holds no control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LogLine {
+    /// How loud.
+    pub level: LogLevel,
+    /// The text.
+    pub message: String,
+}
+
+/// How loud a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// For finding faults.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Probably not meant.
+    Warn,
+    /// Went wrong.
+    Error,
+}
+
+/// Why there is no decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, thiserror::Error)]
+#[error("{message}")]
+pub struct RenderError {
+    /// Which kind.
+    pub kind: ErrorKind,
+    /// The webhook field at fault, where known.
+    pub field: Option<String>,
+    /// The line in that field, from 1, where known.
+    pub line: Option<u32>,
+    /// One sentence for the webhook's owner.
+    pub message: String,
+}
+
+impl RenderError {
+    /// An error that concerns no field in particular.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            field: None,
+            line: None,
+            message: message.into(),
+        }
+    }
+
+    /// The same error, of this field.
+    #[must_use]
+    pub fn in_field(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+}
+
+/// The kinds of render error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// A template does not parse.
+    TemplateSyntax,
+    /// A template failed while it ran.
+    TemplateRuntime,
+    /// The fuel is used up.
+    OutOfFuel,
+    /// The wall-clock deadline has passed.
+    Timeout,
+    /// More memory was asked for than is granted.
+    OutOfMemory,
+    /// The guest crashed.
+    Trap,
+    /// A body, URL, header or list of headers is over its limit.
+    OutputTooLarge,
+    /// What came out is no valid HTTP request.
+    InvalidRequest,
+    /// The plugin reported an error of its own, or does not fit the world.
+    PluginError,
+}
+
+impl ErrorKind {
+    /// The kind's name in reports and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TemplateSyntax => "template_syntax",
+            Self::TemplateRuntime => "template_runtime",
+            Self::OutOfFuel => "out_of_fuel",
+            Self::Timeout => "timeout",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Trap => "trap",
+            Self::OutputTooLarge => "output_too_large",
+            Self::InvalidRequest => "invalid_request",
+            Self::PluginError => "plugin_error",
+        }
+    }
+
+    /// Whether another try may end differently: only the wall clock is not deterministic.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        matches!(self, Self::Timeout)
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,1 @@
+//! hookbox's default transformer.

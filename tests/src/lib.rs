@@ -1,0 +1,1 @@
+//! What the tests share: see the modules of `tests/it`.

@@ -1,0 +1,1 @@
+//! hookbox tested from outside. One binary; each module says what belongs in it.
