@@ -36,7 +36,14 @@ impl Server {
     #[must_use]
     pub fn start_with(dir: &Path, args: &[&str]) -> Self {
         let mut child = hookbox()
-            .args(["serve", "--listen", "127.0.0.1:0", "--allow-network", "127.0.0.0/8", "--data-dir"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--allow-network",
+                "127.0.0.0/8",
+                "--data-dir",
+            ])
             .arg(dir)
             .args(args)
             .env("HOOKBOX_ADMIN_KEY", KEY)
@@ -57,7 +64,11 @@ impl Server {
         let url = receiver
             .recv_timeout(Duration::from_secs(60))
             .expect("the server prints its address within a minute");
-        Self { child, url, client: Client::new() }
+        Self {
+            child,
+            url,
+            client: Client::new(),
+        }
     }
 
     /// Its process id.
@@ -83,16 +94,26 @@ impl Server {
     }
 
     /// A request with the admin key; the answer's status and JSON (null if it is none).
-    pub async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
-        let mut request =
-            self.client.request(method, format!("{}{path}", self.url)).bearer_auth(KEY);
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (StatusCode, Value) {
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(KEY);
         if let Some(body) = body {
             request = request.json(body);
         }
         let response = request.send().await.expect("an answer");
         let status = response.status();
         let bytes = response.bytes().await.expect("a body");
-        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        (
+            status,
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        )
     }
 
     /// GET, which must succeed.
@@ -138,7 +159,10 @@ impl Server {
             if done(&answer) {
                 return answer;
             }
-            assert!(tokio::time::Instant::now() < deadline, "still not so: {answer:#}");
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "still not so: {answer:#}"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -147,12 +171,16 @@ impl Server {
     pub async fn send(&self, event: &Value) -> String {
         let answer = self.post("/v1/events", event).await;
         let delivery = &answer["events"][0]["deliveries"][0];
-        delivery.as_str().unwrap_or_else(|| panic!("no delivery: {answer}")).to_owned()
+        delivery
+            .as_str()
+            .unwrap_or_else(|| panic!("no delivery: {answer}"))
+            .to_owned()
     }
 
     /// Waits until a delivery has this status; the delivery with its attempts.
     pub async fn delivery(&self, id: &str, status: &str) -> Value {
-        self.wait_until(&format!("/v1/deliveries/{id}"), |d| d["status"] == status).await
+        self.wait_until(&format!("/v1/deliveries/{id}"), |d| d["status"] == status)
+            .await
     }
 }
 

@@ -29,7 +29,10 @@ impl Received {
     /// A header as text, empty if it is missing.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -46,7 +49,11 @@ pub struct Answer {
 
 impl Default for Answer {
     fn default() -> Self {
-        Self { status: 200, delay: Duration::ZERO, retry_after: None }
+        Self {
+            status: 200,
+            delay: Duration::ZERO,
+            retry_after: None,
+        }
     }
 }
 
@@ -110,7 +117,9 @@ impl Sink {
     pub fn counts(&self) -> HashMap<String, usize> {
         let mut counts = HashMap::new();
         for request in self.received() {
-            *counts.entry(request.header("webhook-id").to_owned()).or_default() += 1;
+            *counts
+                .entry(request.header("webhook-id").to_owned())
+                .or_default() += 1;
         }
         counts
     }
@@ -119,7 +128,10 @@ impl Sink {
     pub async fn wait_for(&self, n: usize) {
         let mut count = self.shared.count.subscribe();
         let all = count.wait_for(|count| *count >= n);
-        if tokio::time::timeout(Duration::from_secs(60), all).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(60), all)
+            .await
+            .is_err()
+        {
             panic!("waited for {n} requests, got {}", self.received().len());
         }
     }
@@ -131,7 +143,11 @@ impl Drop for Sink {
     }
 }
 
-async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
+async fn take(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> impl IntoResponse {
     let answer = lock(&shared.answer).clone();
     {
         let mut received = lock(&shared.received);
@@ -143,7 +159,10 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes
     if let Some(seconds) = answer.retry_after {
         headers.insert("retry-after", seconds.into());
     }
-    (StatusCode::from_u16(answer.status).expect("a status"), headers)
+    (
+        StatusCode::from_u16(answer.status).expect("a status"),
+        headers,
+    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -23,7 +23,10 @@ async fn hostile_templates_end_as_their_own_error_kind_and_harm_nobody() {
             "out_of_memory",
         ),
         ("{{ 'x' * 2000000 }}", "output_too_large"),
-        ("{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}", "template_runtime"),
+        (
+            "{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}",
+            "template_runtime",
+        ),
     ] {
         let begun = Instant::now();
         let report = server
@@ -37,7 +40,11 @@ async fn hostile_templates_end_as_their_own_error_kind_and_harm_nobody() {
             .await;
         assert_eq!(report["outcome"], "error", "{template}: {report:#}");
         assert_eq!(report["error"]["kind"], kind, "{template}: {report:#}");
-        assert!(begun.elapsed() < Duration::from_secs(5), "{template}: {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{template}: {:?}",
+            begun.elapsed()
+        );
 
         let name = format!("hostile {kind}");
         let hook = json!({"name": name, "payload_url": sink.url(), "body_template": template});
@@ -45,12 +52,22 @@ async fn hostile_templates_end_as_their_own_error_kind_and_harm_nobody() {
         let delivery = server.send(&netbox_event()).await;
         let failed = server.delivery(&delivery, "failed").await;
         assert_eq!(failed["attempts"][0]["error"]["kind"], kind, "{failed:#}");
-        assert_eq!(failed["total_attempts"], 1, "a budget that is used up is not tried again");
-        let (status, _) =
-            server.request(Method::PATCH, &format!("/v1/webhooks/{webhook}"), Some(&json!({"enabled": false}))).await;
+        assert_eq!(
+            failed["total_attempts"], 1,
+            "a budget that is used up is not tried again"
+        );
+        let (status, _) = server
+            .request(
+                Method::PATCH,
+                &format!("/v1/webhooks/{webhook}"),
+                Some(&json!({"enabled": false})),
+            )
+            .await;
         assert!(status.is_success());
     }
-    server.webhook(json!({"name": "good", "payload_url": sink.url()})).await;
+    server
+        .webhook(json!({"name": "good", "payload_url": sink.url()}))
+        .await;
     let id = server.send(&netbox_event()).await;
     server.delivery(&id, "finished").await;
 }
@@ -61,14 +78,25 @@ async fn a_template_that_does_not_parse_is_refused_on_save_with_field_and_line()
     let server = Server::start(dir.path());
     for field in ["payload_url", "additional_headers", "body_template"] {
         let mut webhook = json!({"name": "w", "payload_url": "http://example.com/"});
-        let broken = if field == "payload_url" { "http://example.com/{{ a" } else { "fine\n{% if %}" };
+        let broken = if field == "payload_url" {
+            "http://example.com/{{ a"
+        } else {
+            "fine\n{% if %}"
+        };
         webhook[field] = broken.into();
         let (status, problem) = server.refuse("/v1/webhooks", &webhook).await;
         assert_eq!(status, 422, "{problem:#}");
         let error = &problem["errors"][0];
         assert_eq!(error["field"], field, "{problem:#}");
-        assert_eq!(error["line"], if field == "payload_url" { 1 } else { 2 }, "{problem:#}");
-        assert!(error["message"].as_str().is_some_and(|m| !m.is_empty()), "{problem:#}");
+        assert_eq!(
+            error["line"],
+            if field == "payload_url" { 1 } else { 2 },
+            "{problem:#}"
+        );
+        assert!(
+            error["message"].as_str().is_some_and(|m| !m.is_empty()),
+            "{problem:#}"
+        );
     }
 }
 
@@ -89,7 +117,11 @@ async fn data_cannot_add_headers() {
         .await;
     sink.wait_for(1).await;
     let request = &sink.received()[0];
-    assert!(request.headers.get("x-evil").is_none(), "{:?}", request.headers);
+    assert!(
+        request.headers.get("x-evil").is_none(),
+        "{:?}",
+        request.headers
+    );
     assert_eq!(request.header("x-tag-1"), "one");
 }
 
@@ -97,13 +129,28 @@ async fn data_cannot_add_headers() {
 async fn a_delivery_to_a_private_address_is_blocked_and_not_tried_again() {
     let dir = tempfile::tempdir().expect("a folder");
     let server = Server::start(dir.path());
-    for url in ["http://10.0.0.1/", "http://169.254.169.254/latest/meta-data/", "http://[::ffff:10.0.0.1]/"] {
-        let id = server.webhook(json!({"name": url, "payload_url": url})).await;
+    for url in [
+        "http://10.0.0.1/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[::ffff:10.0.0.1]/",
+    ] {
+        let id = server
+            .webhook(json!({"name": url, "payload_url": url}))
+            .await;
         let delivery = server.send(&netbox_event()).await;
         let failed = server.delivery(&delivery, "failed").await;
-        assert_eq!(failed["attempts"][0]["error"]["kind"], "blocked", "{failed:#}");
+        assert_eq!(
+            failed["attempts"][0]["error"]["kind"], "blocked",
+            "{failed:#}"
+        );
         assert_eq!(failed["total_attempts"], 1);
-        server.request(Method::PATCH, &format!("/v1/webhooks/{id}"), Some(&json!({"enabled": false}))).await;
+        server
+            .request(
+                Method::PATCH,
+                &format!("/v1/webhooks/{id}"),
+                Some(&json!({"enabled": false})),
+            )
+            .await;
     }
 }
 
@@ -113,10 +160,19 @@ async fn bad_requests_get_a_problem_that_names_the_fault_and_the_server_lives() 
     let server = Server::start(dir.path());
     let client = reqwest::Client::new();
     let post = |path: &str, body: String| {
-        let request = client.post(format!("{}{path}", server.url)).bearer_auth(KEY);
-        request.header("content-type", "application/json").body(body).send()
+        let request = client
+            .post(format!("{}{path}", server.url))
+            .bearer_auth(KEY);
+        request
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
     };
-    let deep = format!("{{\"event\": \"x\", \"data\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let deep = format!(
+        "{{\"event\": \"x\", \"data\": {}{}}}",
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
     let cases: [(&str, String, u16, &str); 9] = [
         ("/v1/events", "{\"event\": ".to_owned(), 400, "line 1"),
         ("/v1/events", "{\"event\": 7}".to_owned(), 422, "event"),
@@ -132,12 +188,22 @@ async fn bad_requests_get_a_problem_that_names_the_fault_and_the_server_lives() 
         let shown: String = body.chars().take(100).collect();
         let response = post(path, body).await.expect("an answer");
         assert_eq!(response.status(), status, "{path} {shown}");
-        let kind = response.headers()["content-type"].to_str().expect("text").to_owned();
+        let kind = response.headers()["content-type"]
+            .to_str()
+            .expect("text")
+            .to_owned();
         assert_eq!(kind, "application/problem+json");
         let problem: Value = response.json().await.expect("JSON");
-        assert!(problem.to_string().contains(part), "{path} {shown}: {problem:#}");
+        assert!(
+            problem.to_string().contains(part),
+            "{path} {shown}: {problem:#}"
+        );
     }
-    let anonymous = client.get(format!("{}/v1/webhooks", server.url)).send().await.expect("an answer");
+    let anonymous = client
+        .get(format!("{}/v1/webhooks", server.url))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(anonymous.status(), 401);
     server.get("/v1/webhooks").await;
 }

@@ -27,7 +27,10 @@ async fn a_netbox_event_is_rendered_signed_delivered_and_told() {
 
     sink.wait_for(1).await;
     let request = &sink.received()[0];
-    assert_eq!(&request.body[..], br#"{"text": "zuerich-nord was created by jstretch"}"#);
+    assert_eq!(
+        &request.body[..],
+        br#"{"text": "zuerich-nord was created by jstretch"}"#
+    );
     assert_eq!(request.header("x-event"), "created");
     assert_eq!(request.header("content-type"), "application/json");
     assert_eq!(request.header("webhook-id"), id);
@@ -41,9 +44,22 @@ async fn a_netbox_event_is_rendered_signed_delivered_and_told() {
         .output()
         .expect("hookbox runs");
     let story = String::from_utf8_lossy(&show.stdout);
-    assert!(show.status.success(), "{story}{}", String::from_utf8_lossy(&show.stderr));
-    for part in ["finished", "zuerich-nord was created by jstretch", "200", "fuel", "every event to Slack"] {
-        assert!(story.contains(part), "{part:?} is not in the story:\n{story}");
+    assert!(
+        show.status.success(),
+        "{story}{}",
+        String::from_utf8_lossy(&show.stderr)
+    );
+    for part in [
+        "finished",
+        "zuerich-nord was created by jstretch",
+        "200",
+        "fuel",
+        "every event to Slack",
+    ] {
+        assert!(
+            story.contains(part),
+            "{part:?} is not in the story:\n{story}"
+        );
     }
     assert!(!story.contains("s3cret"), "the secret is in the story");
 }
@@ -56,7 +72,10 @@ async fn without_a_body_template_the_receiver_gets_netboxes_own_json() {
     server.send(&netbox_event()).await;
     sink.wait_for(1).await;
     let body = String::from_utf8(sink.received()[0].body.to_vec()).expect("UTF-8");
-    assert_eq!(serde_json::from_str::<Value>(&body).expect("JSON"), netbox_event());
+    assert_eq!(
+        serde_json::from_str::<Value>(&body).expect("JSON"),
+        netbox_event()
+    );
     assert!(
         body.starts_with(r#"{"event": "created", "timestamp": "2026-03-06T15:11:23.503186+00:00""#),
         "{body}"
@@ -70,7 +89,11 @@ async fn a_secret_is_placed_where_its_handle_stands_and_recorded_nowhere() {
     let dir = tempfile::tempdir().expect("a folder");
     let (server, sink) = (Server::start(dir.path()), Sink::start().await);
     let (status, answer) = server
-        .request(reqwest::Method::PUT, "/v1/secrets/token", Some(&json!({"value": "t0p-s3cret"})))
+        .request(
+            reqwest::Method::PUT,
+            "/v1/secrets/token",
+            Some(&json!({"value": "t0p-s3cret"})),
+        )
         .await;
     assert!(status.is_success(), "{answer}");
     server
@@ -80,16 +103,27 @@ async fn a_secret_is_placed_where_its_handle_stands_and_recorded_nowhere() {
             "body_template": "{\"token\": \"{{ secret('token') }}\", \"data\": {{ data | tojson }}}",
         }))
         .await;
-    let id = server.send(&json!({"event": "created", "data": {"n": 1}})).await;
+    let id = server
+        .send(&json!({"event": "created", "data": {"n": 1}}))
+        .await;
     let delivery = server.delivery(&id, "finished").await;
     sink.wait_for(1).await;
     let request = &sink.received()[0];
     assert_eq!(request.header("x-token"), "Bearer t0p-s3cret");
-    assert_eq!(&request.body[..], br#"{"token": "t0p-s3cret", "data": {"n": 1}}"#);
+    assert_eq!(
+        &request.body[..],
+        br#"{"token": "t0p-s3cret", "data": {"n": 1}}"#
+    );
     assert!(!delivery.to_string().contains("t0p-s3cret"), "{delivery:#}");
-    assert!(delivery.to_string().contains("[secret:token]"), "{delivery:#}");
+    assert!(
+        delivery.to_string().contains("[secret:token]"),
+        "{delivery:#}"
+    );
     let report = server
-        .post("/v1/render", &json!({"webhook_id": delivery["webhook"], "event": {"event": "created"}}))
+        .post(
+            "/v1/render",
+            &json!({"webhook_id": delivery["webhook"], "event": {"event": "created"}}),
+        )
         .await;
     assert_eq!(report["outcome"], "request", "{report:#}");
     assert!(!report.to_string().contains("t0p-s3cret"), "{report:#}");
@@ -99,7 +133,12 @@ async fn a_secret_is_placed_where_its_handle_stands_and_recorded_nowhere() {
 async fn an_event_that_matches_nothing_says_why() {
     let dir = tempfile::tempdir().expect("a folder");
     let (server, sink) = (Server::start(dir.path()), Sink::start().await);
-    let webhook = server.post("/v1/webhooks", &json!({"name": "w", "payload_url": sink.url()})).await;
+    let webhook = server
+        .post(
+            "/v1/webhooks",
+            &json!({"name": "w", "payload_url": sink.url()}),
+        )
+        .await;
     server
         .post(
             "/v1/event-rules",
@@ -115,7 +154,10 @@ async fn an_event_that_matches_nothing_says_why() {
     let event = server.get(&format!("/v1/events/{id}")).await;
     let verdict = &event["explanation"]["rules"][0];
     assert_eq!(verdict["mismatch"], "conditions", "{event:#}");
-    assert!(verdict["trace"].to_string().contains("status.value"), "{event:#}");
+    assert!(
+        verdict["trace"].to_string().contains("status.value"),
+        "{event:#}"
+    );
     assert!(verdict["trace"].to_string().contains("active"), "{event:#}");
 }
 
@@ -123,7 +165,10 @@ async fn an_event_that_matches_nothing_says_why() {
 async fn sigterm_finishes_what_is_under_way_and_exits_0() {
     let dir = tempfile::tempdir().expect("a folder");
     let (mut server, sink) = (Server::start(dir.path()), Sink::start().await);
-    sink.answer(Answer { delay: Duration::from_millis(800), ..Answer::default() });
+    sink.answer(Answer {
+        delay: Duration::from_millis(800),
+        ..Answer::default()
+    });
     server.webhook(json!({"payload_url": sink.url()})).await;
     let id = server.send(&netbox_event()).await;
     sink.wait_for(1).await;
@@ -169,7 +214,9 @@ async fn what_a_rule_adds_is_seen_under_data_and_loses_to_the_event() {
             }),
         )
         .await;
-    server.send(&json!({"event": "created", "data": {"name": "from the event"}})).await;
+    server
+        .send(&json!({"event": "created", "data": {"name": "from the event"}}))
+        .await;
     sink.wait_for(1).await;
     assert_eq!(&sink.received()[0].body[..], b"noc from the event");
 }
