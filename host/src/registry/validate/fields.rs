@@ -130,7 +130,7 @@ impl<'a> Fields<'a> {
 }
 
 /// The known word that is nearly `word`, if there is one.
-pub(super) fn did_you_mean<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn did_you_mean<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     // The comparison costs the product of the lengths.
     if word.len() > 64 {
         return None;

@@ -13,6 +13,7 @@ mod fields;
 mod rule;
 mod webhook;
 
+pub(crate) use fields::did_you_mean;
 pub use rule::{event_rule, secret_name};
 pub use webhook::webhook;
 
