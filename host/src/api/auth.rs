@@ -173,9 +173,7 @@ impl KeyCache {
 async fn authenticate(parts: &Parts, state: &Shared) -> Answer<ApiKey> {
     let refused = |detail: &str| Problem::new(Kind::Unauthenticated, detail);
     let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
-        return Err(refused(
-            "send an API key as `Authorization: Bearer hb_…`",
-        ));
+        return Err(refused("send an API key as `Authorization: Bearer hb_…`"));
     };
     let token = value
         .to_str()
@@ -198,7 +196,9 @@ async fn authenticate(parts: &Parts, state: &Shared) -> Answer<ApiKey> {
             state.keys.put(&key);
             Ok(key)
         }
-        None => Err(refused("this API key is not known; it may have been deleted")),
+        None => Err(refused(
+            "this API key is not known; it may have been deleted",
+        )),
     }
 }
 

@@ -181,19 +181,28 @@ mod tests {
     #[test]
     fn broken_json_says_where() {
         let text = problem("{\n  \"status\": }");
-        assert!(text.contains("MalformedBody") && text.contains("line 2 column 13"), "{text}");
+        assert!(
+            text.contains("MalformedBody") && text.contains("line 2 column 13"),
+            "{text}"
+        );
         assert!(problem("{} x").contains("MalformedBody"));
     }
 
     #[test]
     fn a_wrong_type_says_its_path() {
         let text = problem(r#"{"inner": [1, "two"]}"#);
-        assert!(text.contains("ValidationFailed") && text.contains("inner[1]"), "{text}");
+        assert!(
+            text.contains("ValidationFailed") && text.contains("inner[1]"),
+            "{text}"
+        );
     }
 
     #[test]
     fn an_unknown_field_is_named_with_the_nearest_known_one() {
         let text = problem(r#"{"statsu": 1}"#);
-        assert!(text.contains("`statsu`") && text.contains("did you mean status?"), "{text}");
+        assert!(
+            text.contains("`statsu`") && text.contains("did you mean status?"),
+            "{text}"
+        );
     }
 }

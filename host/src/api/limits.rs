@@ -33,9 +33,12 @@ impl Limits {
 /// back, one that waits only makes the line longer.
 pub(super) async fn guard(State(limits): State<Limits>, request: Request, next: Next) -> Response {
     let Ok(_permit) = limits.under_way.try_acquire() else {
-        return Problem::new(Kind::Overloaded, "too many requests are under way; try again")
-            .after(Duration::from_secs(1))
-            .into_response();
+        return Problem::new(
+            Kind::Overloaded,
+            "too many requests are under way; try again",
+        )
+        .after(Duration::from_secs(1))
+        .into_response();
     };
     // Handlers share only what survives an unwinding: locks that forgive poisoning, and the store.
     let run = AssertUnwindSafe(next.run(request)).catch_unwind();
@@ -90,17 +93,26 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_answered_500_and_the_next_request_is_served() {
         let app = app(limits(1));
-        assert_eq!(status(&app, "/panic").await, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(
+            status(&app, "/panic").await,
+            StatusCode::INTERNAL_SERVER_ERROR
+        );
         assert_eq!(status(&app, "/ok").await, StatusCode::OK);
     }
 
     #[tokio::test]
     async fn a_request_that_takes_too_long_is_answered_408() {
-        assert_eq!(status(&app(limits(1)), "/slow").await, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(
+            status(&app(limits(1)), "/slow").await,
+            StatusCode::REQUEST_TIMEOUT
+        );
     }
 
     #[tokio::test]
     async fn one_request_too_many_is_answered_503_at_once() {
-        assert_eq!(status(&app(limits(0)), "/ok").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            status(&app(limits(0)), "/ok").await,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
     }
 }

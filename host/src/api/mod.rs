@@ -48,6 +48,9 @@ struct ApiState {
     engine: Arc<Engine>,
     keys: auth::KeyCache,
     readiness: health::Readiness,
+    /// Held while a change is decided on what is stored and then stored, so that two requests cannot both
+    /// find room for one more, or undo each other.
+    changes: tokio::sync::Mutex<()>,
 }
 
 type Shared = Arc<ApiState>;
@@ -59,12 +62,21 @@ pub fn router(engine: Arc<Engine>) -> Router {
         engine,
         keys: auth::KeyCache::default(),
         readiness: health::Readiness::default(),
+        changes: tokio::sync::Mutex::default(),
     });
     let (router, _) = routes().split_for_parts();
     router
-        .fallback(|| async { Problem::new(Kind::NotFound, "there is no such path; /openapi.json lists them") })
+        .fallback(|| async {
+            Problem::new(
+                Kind::NotFound,
+                "there is no such path; /openapi.json lists them",
+            )
+        })
         .method_not_allowed_fallback(|| async {
-            Problem::new(Kind::MethodNotAllowed, "the Allow header names the methods of this path")
+            Problem::new(
+                Kind::MethodNotAllowed,
+                "the Allow header names the methods of this path",
+            )
         })
         .with_state(state)
         .layer(axum::middleware::from_fn_with_state(limits, limits::guard))
@@ -125,7 +137,9 @@ async fn security_headers(mut response: Response) -> Response {
         ),
         (header::REFERRER_POLICY, "no-referrer"),
     ] {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     response
 }

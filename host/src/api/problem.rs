@@ -22,7 +22,7 @@ use crate::{
 
 /// A problem as it is sent.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ProblemBody {
+pub(super) struct ProblemBody {
     /// Which kind, as a URI relative to the server; stable.
     #[serde(rename = "type")]
     #[schema(example = "/problems/validation-failed")]
@@ -248,7 +248,9 @@ impl IntoResponse for Problem {
             );
         }
         if let Some(wait) = self.retry_after {
-            let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+            let seconds = wait
+                .as_secs()
+                .saturating_add(u64::from(wait.subsec_nanos() > 0));
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         // The rest of an oversized or slow body is not read, so the connection cannot go on.
@@ -287,7 +289,10 @@ mod tests {
             },
         ] {
             let problem = Problem::from(error);
-            assert!(!format!("{problem:?}").contains("hookbox.db"), "{problem:?}");
+            assert!(
+                !format!("{problem:?}").contains("hookbox.db"),
+                "{problem:?}"
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use super::NAME_CHARS;
-use crate::model::{FieldError, FieldErrors};
+use crate::model::FieldErrors;
 
 /// Errors of one object that are reported; hostile input could hold a million.
 const MAX_ERRORS: usize = 50;
@@ -48,25 +48,10 @@ impl<'a> Fields<'a> {
 
     /// Takes over what a reader found, with its paths under `key`.
     pub(super) fn absorb(&mut self, key: &str, errors: FieldErrors) {
-        for FieldError {
-            field,
-            line,
-            message,
-        } in errors.0
-        {
-            if self.errors.0.len() < MAX_ERRORS {
-                let dot = if field.is_empty() || field.starts_with('[') {
-                    ""
-                } else {
-                    "."
-                };
-                self.errors.0.push(FieldError {
-                    field: format!("{key}{dot}{field}"),
-                    line,
-                    message,
-                });
-            }
-        }
+        let room = MAX_ERRORS.saturating_sub(self.errors.0.len());
+        self.errors
+            .0
+            .extend(errors.under(key).0.into_iter().take(room));
     }
 
     /// Sets `target` to the field's value, if the field is there.
@@ -260,11 +245,7 @@ pub(super) fn whole(range: RangeInclusive<u32>) -> impl FnOnce(&Value) -> Read<u
 pub(super) fn number(range: RangeInclusive<f64>) -> impl FnOnce(&Value) -> Read<f64> {
     move |value| match value.as_f64() {
         Some(n) if range.contains(&n) => Ok(n),
-        Some(_) => wrong(format!(
-            "must be from {} to {}",
-            range.start(),
-            range.end()
-        )),
+        Some(_) => wrong(format!("must be from {} to {}", range.start(), range.end())),
         None => expected("a number", value),
     }
 }
@@ -289,10 +270,7 @@ pub(super) fn list<T>(
         for (i, item) in items.iter().enumerate() {
             match read(item) {
                 Ok(value) => out.push(value),
-                Err(found) => errors.0.extend(found.0.into_iter().map(|e| FieldError {
-                    field: format!("[{i}]{}", e.field),
-                    ..e
-                })),
+                Err(found) => errors.0.extend(found.under(&format!("[{i}]")).0),
             }
             if errors.0.len() >= MAX_ERRORS {
                 break;

@@ -130,10 +130,7 @@ fn types(value: &Value, canonical: impl Fn(&str) -> String) -> Read<Vec<String>>
     if all.is_empty() {
         return wrong("must not be empty; write [\"*\"] for all");
     }
-    Ok(all
-        .into_iter()
-        .filter(|t| seen.insert(t.clone()))
-        .collect())
+    Ok(all.into_iter().filter(|t| seen.insert(t.clone())).collect())
 }
 
 /// NetBox takes null, "" and {} for none.

@@ -131,9 +131,8 @@ fn payload_url(text: &str) -> Read<String> {
         return wrong("must not be blank");
     }
     let is_template = ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark));
-    let is_http = |scheme: &str| {
-        scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
-    };
+    let is_http =
+        |scheme: &str| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     let acceptable = if is_template {
         literal_scheme(text).is_none_or(is_http)
     } else {
