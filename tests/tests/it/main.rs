@@ -1,1 +1,3 @@
 //! hookbox tested from outside. One binary; each module says what belongs in it.
+
+mod cli;
