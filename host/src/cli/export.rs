@@ -12,16 +12,8 @@ use super::{apply::KINDS, client::Server, deliveries::text, error::CliResult, te
 
 const MAX_ITEMS: usize = 100_000;
 
-/// What the server adds of its own and would not take back.
-const SERVERS_OWN: [&str; 7] = [
-    "id",
-    "created",
-    "updated",
-    "last_updated",
-    "secret_set",
-    "external_id",
-    "url",
-];
+/// What the server adds of its own.
+const SERVERS_OWN: [&str; 4] = ["id", "created", "last_updated", "secret_set"];
 
 /// Print all webhooks and event rules as a file for `hookbox apply`
 ///
@@ -65,9 +57,6 @@ pub(super) async fn run(args: ExportArgs) -> CliResult {
 /// An item without what belongs to its server; webhooks are named, not numbered.
 fn portable(item: &Value, names: &BTreeMap<String, String>) -> Value {
     let mut fields = Map::new();
-    if let Some(id) = item.get("external_id").filter(|id| !id.is_null()) {
-        fields.insert("id".to_owned(), id.clone());
-    }
     for (key, value) in item.as_object().into_iter().flatten() {
         if SERVERS_OWN.contains(&key.as_str()) {
             continue;
@@ -94,11 +83,11 @@ mod tests {
 
     #[test]
     fn an_exported_rule_names_its_webhooks_and_has_no_ids() {
-        let rule = json!({"id": "rul_1", "external_id": 7, "name": "r", "webhooks": ["whk_1", "whk_2"], "updated": "x"});
+        let rule = json!({"id": "rul_1", "external_id": 7, "name": "r", "webhooks": ["whk_1", "whk_2"], "last_updated": "x"});
         let names = BTreeMap::from([("whk_1".to_owned(), "slack".to_owned())]);
         assert_eq!(
             portable(&rule, &names),
-            json!({"id": 7, "name": "r", "webhooks": ["slack", "whk_2"]})
+            json!({"external_id": 7, "name": "r", "webhooks": ["slack", "whk_2"]})
         );
     }
 }

@@ -153,8 +153,7 @@ async fn follow(client: &Client, ids: Vec<String>, at_most: Duration) -> CliResu
         let mut ended = Vec::new();
         for id in &waiting {
             let delivery = client.get(&["deliveries", id], &[]).await?;
-            let delivery = super::deliveries::delivery_of(&delivery);
-            let Some(status) = Status::from_name(text(delivery, "status")) else {
+            let Some(status) = Status::from_name(text(&delivery, "status")) else {
                 return Err(CliError::failed(format!(
                     "the server gives no status of {}",
                     one_line(id)
@@ -168,8 +167,8 @@ async fn follow(client: &Client, ids: Vec<String>, at_most: Duration) -> CliResu
                 } else {
                     paint.red(status.as_str())
                 };
-                let webhook = names.webhook(text(delivery, "webhook"));
-                let result = one_line(text(delivery, "last_result"));
+                let webhook = names.webhook(text(&delivery, "webhook"));
+                let result = one_line(text(&delivery, "last_result"));
                 writeln!(io::stdout(), "{} {shown} {webhook}: {result}", one_line(id))?;
                 ended.push(id.clone());
             }

@@ -52,6 +52,21 @@ impl FieldErrors {
         self.0.push(FieldError::new(field, message));
     }
 
+    /// The same errors, of fields within `parent`: `[2]` becomes `parent[2]`, `name` `parent.name`, and
+    /// the empty path `parent`.
+    #[must_use]
+    pub fn under(mut self, parent: &str) -> Self {
+        for error in &mut self.0 {
+            let dot = if error.field.is_empty() || error.field.starts_with('[') {
+                ""
+            } else {
+                "."
+            };
+            error.field = format!("{parent}{dot}{}", error.field);
+        }
+        self
+    }
+
     /// `value` if nothing is wrong, and otherwise what is.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-pub(super) use show::{delivery_of, explanation_lines};
+pub(super) use show::{body_text, error_line, explanation_lines, header_pairs, log_lines, strings};
 
 use super::{
     client::{Client, Payload, Server},
@@ -61,6 +61,9 @@ enum DeliveriesCommand {
   hookbox deliveries tail --status failed")]
     Tail(TailArgs),
 }
+
+/// Deliveries that the server requeues in one request.
+const REQUEUE_STEP: u64 = 10_000;
 
 /// Which deliveries are meant. Everything that is given must hold.
 #[derive(Debug, Args)]
@@ -117,7 +120,7 @@ struct RequeueArgs {
         conflicts_with = "all_matching"
     )]
     ids: Vec<String>,
-    /// Requeue all that match the filters instead
+    /// Requeue all that match the filters instead; without --status, those that failed
     #[arg(long)]
     all_matching: bool,
     #[command(flatten)]
@@ -242,14 +245,22 @@ async fn requeue(client: &Client, args: &RequeueArgs) -> CliResult {
     }
     let names = Names::load(client).await?;
     let filter = Value::Object(args.filter.fields(&names)?);
-    let answer = client
-        .post(&["deliveries", "requeue"], Payload::Json(&filter))
-        .await?;
-    let count = answer
-        .get("requeued")
-        .and_then(Value::as_u64)
-        .unwrap_or_default();
-    Ok(writeln!(io::stdout(), "requeued {count} deliveries")?)
+    let mut total = 0_u64;
+    loop {
+        let answer = client
+            .post(&["deliveries", "requeue"], Payload::Json(&filter))
+            .await?;
+        let count = answer
+            .get("requeued")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
+        total += count;
+        // The server does so many in one step; fewer means that there are no more.
+        if count < REQUEUE_STEP {
+            break;
+        }
+    }
+    Ok(writeln!(io::stdout(), "requeued {total} deliveries")?)
 }
 
 /// Does one thing to each delivery, and goes on after a refusal.

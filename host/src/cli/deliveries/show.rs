@@ -14,17 +14,9 @@ use crate::cli::{
 /// Bytes of a body that are shown; `--json` has all of it.
 const MAX_BODY: usize = 16 * 1024;
 
-/// The delivery in the API's answer.
-pub(in crate::cli) fn delivery_of(answer: &Value) -> &Value {
-    answer.get("delivery").unwrap_or(answer)
-}
-
 fn attempts_of(answer: &Value) -> &[Value] {
-    ["attempts", "attempt_records"]
-        .iter()
-        .find_map(|key| answer.get(*key)?.as_array())
-        .map(Vec::as_slice)
-        .unwrap_or_default()
+    let attempts = answer.get("attempt_log").and_then(Value::as_array);
+    attempts.map(Vec::as_slice).unwrap_or_default()
 }
 
 pub(super) async fn run(client: &Client, id: &str, as_json: bool) -> CliResult {
@@ -33,14 +25,13 @@ pub(super) async fn run(client: &Client, id: &str, as_json: bool) -> CliResult {
     if as_json {
         return Ok(writeln!(out, "{answer:#}")?);
     }
-    let delivery = delivery_of(&answer);
     let names = Names::load(client).await?;
-    let event = client.find(&["events", text(delivery, "event")]).await?;
+    let event = client.find(&["events", text(&answer, "event")]).await?;
     let story = Story {
         out: Vec::new(),
         paint: Paint::for_stdout(),
     };
-    let story = story.tell(delivery, attempts_of(&answer), event.as_ref(), &names)?;
+    let story = story.tell(&answer, attempts_of(&answer), event.as_ref(), &names)?;
     Ok(out.write_all(&story)?)
 }
 
