@@ -1,4 +1,5 @@
 //! Stage 2: which rules an event matches, and why.
+<<<<<<< HEAD
 // Placeholder until the real stage is merged.
 #![expect(missing_docs, unused_variables, clippy::unimplemented, reason = "placeholder")]
 mod explanation;
@@ -25,3 +26,17 @@ impl RuleSet {
     pub fn compile(rules: &[EventRule], webhooks: &[Webhook], limits: ConditionLimits) -> Self { unimplemented!() }
     pub fn match_event(&self, event: &Event) -> Matched { unimplemented!() }
 }
+=======
+//!
+//! [`RuleSet`] holds a tenant's rules, compiled once per change of configuration; [`RuleSet::match_event`]
+//! answers for one event, and [`Explanation`] tells its owner what each rule said. [`Conditions`] is NetBox's
+//! condition language. All of it is pure: no I/O, no clock, no state.
+
+mod conditions;
+mod explanation;
+mod ruleset;
+
+pub use conditions::{ConditionLimits, Conditions, Evaluation};
+pub use explanation::{Explanation, Mismatch, RuleVerdict, TraceStep};
+pub use ruleset::{Matched, RuleSet, Target};
+>>>>>>> rules

@@ -1,3 +1,4 @@
 //! hookbox tested from outside. One binary; each module says what belongs in it.
 
 mod cli;
+mod rules;
