@@ -158,8 +158,7 @@ fn changes(before: &Value, after: &Value) -> Vec<String> {
     let fields = after.as_object().into_iter().flatten();
     fields
         .filter(|(key, value)| {
-            key.as_str() != "last_updated"
-                && before.get(key.as_str()) != Some(*value)
+            key.as_str() != "last_updated" && before.get(key.as_str()) != Some(*value)
         })
         .map(|(key, _)| one_line(key))
         .collect()

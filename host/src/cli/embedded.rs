@@ -1,10 +1,8 @@
 //! A whole hookbox in this process: API, worker and the embedded store. What `serve` runs, and the demo
 //! and the benchmark too.
 
-use std::{future::Future, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
-use clap::Args;
-use ipnet::IpNet;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use super::error::{CliError, CliResult};
@@ -16,31 +14,6 @@ use crate::{
     registry::{Backend, sqlite::SqliteBackend},
     worker,
 };
-
-/// Where the configuration comes from, and what is laid over it.
-#[derive(Debug, Args)]
-pub(super) struct ConfigFlags {
-    /// Configuration file; otherwise hookbox.toml in the working directory, if there is one
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Network that deliveries may go to although it is not public, such as 10.0.0.0/8; adds to
-    /// guard.allow_networks. May be given several times
-    #[arg(long, value_name = "CIDR")]
-    allow_network: Vec<IpNet>,
-}
-
-impl ConfigFlags {
-    /// The configuration in force, with further values from the command line.
-    pub(super) fn load(
-        &self,
-        overrides: &[(&'static str, figment::value::Value)],
-    ) -> CliResult<Config> {
-        let mut config =
-            Config::load(self.config.as_deref(), overrides).map_err(CliError::failed)?;
-        config.guard.allow_networks.extend(&self.allow_network);
-        Ok(config)
-    }
-}
 
 /// A running hookbox.
 #[derive(Debug)]
@@ -64,9 +37,8 @@ impl Embedded {
         admin_key: Option<Secret>,
     ) -> CliResult<Self> {
         let data_dir = config.storage.data_dir.clone();
-        let in_store = |e: &dyn std::fmt::Display| {
-            CliError::failed(format!("{}: {e}", data_dir.display()))
-        };
+        let in_store =
+            |e: &dyn std::fmt::Display| CliError::failed(format!("{}: {e}", data_dir.display()));
         let backend = SqliteBackend::open(&data_dir, config.queue_limits())
             .await
             .map_err(|e| in_store(&e))?;
@@ -121,7 +93,9 @@ impl Embedded {
         };
         if let Some(part) = ended {
             self.stop.send_replace(true);
-            return Err(CliError::failed(format!("{part} ended unexpectedly; see the log")));
+            return Err(CliError::failed(format!(
+                "{part} ended unexpectedly; see the log"
+            )));
         }
         self.shut_down().await;
         Ok(())
@@ -132,15 +106,4 @@ impl Embedded {
         self.stop.send_replace(true);
         let _ = tokio::join!(self.api, self.worker);
     }
-}
-
-/// The folder of this user for compiled transformers, shared by the commands that have no data folder.
-/// Without a home there is none, and everything is compiled anew.
-pub(super) fn user_cache() -> Option<PathBuf> {
-    let absolute = |name: &str| {
-        std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
-    };
-    absolute("XDG_CACHE_HOME")
-        .or_else(|| Some(absolute("HOME")?.join(".cache")))
-        .map(|path| path.join("hookbox"))
 }

@@ -9,8 +9,12 @@ mod config;
 mod deliveries;
 mod error;
 mod export;
+mod openapi;
+pub mod plugin_build;
 mod receiver;
+mod render;
 mod send;
+mod setup;
 mod terminal;
 
 use std::{
@@ -46,12 +50,36 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Receiver(receiver::ReceiverArgs),
+    Render(render::RenderArgs),
     Send(send::SendArgs),
     Deliveries(deliveries::DeliveriesArgs),
     Apply(apply::ApplyArgs),
     Export(export::ExportArgs),
+    Plugin(PluginArgs),
     Config(config::ConfigArgs),
+    Openapi(openapi::OpenapiArgs),
     Completions(CompletionsArgs),
+}
+
+/// Work on transformer plugins
+#[derive(Debug, clap::Args)]
+struct PluginArgs {
+    #[command(subcommand)]
+    command: PluginCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PluginCommand {
+    /// Build a transformer component from a Rust project
+    #[command(after_help = "Example:
+  hookbox plugin build my-plugin --out my-plugin.wasm")]
+    Build(plugin_build::BuildArgs),
+}
+
+fn plugin(args: &PluginArgs) -> CliResult {
+    let PluginCommand::Build(args) = &args.command;
+    let built = plugin_build::run(args).map_err(CliError::failed)?;
+    Ok(writeln!(io::stdout(), "{built}")?)
 }
 
 /// Print a completion script for a shell
@@ -100,11 +128,14 @@ fn run(command: Command) -> CliResult {
     let result = runtime.block_on(async {
         match command {
             Command::Receiver(args) => receiver::run(args).await,
+            Command::Render(args) => render::run(args).await,
             Command::Send(args) => send::run(args).await,
             Command::Deliveries(args) => deliveries::run(args).await,
             Command::Apply(args) => apply::run(args).await,
             Command::Export(args) => export::run(args).await,
+            Command::Plugin(args) => plugin(&args),
             Command::Config(args) => config::run(&args),
+            Command::Openapi(args) => openapi::run(&args),
             Command::Completions(args) => completions(&args),
         }
     });

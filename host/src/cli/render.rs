@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use super::{
     deliveries::{body_text, error_line, header_pairs, log_lines, strings, text},
-    embedded::{ConfigFlags, user_cache},
     error::{CliError, CliResult},
+    setup::{ConfigFlags, user_cache},
     terminal::{Clean, Paint, one_line, read_input, read_json},
 };
 use crate::{
@@ -61,13 +61,21 @@ pub(super) struct RenderArgs {
 
 pub(super) async fn run(args: RenderArgs) -> CliResult {
     if args.webhook == args.event && args.webhook.as_os_str() == "-" {
-        return Err(CliError::usage("only one of --webhook and --event can be stdin"));
+        return Err(CliError::usage(
+            "only one of --webhook and --event can be stdin",
+        ));
     }
     let config = args.config.load(&[])?;
     let webhook = webhook(&args, &config)?;
     let bytes = read_input(&args.event, config.ingest.max_event_bytes as u64)?;
     let event = ingest::parse_event(&TenantId::default_tenant(), &bytes, &config.ingest)
-        .map_err(|e| CliError::failed(format!("{}: {}", args.event.display(), one_line(&e.to_string()))))?
+        .map_err(|e| {
+            CliError::failed(format!(
+                "{}: {}",
+                args.event.display(),
+                one_line(&e.to_string())
+            ))
+        })?
         .event;
     let plugin = match &args.plugin {
         Some(path) => Some((path.clone(), read_input(path, MAX_PLUGIN)?)),
@@ -76,8 +84,8 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
 
     let limits = config.sandbox.clone();
     let (sandbox, transformer) = tokio::task::spawn_blocking(move || {
-        let (sandbox, jinja) = open_sandbox(&limits, user_cache().as_deref())
-            .map_err(CliError::failed)?;
+        let (sandbox, jinja) =
+            open_sandbox(&limits, user_cache().as_deref()).map_err(CliError::failed)?;
         let transformer = match plugin {
             None => jinja,
             Some((path, wasm)) => sandbox
@@ -131,12 +139,13 @@ fn webhook(args: &RenderArgs, config: &Config) -> CliResult<WebhookSpec> {
 /// The one webhook that is meant.
 fn pick<'a>(json: &'a Value, name: Option<&str>) -> Result<&'a Map<String, Value>, String> {
     let Some(list) = json.get("webhooks").and_then(Value::as_array) else {
-        return json.as_object().ok_or_else(|| "a webhook must be a JSON object".to_owned());
+        return json
+            .as_object()
+            .ok_or_else(|| "a webhook must be a JSON object".to_owned());
     };
-    let mut meant = list
-        .iter()
-        .filter_map(Value::as_object)
-        .filter(|webhook| name.is_none_or(|name| webhook.get("name").and_then(Value::as_str) == Some(name)));
+    let mut meant = list.iter().filter_map(Value::as_object).filter(|webhook| {
+        name.is_none_or(|name| webhook.get("name").and_then(Value::as_str) == Some(name))
+    });
     match (meant.next(), meant.next()) {
         (Some(webhook), None) => Ok(webhook),
         (Some(_), Some(_)) => Err("there are several webhooks: choose one with --name".to_owned()),
@@ -171,7 +180,12 @@ fn describe(report: &Value, webhook: &WebhookSpec) -> io::Result<Vec<u8>> {
     if let Some(guard) = report.get("guard").filter(|g| !g.is_null()) {
         match guard.get("reason").and_then(Value::as_str) {
             None => writeln!(out, "Destination: {}", paint.green("allowed"))?,
-            Some(why) => writeln!(out, "Destination: {}: {}", paint.red("refused"), one_line(why))?,
+            Some(why) => writeln!(
+                out,
+                "Destination: {}: {}",
+                paint.red("refused"),
+                one_line(why)
+            )?,
         }
     }
     Ok(out)
@@ -183,7 +197,11 @@ pub(super) fn describe_request(request: &Value, paint: Paint) -> io::Result<Vec<
     let line = format!("{} {}", text(request, "method"), text(request, "url"));
     writeln!(out, "{}", paint.bold(&one_line(&line)))?;
     for (name, value) in header_pairs(request) {
-        writeln!(out, "{}", paint.dim(&format!("{}: {}", one_line(name), one_line(value))))?;
+        writeln!(
+            out,
+            "{}",
+            paint.dim(&format!("{}: {}", one_line(name), one_line(value)))
+        )?;
     }
     let body = body_text(request, MAX_BODY_SHOWN);
     if !body.is_empty() {
@@ -239,7 +257,10 @@ mod tests {
     #[test]
     fn a_webhook_is_found_in_a_file_with_several() {
         let file = json!({"webhooks": [{"name": "a"}, {"name": "b"}]});
-        assert_eq!(pick(&file, Some("b")).map(|w| w["name"].clone()), Ok(json!("b")));
+        assert_eq!(
+            pick(&file, Some("b")).map(|w| w["name"].clone()),
+            Ok(json!("b"))
+        );
         assert!(pick(&file, None).is_err_and(|e| e.contains("--name")));
         assert!(pick(&file, Some("c")).is_err());
         assert!(pick(&json!([]), None).is_err());

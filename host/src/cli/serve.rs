@@ -10,8 +10,9 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::{
-    embedded::{ConfigFlags, Embedded},
+    embedded::Embedded,
     error::{CliError, CliResult},
+    setup::ConfigFlags,
 };
 use crate::{model::Secret, telemetry};
 
@@ -46,7 +47,9 @@ pub(super) async fn run(args: ServeArgs) -> CliResult {
         overrides.push(("server.listen", listen.to_string().into()));
     }
     if let Some(dir) = &args.data_dir {
-        let dir = dir.to_str().ok_or_else(|| CliError::usage("--data-dir must be UTF-8"))?;
+        let dir = dir
+            .to_str()
+            .ok_or_else(|| CliError::usage("--data-dir must be UTF-8"))?;
         overrides.push(("storage.data_dir", dir.into()));
     }
     let config = args.config.load(&overrides)?;
@@ -55,9 +58,16 @@ pub(super) async fn run(args: ServeArgs) -> CliResult {
     let stopped = super::stop_signal()?;
     let listener = bind(config.server.listen).await?;
     let address = listener.local_addr()?;
-    let admin_key = std::env::var("HOOKBOX_ADMIN_KEY").ok().filter(|key| !key.is_empty());
-    let hookbox =
-        Embedded::start(config, listener, !args.no_worker, admin_key.map(Secret::new)).await?;
+    let admin_key = std::env::var("HOOKBOX_ADMIN_KEY")
+        .ok()
+        .filter(|key| !key.is_empty());
+    let hookbox = Embedded::start(
+        config,
+        listener,
+        !args.no_worker,
+        admin_key.map(Secret::new),
+    )
+    .await?;
 
     let mut out = io::stdout();
     writeln!(out, "hookbox listens on http://{address}")?;
