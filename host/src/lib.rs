@@ -9,7 +9,7 @@
 //!   ──deliver──▶ Response ──record──▶ Attempt + Next
 //! ```
 //!
-//! `worker` is the loop that joins them. `registry` holds what tenants configured. `api` and
+//! `engine` puts the stages together and `worker` is the loop that drives them. `registry` holds what tenants configured. `api` and
 //! `cli` are the ways in.
 
 pub mod ingest;
@@ -26,6 +26,9 @@ pub mod deliver;
 
 pub mod record;
 
+pub mod engine;
+pub mod worker;
+
 pub mod registry;
 
 pub mod api;
@@ -33,3 +36,4 @@ pub mod cli;
 
 pub mod config;
 pub mod model;
+pub mod telemetry;

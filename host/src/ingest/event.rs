@@ -2,10 +2,21 @@
 
 use std::sync::Arc;
 
-use crate::model::{EventId, TenantId, Timestamp};
+use serde_json::{Map, Value};
 
-/// One validated event. Only this module makes one from outside data ([`super::parse`]); a backend
-/// gives back what it was given, through [`Event::from_stored`].
+use crate::{
+    config::IngestConfig,
+    model::{EventId, FieldErrors, TenantId, Timestamp, event_type_slug},
+    queue::Idempotency,
+};
+
+/// Characters of an event type, as NetBox bounds its slugs.
+const MAX_EVENT_TYPE: usize = 150;
+/// Characters of an object type and of an event's own id.
+const MAX_NAME: usize = 255;
+
+/// One validated event. Only this module makes one from outside data ([`super::parse_request`]); a
+/// backend gives back what it was given, through `from_stored`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     id: EventId,
@@ -17,24 +28,6 @@ pub struct Event {
 }
 
 impl Event {
-    pub(super) fn new(
-        id: EventId,
-        tenant: TenantId,
-        event_type: String,
-        object_type: String,
-        received: Timestamp,
-        context: Arc<str>,
-    ) -> Self {
-        Self {
-            id,
-            tenant,
-            event_type,
-            object_type,
-            received,
-            context,
-        }
-    }
-
     /// An event as a backend stored it. For backends alone: nothing is checked.
     pub(crate) fn from_stored(
         id: EventId,
@@ -88,5 +81,299 @@ impl Event {
     #[must_use]
     pub fn context(&self) -> &Arc<str> {
         &self.context
+    }
+}
+
+/// An event on its way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// The event.
+    pub event: Event,
+    /// What makes it recognisable when it is sent again: its own `id`, or the request's key.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// One event from the bytes of one JSON object, as [`super::parse_request`] takes it from a request.
+///
+/// # Errors
+/// What is wrong, by field; the field is empty when it is no JSON object at all.
+pub fn parse_event(
+    tenant: &TenantId,
+    json: &[u8],
+    limits: &IngestConfig,
+) -> Result<Incoming, FieldErrors> {
+    if json.len() > limits.max_event_bytes {
+        return Err(FieldErrors::one("", over_limit(limits)));
+    }
+    let value: Value = serde_json::from_slice(json)
+        .map_err(|e| FieldErrors::one("", format!("this is not valid JSON: {e}")))?;
+    from_value(tenant, value.into(), limits)
+}
+
+/// Parsed JSON, with what makes it recognisable if its format says so; otherwise its `id` does.
+pub(super) struct Identified {
+    pub(super) value: Value,
+    pub(super) key: Option<String>,
+}
+
+impl From<Value> for Identified {
+    fn from(value: Value) -> Self {
+        Self { value, key: None }
+    }
+}
+
+/// One event from parsed JSON.
+///
+/// `event` is required, as a slug or in NetBox's short form; `object_type` and `data` may be missing,
+/// `timestamp` is set when it is. The context keeps NetBox's short form under `event`, as its templates
+/// expect, and all other keys as they came.
+pub(super) fn from_value(
+    tenant: &TenantId,
+    identified: Identified,
+    limits: &IngestConfig,
+) -> Result<Incoming, FieldErrors> {
+    let Value::Object(mut context) = identified.value else {
+        return Err(FieldErrors::one(
+            "",
+            "an event is a JSON object, such as {\"event\": \"created\", …}",
+        ));
+    };
+    let mut errors = FieldErrors::default();
+    let event = text(&context, "event", MAX_EVENT_TYPE, &mut errors);
+    if event.as_deref().is_none_or(str::is_empty) && errors.0.is_empty() {
+        errors.add(
+            "event",
+            "every event has a type, such as \"created\" or \"object_created\"",
+        );
+    }
+    let object_type = text(&context, "object_type", MAX_NAME, &mut errors);
+    let key = identified.key.or_else(|| own_id(&context, &mut errors));
+    if depth(&context) > limits.max_depth {
+        errors.add(
+            "",
+            format!("nested deeper than {} levels", limits.max_depth),
+        );
+    }
+    errors.into_result(())?;
+
+    let event = event.unwrap_or_default();
+    let slug = event_type_slug(&event).to_owned();
+    let received = Timestamp::now();
+    context.insert("event".to_owned(), short_form(&event).into());
+    context
+        .entry("timestamp")
+        .or_insert_with(|| python_isoformat(received).into());
+    context.entry("object_type").or_insert(Value::Null);
+    context.entry("data").or_insert(Value::Null);
+    let context = serde_json::to_string(&context)
+        .map_err(|e| FieldErrors::one("", format!("cannot be written as JSON again: {e}")))?;
+    if context.len() > limits.max_event_bytes {
+        return Err(FieldErrors::one("", over_limit(limits)));
+    }
+    let event = Event {
+        id: EventId::generate(),
+        tenant: tenant.clone(),
+        event_type: slug,
+        object_type: object_type.unwrap_or_default(),
+        received,
+        context: context.into(),
+    };
+    let idempotency = key.map(|key| Idempotency {
+        key,
+        fingerprint: None,
+    });
+    Ok(Incoming { event, idempotency })
+}
+
+pub(super) fn over_limit(limits: &IngestConfig) -> String {
+    format!("an event may have {} bytes at most", limits.max_event_bytes)
+}
+
+/// NetBox's name for a slug in the context and the default body (`extras.webhooks`, 4.6).
+fn short_form(event_type: &str) -> &str {
+    match event_type {
+        "object_created" => "created",
+        "object_updated" => "updated",
+        "object_deleted" => "deleted",
+        "job_completed" | "job_failed" | "job_errored" => "job_ended",
+        other => other,
+    }
+}
+
+/// As Python prints an aware UTC time, to match what NetBox sends.
+fn python_isoformat(t: Timestamp) -> String {
+    let text = t.to_string();
+    match text.strip_suffix('Z') {
+        Some(local) => format!("{local}000+00:00"),
+        None => text,
+    }
+}
+
+fn text(
+    context: &Map<String, Value>,
+    key: &str,
+    most: usize,
+    errors: &mut FieldErrors,
+) -> Option<String> {
+    match context.get(key) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(s)) if s.chars().count() <= most && !s.chars().any(char::is_control) => {
+            Some(s.clone())
+        }
+        Some(Value::String(_)) => {
+            errors.add(
+                key,
+                format!("at most {most} characters, none of them a control character"),
+            );
+            None
+        }
+        Some(other) => {
+            errors.add(key, format!("must be a string, not {}", kind(other)));
+            None
+        }
+    }
+}
+
+fn own_id(context: &Map<String, Value>, errors: &mut FieldErrors) -> Option<String> {
+    let id = match context.get("id") {
+        Some(Value::Number(n)) => n.to_string(),
+        _ => text(context, "id", MAX_NAME, errors)?,
+    };
+    (!id.is_empty()).then(|| format!("event:{id}"))
+}
+
+/// Levels of nesting. The parser allows 128 at most, so the recursion is bounded.
+fn depth(context: &Map<String, Value>) -> usize {
+    fn of(value: &Value) -> usize {
+        match value {
+            Value::Array(items) => 1 + items.iter().map(of).max().unwrap_or(0),
+            Value::Object(map) => depth(map),
+            _ => 0,
+        }
+    }
+    1 + context.values().map(of).max().unwrap_or(0)
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn parse(value: &Value) -> Result<Incoming, FieldErrors> {
+        let limits = Config::defaults().ingest;
+        parse_event(
+            &TenantId::default_tenant(),
+            value.to_string().as_bytes(),
+            &limits,
+        )
+    }
+
+    #[test]
+    fn netbox_default_body_is_an_event_and_keeps_its_order_and_further_keys() {
+        let incoming = parse(&json!({
+            "event": "created", "timestamp": "2026-03-06T15:11:23.503186+00:00",
+            "object_type": "dcim.site", "username": "jstretch", "request_id": "17af32f0",
+            "data": {"id": 19, "name": "Site 1"},
+            "snapshots": {"prechange": null, "postchange": {"name": "Site 1"}},
+            "context": {"plugin": true},
+        }))
+        .expect("an event");
+        assert_eq!(incoming.event.event_type(), "object_created");
+        assert_eq!(incoming.event.object_type(), "dcim.site");
+        assert!(
+            incoming
+                .event
+                .context()
+                .starts_with(r#"{"event":"created","timestamp":"2026-03"#)
+        );
+        assert!(
+            incoming
+                .event
+                .context()
+                .ends_with(r#""context":{"plugin":true}}"#)
+        );
+        assert_eq!(incoming.idempotency, None);
+    }
+
+    #[test]
+    fn slugs_and_short_forms_mean_the_same() {
+        for (posted, slug, shown) in [
+            ("object_updated", "object_updated", "updated"),
+            ("deleted", "object_deleted", "deleted"),
+            ("job_failed", "job_failed", "job_ended"),
+            ("my_plugin.thing", "my_plugin.thing", "my_plugin.thing"),
+        ] {
+            let event = parse(&json!({"event": posted})).expect("an event").event;
+            assert_eq!(event.event_type(), slug);
+            assert!(
+                event
+                    .context()
+                    .starts_with(&format!(r#"{{"event":"{shown}""#))
+            );
+        }
+    }
+
+    #[test]
+    fn each_field_of_the_wrong_kind_is_named() {
+        let errors = parse(&json!({"event": 1, "object_type": [], "id": {}})).expect_err("refused");
+        let fields: Vec<_> = errors.0.iter().map(|e| e.field.as_str()).collect();
+        assert_eq!(fields, ["event", "object_type", "id"]);
+        assert!(parse(&json!([])).is_err());
+        assert!(
+            parse(&json!({}))
+                .expect_err("no type")
+                .to_string()
+                .contains("event")
+        );
+    }
+
+    #[test]
+    fn nesting_is_bounded_and_a_bomb_is_an_error() {
+        let limits = Config::defaults().ingest;
+        let tenant = TenantId::default_tenant();
+        for levels in [64, 100, 100_000] {
+            let bomb = format!(
+                "{{\"event\":\"x\",\"data\":{}{}}}",
+                "[".repeat(levels),
+                "]".repeat(levels)
+            );
+            assert!(
+                parse_event(&tenant, bomb.as_bytes(), &limits).is_err(),
+                "{levels}"
+            );
+        }
+        let fits = format!(
+            "{{\"event\":\"x\",\"data\":{}{}}}",
+            "[".repeat(63),
+            "]".repeat(63)
+        );
+        assert!(parse_event(&tenant, fits.as_bytes(), &limits).is_ok());
+    }
+
+    #[test]
+    fn an_own_id_makes_an_event_recognisable() {
+        let key = |v| parse(&v).expect("an event").idempotency.map(|i| i.key);
+        assert_eq!(
+            key(json!({"event": "x", "id": "a"})).as_deref(),
+            Some("event:a")
+        );
+        assert_eq!(
+            key(json!({"event": "x", "id": 7})).as_deref(),
+            Some("event:7")
+        );
+        assert_eq!(key(json!({"event": "x", "id": null})), None);
     }
 }

@@ -1,5 +1,66 @@
 //! Stage 1: bytes become an [`Event`].
+//!
+//! What comes in is one event, an array of them, NDJSON, or CloudEvents in any of their three modes
+//! ([`parse_request`] tells them apart). What comes out has been bounded in size, number and depth, has a
+//! type and an object type as text, and carries everything the sender wrote, in the sender's order.
+//! NetBox's default webhook body is a valid event as it is.
 
+mod cloudevents;
 mod event;
+mod formats;
 
-pub use event::Event;
+use sha2::{Digest, Sha256};
+
+pub use event::{Event, Incoming, parse_event};
+pub use formats::parse_request;
+
+use crate::{model::FieldErrors, queue::Idempotency};
+
+/// Why a request was not accepted. The texts are for the sender.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IngestError {
+    /// A content type that holds no events.
+    #[error(
+        "the content type {0:?} is not one that events come in; send application/json, \
+         application/x-ndjson, application/cloudevents+json or application/cloudevents-batch+json, or a \
+         CloudEvent in binary mode"
+    )]
+    UnsupportedMediaType(String),
+    /// Over a size limit.
+    #[error("{what} is over the limit of {limit} bytes")]
+    TooLarge {
+        /// What is too large.
+        what: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// Not the syntax its content type promises.
+    #[error("{0}")]
+    Malformed(String),
+    /// The syntax is right and the content is not.
+    #[error("{0}")]
+    Invalid(FieldErrors),
+}
+
+impl IngestError {
+    /// The HTTP status that says so.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::UnsupportedMediaType(_) => 415,
+            Self::TooLarge { .. } => 413,
+            Self::Malformed(_) => 400,
+            Self::Invalid(_) => 422,
+        }
+    }
+}
+
+/// The idempotency of one event in a request that came with an `Idempotency-Key`: the key counts for the
+/// request as a whole, so each event has a part of it, and other content under the same key is an error.
+fn request_idempotency(key: &str, index: usize, raw: &[u8]) -> Idempotency {
+    Idempotency {
+        key: format!("request:{key}#{index}"),
+        fingerprint: Some(hex::encode(Sha256::digest(raw))),
+    }
+}

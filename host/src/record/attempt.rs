@@ -145,7 +145,7 @@ pub struct ResponseRecord {
 /// How long each part of an attempt took.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Timings {
-    /// From acceptance, or from the moment it was due, to the start of the attempt.
+    /// From acceptance to the first attempt; zero for later ones, whose waits are planned.
     pub waited_ms: u64,
     /// Waiting for and running in the sandbox.
     pub render_us: u64,

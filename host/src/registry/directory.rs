@@ -1,9 +1,226 @@
 //! Cached, compiled snapshots of what tenants configured.
+//!
+//! Ingest needs a tenant's rules for every event and workers need its webhooks for every attempt, so
+//! neither asks the backend: a snapshot is taken once and kept until the registry's revision says that
+//! something has changed. Reading one is a lock held for a look-up.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Map, Value, json};
+use sha2::Sha256;
+
+use super::{Backend, BackendError, TenantConfig};
+use crate::{
+    model::{RuleId, Secret, TenantId, Webhook, WebhookId, WebhookSpec},
+    request::SecretValues,
+    rules::{ConditionLimits, RuleSet},
+    sandbox::SecretHandles,
+};
+
+/// Tenants whose snapshots are kept. Past that, all are dropped and taken again as they are needed.
+const MAX_SNAPSHOTS: usize = 10_000;
 
 /// Snapshots by tenant.
 #[derive(Debug)]
-pub struct Directory;
+pub struct Directory {
+    backend: Arc<dyn Backend>,
+    limits: ConditionLimits,
+    handle_key: [u8; 32],
+    snapshots: Mutex<HashMap<TenantId, Arc<Snapshot>>>,
+}
 
-/// All of one tenant, compiled.
+impl Directory {
+    /// A directory over this backend.
+    ///
+    /// # Errors
+    /// When the backend cannot give its instance key.
+    pub async fn open(
+        backend: Arc<dyn Backend>,
+        limits: ConditionLimits,
+    ) -> Result<Self, BackendError> {
+        let handle_key = backend.instance_key().await?;
+        Ok(Self { backend, limits, handle_key, snapshots: Mutex::default() })
+    }
+
+    /// The tenant as it is now: changes made before this call are in it.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn snapshot(&self, tenant: &TenantId) -> Result<Arc<Snapshot>, BackendError> {
+        let revision = self.backend.revision(tenant).await?;
+        if let Some(found) = self.lock().get(tenant)
+            && found.revision == revision
+        {
+            return Ok(Arc::clone(found));
+        }
+        let config = self.backend.tenant(tenant).await?;
+        let snapshot =
+            Arc::new(Snapshot::compile(tenant, revision, config, self.limits, self.handle_key));
+        let mut snapshots = self.lock();
+        if snapshots.len() >= MAX_SNAPSHOTS {
+            snapshots.clear();
+        }
+        snapshots.insert(tenant.clone(), Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Arc<Snapshot>>> {
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All of one tenant at one moment, compiled.
 #[derive(Debug)]
-pub struct Snapshot;
+pub struct Snapshot {
+    revision: u64,
+    tenant: TenantId,
+    handle_key: [u8; 32],
+    rules: RuleSet,
+    action_data: HashMap<RuleId, Map<String, Value>>,
+    webhooks: HashMap<WebhookId, Arc<Prepared>>,
+    secrets: BTreeMap<String, Secret>,
+}
+
+/// A webhook, with what every render of it needs.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The webhook.
+    pub webhook: Webhook,
+    /// The JSON object that its transformer gets.
+    pub guest_view: Arc<str>,
+    secrets: OnceLock<WebhookSecrets>,
+}
+
+/// A tenant's secrets as one webhook sees them: handles that only the host can turn into values.
+#[derive(Clone, Debug, Default)]
+pub struct WebhookSecrets {
+    /// What the sandbox gives out, by name.
+    pub handles: Arc<SecretHandles>,
+    /// What the host puts in their place.
+    pub values: Arc<SecretValues>,
+}
+
+impl Snapshot {
+    fn compile(
+        tenant: &TenantId,
+        revision: u64,
+        config: TenantConfig,
+        limits: ConditionLimits,
+        handle_key: [u8; 32],
+    ) -> Self {
+        let rules = RuleSet::compile(&config.rules, &config.webhooks, limits);
+        let action_data = config
+            .rules
+            .into_iter()
+            .filter_map(|rule| Some((rule.id, rule.spec.action_data?)))
+            .filter(|(_, data)| !data.is_empty())
+            .collect();
+        let webhooks = config
+            .webhooks
+            .into_iter()
+            .map(|webhook| {
+                let prepared = Prepared {
+                    guest_view: guest_view(&webhook.spec),
+                    webhook,
+                    secrets: OnceLock::new(),
+                };
+                (prepared.webhook.id.clone(), Arc::new(prepared))
+            })
+            .collect();
+        let tenant = tenant.clone();
+        Self { revision, tenant, handle_key, rules, action_data, webhooks, secrets: config.secrets }
+    }
+
+    /// The compiled rules.
+    #[must_use]
+    pub fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+
+    /// What this rule merges under an event's `data`, if anything.
+    #[must_use]
+    pub fn action_data(&self, rule: &RuleId) -> Option<&Map<String, Value>> {
+        self.action_data.get(rule)
+    }
+
+    /// One webhook.
+    #[must_use]
+    pub fn webhook(&self, id: &WebhookId) -> Option<&Arc<Prepared>> {
+        self.webhooks.get(id)
+    }
+
+    /// The secrets as this stored webhook sees them, made at the first call.
+    #[must_use]
+    pub fn secrets(&self, prepared: &Prepared) -> WebhookSecrets {
+        let make = || self.secrets_for(&prepared.webhook.spec, prepared.webhook.id.as_str());
+        prepared.secrets.get_or_init(make).clone()
+    }
+
+    /// The secrets as a webhook of this name or id would see them.
+    ///
+    /// A handle is an HMAC under a key that never leaves the backend: who writes events cannot guess one
+    /// and so cannot have a secret put where the webhook's owner did not. It depends on the webhook, so a
+    /// handle that leaks from one is worth nothing in another; and on nothing else, so that the same
+    /// render costs the same fuel every time.
+    #[must_use]
+    pub fn secrets_for(&self, spec: &WebhookSpec, webhook: &str) -> WebhookSecrets {
+        if self.secrets.is_empty() || !may_use_secrets(spec) {
+            return WebhookSecrets::default();
+        }
+        let handles: BTreeMap<String, String> = self
+            .secrets
+            .keys()
+            .map(|name| (name.clone(), handle(&self.handle_key, &self.tenant, webhook, name)))
+            .collect();
+        let values = handles.iter().filter_map(|(name, handle)| {
+            Some((handle.clone(), name.clone(), self.secrets.get(name)?.clone()))
+        });
+        WebhookSecrets {
+            values: Arc::new(SecretValues::new(values)),
+            handles: Arc::new(SecretHandles(handles)),
+        }
+    }
+}
+
+/// The JSON object that a webhook's transformer gets, as `wit/transformer.wit` documents it. Its secret,
+/// TLS settings and policy are none of the transformer's business.
+#[must_use]
+pub fn guest_view(spec: &WebhookSpec) -> Arc<str> {
+    json!({
+        "name": spec.name,
+        "payload_url": spec.payload_url,
+        "http_method": spec.http_method,
+        "http_content_type": spec.http_content_type,
+        "additional_headers": spec.additional_headers,
+        "body_template": spec.body_template,
+        "body_escape": spec.body_escape,
+        "settings": spec.settings,
+    })
+    .to_string()
+    .into()
+}
+
+/// Spares the many webhooks that name no secret the making of handles.
+fn may_use_secrets(spec: &WebhookSpec) -> bool {
+    spec.plugin.is_some()
+        || [&spec.payload_url, &spec.additional_headers, &spec.body_template]
+            .iter()
+            .any(|template| template.contains("secret"))
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+fn handle(key: &[u8; 32], tenant: &TenantId, webhook: &str, name: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
+    for part in [tenant.as_str(), webhook, name] {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part.as_bytes());
+    }
+    let digest = mac.finalize().into_bytes();
+    let mut text = hex::encode(digest);
+    text.truncate(32);
+    format!("hbs_{text}")
+}

@@ -3,7 +3,7 @@
 //! [`Registry`] is the contract that every backend keeps. [`Directory`] puts compiled, cached snapshots
 //! on top of it: ingest and workers read those, and never the backend, for each event.
 
-mod directory;
+pub mod directory;
 mod error;
 pub mod sqlite;
 pub mod validate;
@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use directory::{Directory, Snapshot};
+pub use directory::{Directory, Prepared, Snapshot, WebhookSecrets};
 pub use error::BackendError;
 
 use crate::{
@@ -79,8 +79,9 @@ pub struct SecretInfo {
 /// paged by an opaque cursor.
 #[async_trait]
 pub trait Registry: Send + Sync + std::fmt::Debug {
-    /// Rises with every change that any process makes. Cheap: called for every event.
-    async fn revision(&self) -> Result<u64, BackendError>;
+    /// Changes with every change that any process makes to this tenant's webhooks, rules or secrets (and
+    /// may change more often). Cheap: called for every event and every attempt.
+    async fn revision(&self, tenant: &TenantId) -> Result<u64, BackendError>;
 
     /// All of a tenant at one moment.
     async fn tenant(&self, tenant: &TenantId) -> Result<TenantConfig, BackendError>;

@@ -1,5 +1,249 @@
 //! Stage 4: the sandbox. A webhook's logic runs here, and nothing it does is felt outside.
+//!
+//! Every run has a fresh instance: a new store with new memory, in which fuel, a wall-clock deadline,
+//! memory, tables, stack, handles, logs and output are all bounded before the guest's first
+//! instruction, and which is gone before the result is seen. Guests import two functions, `log` and
+//! `secret`; there is no clock, file, socket, environment or randomness to be had.
+//!
+//! - [`Sandbox::load`] turns uploaded bytes into a [`Transformer`], or says why they are none.
+//! - [`Sandbox::render`] runs it for one event. Whatever the guest does, what comes back is a
+//!   [`Rendering`].
 
+mod bindings;
+mod cache;
+mod component;
+mod engine;
+mod error;
+mod fault;
+mod imports;
+mod limits;
+mod log;
 mod report;
+mod run;
+mod text;
+mod threads;
 
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use wasmtime::{
+    Engine,
+    component::{Component, Linker},
+};
+
+pub use error::SandboxError;
 pub use report::{Cost, ErrorKind, LogLevel, LogLine, Output, RenderError, Rendered, Rendering};
+
+use self::{
+    cache::Cache, component::Compiled, imports::State, limits::Limits, threads::RenderThreads,
+};
+use crate::config::SandboxConfig;
+
+/// The engine with its threads and caches. Cheap to clone; the last clone ends them.
+#[derive(Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    linker: Linker<State>,
+    limits: Limits,
+    threads: RenderThreads,
+    disk: Option<Cache>,
+    /// What is loaded now, by digest: the same component of many tenants is held once.
+    loaded: Mutex<HashMap<[u8; 32], Weak<Compiled>>>,
+    /// One compilation at a time: it is the one thing here whose memory a guest's author can drive up.
+    compiling: Mutex<()>,
+}
+
+/// A component that is ready to run. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Transformer {
+    name: Arc<str>,
+    compiled: Arc<Compiled>,
+}
+
+/// What a run works on.
+#[derive(Clone, Debug)]
+pub struct RenderJob {
+    /// The event's context: the text of a JSON object.
+    pub event: Arc<str>,
+    /// The webhook as the world describes it: the text of a JSON object.
+    pub webhook: Arc<str>,
+    /// The secrets it may name.
+    pub secrets: Arc<SecretHandles>,
+}
+
+/// Name to handle: what `host.secret(name)` answers from. The secrets themselves never come near a guest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretHandles(pub BTreeMap<String, String>);
+
+impl Sandbox {
+    /// The most bytes a component may have.
+    pub const MAX_COMPONENT_BYTES: usize = 32 << 20;
+
+    /// Starts the engine and its render threads.
+    ///
+    /// `cache_dir` is a private folder for compiled artifacts, made if need be; with `None`, or if the
+    /// folder cannot be trusted or used (which is logged), every start compiles anew.
+    ///
+    /// # Errors
+    /// [`SandboxError::Engine`] or [`SandboxError::Threads`] if the system lacks what it takes.
+    pub fn new(config: &SandboxConfig, cache_dir: Option<&Path>) -> Result<Self, SandboxError> {
+        let (engine, threads) = engine::build(config)?;
+        let linker =
+            imports::linker(&engine).map_err(|e| SandboxError::Engine(format!("{e:#}")))?;
+        let threads =
+            RenderThreads::start(threads, config.stack_bytes).map_err(SandboxError::Threads)?;
+        let disk = cache_dir.and_then(|dir| match Cache::open(dir, &engine) {
+            Ok(cache) => Some(cache),
+            Err(error) => {
+                tracing::warn!(%error, "compiled transformers are not cached");
+                None
+            }
+        });
+        Ok(Self {
+            inner: Arc::new(Inner {
+                engine,
+                linker,
+                limits: Limits::new(config),
+                threads,
+                disk,
+                loaded: Mutex::default(),
+                compiling: Mutex::default(),
+            }),
+        })
+    }
+
+    /// Compiles a component, or takes it from a cache, and checks that it fits the world.
+    ///
+    /// Blocking, from some milliseconds (cached) to many seconds: call it in `spawn_blocking`. Nothing of
+    /// the component runs yet.
+    ///
+    /// # Errors
+    /// Why the component is refused, in words for its author.
+    pub fn load(&self, name: &str, wasm: &[u8]) -> Result<Transformer, SandboxError> {
+        component::check_format(wasm)?;
+        let digest = component::digest(wasm);
+        let compiled = match self.inner.find(&digest) {
+            Some(compiled) => compiled,
+            None => self.inner.compile(digest, wasm)?,
+        };
+        Ok(Transformer {
+            name: name.into(),
+            compiled,
+        })
+    }
+
+    /// Runs `transform` in a fresh instance on a render thread.
+    ///
+    /// Waits for its turn when all threads are busy; the wait is not part of the cost. Never fails: all
+    /// that can go wrong is an [`Output::Error`].
+    pub async fn render(&self, transformer: &Transformer, job: RenderJob) -> Rendering {
+        let compiled = Arc::clone(&transformer.compiled);
+        let limits = self.inner.limits;
+        let work = move || run::transform(&compiled.pre, &limits, job);
+        match self.inner.threads.run(work).await {
+            Ok(rendering) => rendering,
+            Err(threads::Died) => Rendering {
+                output: Output::Error(fault::internal()),
+                cost: Cost::default(),
+                logs: Vec::new(),
+            },
+        }
+    }
+
+    /// Runs the optional `check` export on a webhook (a JSON object), with the limits of a render and
+    /// without secrets.
+    ///
+    /// # Errors
+    /// What the transformer holds against the webhook, or how `check` itself failed. A component without
+    /// the export has nothing against any webhook.
+    pub async fn check(
+        &self,
+        transformer: &Transformer,
+        webhook: Arc<str>,
+    ) -> Result<(), RenderError> {
+        if !transformer.compiled.checks {
+            return Ok(());
+        }
+        let compiled = Arc::clone(&transformer.compiled);
+        let limits = self.inner.limits;
+        let work = move || run::check(compiled.pre.instance_pre(), &limits, &webhook);
+        match self.inner.threads.run(work).await {
+            Ok(verdict) => verdict,
+            Err(threads::Died) => Err(fault::internal()),
+        }
+    }
+}
+
+impl Inner {
+    fn find(&self, digest: &[u8; 32]) -> Option<Arc<Compiled>> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.get(digest)?.upgrade()
+    }
+
+    fn compile(&self, digest: [u8; 32], wasm: &[u8]) -> Result<Arc<Compiled>, SandboxError> {
+        let _one_at_a_time = self
+            .compiling
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // somebody else may have just done it
+        if let Some(compiled) = self.find(&digest) {
+            return Ok(compiled);
+        }
+        let cached = self
+            .disk
+            .as_ref()
+            .and_then(|disk| disk.load(&self.engine, &digest));
+        let is_cached = cached.is_some();
+        let component = match cached {
+            Some(component) => component,
+            None => Component::from_binary(&self.engine, wasm)
+                .map_err(|error| SandboxError::refused(&error))?,
+        };
+        let compiled = component::link(&self.linker, &component, hex::encode(digest))?;
+        if let (Some(disk), false) = (&self.disk, is_cached) {
+            disk.store(&digest, &component);
+        }
+        let compiled = Arc::new(compiled);
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, compiled| compiled.strong_count() > 0);
+        loaded.insert(digest, Arc::downgrade(&compiled));
+        Ok(compiled)
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox")
+            .field("limits", &self.inner.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Transformer {
+    /// The name it was loaded under.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The SHA-256 of the component's bytes, in hex.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        &self.compiled.sha256
+    }
+
+    /// `name@` and the first 12 hex digits of the digest: enough to tell versions apart in records.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let digest = self.sha256();
+        format!("{}@{}", self.name, digest.get(..12).unwrap_or(digest))
+    }
+}

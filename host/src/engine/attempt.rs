@@ -1,0 +1,233 @@
+//! Stages 4 to 8 for one claimed delivery: render, build, guard, send, and the record of it all.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value};
+
+use super::Engine;
+use crate::{
+    deliver::{Response, SendOptions, status_is_retryable},
+    ingest::Event,
+    model::{Timestamp, WorkerId},
+    queue::{Delivery, Leased, Settlement},
+    record::{
+        Attempt, AttemptError, AttemptOutcome, RenderRecord, RetryInput, Timings, decide,
+    },
+    registry::{BackendError, Prepared, Snapshot},
+    request::{OutboundRequest, RequestContext},
+    sandbox::{Output, RenderError, RenderJob, Rendering, Transformer},
+};
+
+impl Engine {
+    /// Makes one attempt of a claimed delivery. Whatever goes wrong with the webhook or its receiver is in
+    /// the settlement.
+    ///
+    /// # Errors
+    /// When the backend cannot say what the webhook is; nothing has been sent then.
+    pub async fn attempt(
+        &self,
+        worker: &WorkerId,
+        leased: &Leased,
+    ) -> Result<Settlement, BackendError> {
+        let begun = Instant::now();
+        let delivery = &leased.delivery;
+        let snapshot = self.directory.snapshot(&delivery.tenant).await?;
+        let mut attempt = Attempt {
+            number: 0,
+            started: Timestamp::now(),
+            worker: worker.clone(),
+            outcome: AttemptOutcome::Failed,
+            render: None,
+            request: None,
+            response: None,
+            timings: Timings { waited_ms: waited_ms(delivery), ..Timings::default() },
+            error: None,
+            warnings: Vec::new(),
+        };
+        let mut rest = Rest::default();
+        let policy = match snapshot.webhook(&delivery.webhook) {
+            Some(prepared) => {
+                self.run_stages(&snapshot, prepared, leased, &mut attempt, &mut rest).await;
+                prepared.webhook.spec.retry.clone().unwrap_or_else(|| self.config.default_retry())
+            }
+            None => {
+                attempt.error = Some(error("webhook_missing", "its webhook has been deleted", false));
+                self.config.default_retry()
+            }
+        };
+        attempt.timings.total_us = micros(begun.elapsed());
+        let next = decide(
+            &attempt,
+            RetryInput {
+                policy: &policy,
+                earlier_attempts: delivery.attempts,
+                retry_after: rest.retry_after,
+                random: rand::random(),
+            },
+        );
+        self.metrics.attempted(&attempt);
+        Ok(Settlement { lease: leased.token.clone(), attempt, next, pause: rest.retry_after })
+    }
+
+    async fn run_stages(
+        &self,
+        snapshot: &Snapshot,
+        prepared: &Prepared,
+        leased: &Leased,
+        attempt: &mut Attempt,
+        rest: &mut Rest,
+    ) {
+        let spec = &prepared.webhook.spec;
+        let secrets = snapshot.secrets(prepared);
+
+        let clock = Instant::now();
+        let transformer = match self.transformer(spec) {
+            Ok(transformer) => transformer,
+            Err(e) => return attempt.error = Some(render_error(e)),
+        };
+        let job = RenderJob {
+            event: merged_context(&leased.event, snapshot.action_data(&leased.delivery.rule)),
+            webhook: Arc::clone(&prepared.guest_view),
+            secrets: Arc::clone(&secrets.handles),
+        };
+        let rendering = self.sandbox.render(transformer, job).await;
+        attempt.timings.render_us = micros(clock.elapsed());
+        attempt.render = Some(render_record(transformer, &rendering));
+        let rendered = match rendering.output {
+            Output::Request(rendered) => rendered,
+            Output::Skip(reason) => {
+                attempt.outcome = AttemptOutcome::Skipped;
+                attempt.warnings.push(format!("skipped by its transformer: {reason}"));
+                return;
+            }
+            Output::Error(e) => return attempt.error = Some(render_error(e)),
+        };
+
+        let context = RequestContext {
+            webhook: spec,
+            delivery: &leased.delivery.id,
+            now: Timestamp::now(),
+            secrets: &secrets.values,
+            limits: &self.config.sandbox,
+            user_agent: &self.config.delivery.user_agent,
+        };
+        let outbound = match OutboundRequest::build(rendered, &context) {
+            Ok(outbound) => outbound,
+            Err(e) => return attempt.error = Some(render_error(e)),
+        };
+        attempt.request = Some(outbound.record());
+        attempt.warnings.extend_from_slice(outbound.warnings());
+
+        let limit = self.config.timeout_of(spec);
+        let clock = Instant::now();
+        let guarded = match self.guard.check(outbound).await {
+            Ok(guarded) => guarded,
+            Err(e) => {
+                attempt.timings.guard_us = micros(clock.elapsed());
+                return attempt.error = Some(error(e.kind(), &e.to_string(), e.retryable()));
+            }
+        };
+        attempt.timings.guard_us = micros(clock.elapsed());
+
+        let options = SendOptions {
+            timeout: limit.saturating_sub(clock.elapsed()),
+            ssl_verification: spec.ssl_verification,
+            ca_file_path: spec.ca_file_path.clone(),
+        };
+        let clock = Instant::now();
+        match self.client.send(guarded, &options).await {
+            Ok(response) => self.take_response(&response, attempt, rest),
+            Err(e) => {
+                attempt.timings.response_us = micros(clock.elapsed());
+                attempt.error = Some(error(e.kind(), &e.to_string(), e.retryable()));
+            }
+        }
+    }
+
+    fn take_response(&self, response: &Response, attempt: &mut Attempt, rest: &mut Rest) {
+        attempt.timings.response_us = response.response_us;
+        attempt.timings.body_us = response.body_us;
+        attempt.response = Some(response.record());
+        if response.is_success() {
+            attempt.outcome = AttemptOutcome::Delivered;
+            return;
+        }
+        let most = Duration::from_secs(self.config.retry.max_retry_after_seconds);
+        rest.retry_after = response.retry_after.map(|wait| wait.min(most)).filter(|w| !w.is_zero());
+        let message = match response.status {
+            status @ 300..=399 => format!("the receiver answered {status}; redirects are not followed"),
+            status => format!("the receiver answered {status}"),
+        };
+        attempt.error = Some(error("status", &message, status_is_retryable(response.status)));
+    }
+}
+
+/// What an attempt leaves besides its record.
+#[derive(Default)]
+struct Rest {
+    retry_after: Option<Duration>,
+}
+
+/// The event's context with a rule's action data merged under `data`; the event's own keys win, as in
+/// NetBox.
+pub(super) fn merged_context(event: &Event, action_data: Option<&Map<String, Value>>) -> Arc<str> {
+    let merge = || -> Option<Arc<str>> {
+        let extra = action_data?;
+        let mut context: Map<String, Value> = serde_json::from_str(event.context()).ok()?;
+        let data = context.get_mut("data")?;
+        let mut merged = extra.clone();
+        match data {
+            Value::Null => {}
+            Value::Object(own) => merged.extend(std::mem::take(own)),
+            _ => return None,
+        }
+        *data = Value::Object(merged);
+        Some(serde_json::to_string(&context).ok()?.into())
+    };
+    merge().unwrap_or_else(|| Arc::clone(event.context()))
+}
+
+fn render_record(transformer: &Transformer, rendering: &Rendering) -> RenderRecord {
+    RenderRecord {
+        transformer: transformer.label(),
+        fuel: rendering.cost.fuel,
+        peak_memory_bytes: rendering.cost.peak_memory_bytes,
+        elapsed_us: rendering.cost.elapsed_us,
+        logs: rendering.logs.clone(),
+    }
+}
+
+fn render_error(e: RenderError) -> AttemptError {
+    AttemptError {
+        kind: e.kind.as_str().to_owned(),
+        retryable: e.kind.is_retryable(),
+        field: e.field,
+        line: e.line,
+        message: e.message,
+    }
+}
+
+fn error(kind: &str, message: &str, retryable: bool) -> AttemptError {
+    AttemptError {
+        kind: kind.to_owned(),
+        field: None,
+        line: None,
+        message: message.to_owned(),
+        retryable,
+    }
+}
+
+fn micros(d: Duration) -> u64 {
+    u64::try_from(d.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// How long a delivery stood in line for its first attempt; the waits before later ones are planned.
+fn waited_ms(delivery: &Delivery) -> u64 {
+    if delivery.total_attempts > 0 {
+        return 0;
+    }
+    u64::try_from(delivery.updated.since(delivery.created).as_millis()).unwrap_or(u64::MAX)
+}

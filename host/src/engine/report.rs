@@ -1,0 +1,187 @@
+//! The render report: what a webhook would send for an event, without sending or storing anything.
+
+use std::{sync::Arc, time::Instant};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Engine;
+use crate::{
+    config::Config,
+    guard::Guard,
+    ingest::Event,
+    model::{DeliveryId, TenantId, Timestamp, WebhookId, WebhookSpec},
+    record::RequestRecord,
+    registry::{BackendError, WebhookSecrets, directory::guest_view},
+    request::{OutboundRequest, RequestContext},
+    sandbox::{LogLine, Output, RenderError, RenderJob, Sandbox, Transformer},
+};
+
+/// What a webhook would do with an event, the same from the command line and the API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RenderReport {
+    /// Which of the three it is.
+    pub outcome: Outcome,
+    /// The request that would be sent. Secrets are redacted.
+    pub request: Option<RequestRecord>,
+    /// Why nothing would be sent.
+    pub skip_reason: Option<String>,
+    /// Why there is no request.
+    pub error: Option<RenderError>,
+    /// Fuel spent: deterministic.
+    pub fuel: u64,
+    /// The most linear memory held at once.
+    pub peak_memory_bytes: u64,
+    /// Time in the sandbox, in microseconds.
+    pub elapsed_us: u64,
+    /// What the transformer logged.
+    pub logs: Vec<LogLine>,
+    /// Whether the request might go where it wants to.
+    pub guard: Option<GuardVerdict>,
+    /// Things that work but probably are not meant so.
+    pub warnings: Vec<String>,
+}
+
+/// The three ways a render can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// There is a request.
+    Request,
+    /// The transformer wants nothing sent.
+    Skip,
+    /// It failed.
+    Error,
+}
+
+/// What the address guard says to a URL just now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GuardVerdict {
+    /// Whether a delivery would be allowed.
+    pub allowed: bool,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+/// What a render needs besides the event: the same for a dry run in a server and on the command line.
+#[derive(Debug)]
+pub struct RenderSetup<'a> {
+    /// The configuration: limits and the user agent.
+    pub config: &'a Config,
+    /// The sandbox.
+    pub sandbox: &'a Sandbox,
+    /// The transformer to run.
+    pub transformer: &'a Transformer,
+    /// The address guard.
+    pub guard: &'a Guard,
+    /// The secrets that the webhook may place.
+    pub secrets: WebhookSecrets,
+}
+
+impl RenderSetup<'_> {
+    /// Runs a webhook on an event up to the point of sending. Resolves the host's name; connects to
+    /// nothing.
+    pub async fn report(&self, webhook: &WebhookSpec, event: &Event) -> RenderReport {
+        let started = Instant::now();
+        let job = RenderJob {
+            event: Arc::clone(event.context()),
+            webhook: guest_view(webhook),
+            secrets: Arc::clone(&self.secrets.handles),
+        };
+        let rendering = self.sandbox.render(self.transformer, job).await;
+        tracing::debug!(elapsed = ?started.elapsed(), "dry run");
+        let mut report = RenderReport {
+            outcome: Outcome::Error,
+            request: None,
+            skip_reason: None,
+            error: None,
+            fuel: rendering.cost.fuel,
+            peak_memory_bytes: rendering.cost.peak_memory_bytes,
+            elapsed_us: rendering.cost.elapsed_us,
+            logs: rendering.logs,
+            guard: None,
+            warnings: Vec::new(),
+        };
+        let rendered = match rendering.output {
+            Output::Request(rendered) => rendered,
+            Output::Skip(reason) => {
+                report.outcome = Outcome::Skip;
+                report.skip_reason = Some(reason);
+                return report;
+            }
+            Output::Error(error) => {
+                report.error = Some(error);
+                return report;
+            }
+        };
+        let context = RequestContext {
+            webhook,
+            delivery: &DeliveryId::from("dlv_dry_run"),
+            now: Timestamp::now(),
+            secrets: &self.secrets.values,
+            limits: &self.config.sandbox,
+            user_agent: &self.config.delivery.user_agent,
+        };
+        match OutboundRequest::build(rendered, &context) {
+            Ok(outbound) => {
+                report.outcome = Outcome::Request;
+                report.request = Some(outbound.record());
+                report.warnings = outbound.warnings().to_vec();
+                report.guard = Some(match self.guard.check_url(outbound.url()).await {
+                    Ok(_) => GuardVerdict { allowed: true, reason: None },
+                    Err(e) => GuardVerdict { allowed: false, reason: Some(e.to_string()) },
+                });
+            }
+            Err(error) => report.error = Some(error),
+        }
+        report
+    }
+}
+
+impl Engine {
+    /// What a webhook would send for an event; nothing is sent or stored. `id` is that of the stored
+    /// webhook, if it is one.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn dry_run(
+        &self,
+        tenant: &TenantId,
+        webhook: &WebhookSpec,
+        id: Option<&WebhookId>,
+        event: &Event,
+    ) -> Result<RenderReport, BackendError> {
+        let snapshot = self.directory.snapshot(tenant).await?;
+        let transformer = match self.transformer(webhook) {
+            Ok(transformer) => transformer,
+            Err(error) => return Ok(RenderReport::failed(error)),
+        };
+        let setup = RenderSetup {
+            config: &self.config,
+            sandbox: &self.sandbox,
+            transformer,
+            guard: &self.guard,
+            secrets: snapshot.secrets_for(webhook, id.map_or("", WebhookId::as_str)),
+        };
+        Ok(setup.report(webhook, event).await)
+    }
+}
+
+impl RenderReport {
+    /// The report of a render that did not get as far as the sandbox.
+    #[must_use]
+    pub fn failed(error: RenderError) -> Self {
+        Self {
+            outcome: Outcome::Error,
+            request: None,
+            skip_reason: None,
+            error: Some(error),
+            fuel: 0,
+            peak_memory_bytes: 0,
+            elapsed_us: 0,
+            logs: Vec::new(),
+            guard: None,
+            warnings: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Compiled components on disk, so that a start does not compile.
+//!
+//! An artifact is native code, and the engine believes it. So one is loaded only if this program wrote
+//! it: the folder belongs to us and nobody else can write to it, and each file carries a MAC, under a key
+//! that lies in the folder, over what it is an artifact of and every byte of it. Whatever does not verify
+//! (damaged, cut, put there by somebody, of another engine) counts as absent, and is replaced.
+
+use std::{
+    fs::{DirBuilder, File},
+    hash::{Hash, Hasher},
+    io::{self, Read, Write},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{DirBuilderExt, MetadataExt},
+    },
+    path::Path,
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use rustix::{
+    fs::{self, AtFlags, Mode, OFlags},
+    io::Errno,
+    process::geteuid,
+};
+use sha2::{Digest, Sha256};
+use wasmtime::{Engine, component::Component};
+
+/// Raised whenever the layout of the files changes.
+const FORMAT: &[u8] = b"hookbox compiled component 1";
+const KEY_FILE: &str = "key";
+const KEY_BYTES: usize = 32;
+const MAC_BYTES: usize = 32;
+/// The most bytes of a file that are read: far above what the largest component compiles to.
+const MAX_FILE: u64 = 1 << 30;
+
+/// The folder, opened once, so that it stays the one that was vetted.
+pub(super) struct Cache {
+    dir: OwnedFd,
+    key: [u8; KEY_BYTES],
+    /// The engine's version and configuration, as far as compiled code depends on them.
+    engine: [u8; 32],
+}
+
+/// Why there is no cache. For the operator's log.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CacheError {
+    #[error("the cache folder cannot be used: {0}")]
+    Io(#[from] io::Error),
+    #[error("the cache folder belongs to another user; remove it or choose another")]
+    ForeignOwner,
+    #[error("others can write to the cache folder; take that right away (chmod go-w)")]
+    Writable,
+}
+
+impl From<Errno> for CacheError {
+    fn from(error: Errno) -> Self {
+        Self::Io(error.into())
+    }
+}
+
+impl Cache {
+    /// Opens the folder, which is made (0700) if it is missing, and its key, likewise (0600).
+    pub(super) fn open(path: &Path, engine: &Engine) -> Result<Self, CacheError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let dir = fs::open(
+            path,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        let dir = File::from(dir);
+        let meta = dir.metadata()?;
+        if meta.uid() != geteuid().as_raw() {
+            return Err(CacheError::ForeignOwner);
+        }
+        if meta.mode() & 0o022 != 0 {
+            return Err(CacheError::Writable);
+        }
+        let dir = OwnedFd::from(dir);
+        let key = match read_key(&dir)? {
+            Some(key) => key,
+            None => make_key(&dir)?,
+        };
+        let mut hasher = StableHasher(Sha256::new());
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Ok(Self {
+            dir,
+            key,
+            engine: hasher.0.finalize().into(),
+        })
+    }
+
+    /// The artifact of the component with this digest, if there is one that we made.
+    pub(super) fn load(&self, engine: &Engine, digest: &[u8; 32]) -> Option<Component> {
+        let id = self.id(digest);
+        let file = match read_file(&self.dir, &file_name(&id), MAX_FILE) {
+            Ok(file) => file?,
+            Err(error) => {
+                tracing::warn!(%error, "a compiled transformer cannot be read; it is compiled anew");
+                return None;
+            }
+        };
+        let artifact = self.verify(&id, &file);
+        if artifact.is_none() {
+            tracing::warn!(
+                "a compiled transformer in the cache is not ours or damaged; it is replaced"
+            );
+        }
+        let artifact = artifact?;
+        deserialize(engine, artifact)
+            .inspect_err(
+                |error| tracing::warn!(%error, "a compiled transformer does not load; it is replaced"),
+            )
+            .ok()
+    }
+
+    /// Keeps an artifact. Failing to is no error: it costs a compilation at the next start.
+    pub(super) fn store(&self, digest: &[u8; 32], component: &Component) {
+        let id = self.id(digest);
+        let kept = component.serialize().map_err(|error| error.to_string());
+        let kept = kept.and_then(|artifact| {
+            let mac = self.mac(&id, &artifact).finalize().into_bytes();
+            replace_file(&self.dir, &file_name(&id), &[mac.as_slice(), &artifact])
+                .map_err(|error| error.to_string())
+        });
+        if let Err(error) = kept {
+            tracing::warn!(%error, "a compiled transformer could not be cached");
+        }
+    }
+
+    /// What a file is an artifact of: the component, and the engine that compiled it.
+    fn id(&self, digest: &[u8; 32]) -> [u8; 32] {
+        Sha256::new()
+            .chain_update(FORMAT)
+            .chain_update(self.engine)
+            .chain_update(digest)
+            .finalize()
+            .into()
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "HMAC takes keys of any length (RFC 2104)"
+    )]
+    fn mac(&self, id: &[u8; 32], artifact: &[u8]) -> Hmac<Sha256> {
+        Hmac::<Sha256>::new_from_slice(&self.key)
+            .expect("any length will do")
+            .chain_update(id)
+            .chain_update(artifact)
+    }
+
+    /// The artifact in a file, if the MAC before it is right. Compares in constant time.
+    fn verify<'a>(&self, id: &[u8; 32], file: &'a [u8]) -> Option<&'a [u8]> {
+        let (mac, artifact) = file.split_first_chunk::<MAC_BYTES>()?;
+        self.mac(id, artifact).verify_slice(mac).ok()?;
+        Some(artifact)
+    }
+}
+
+fn file_name(id: &[u8; 32]) -> String {
+    format!("{}.bin", hex::encode(id))
+}
+
+#[expect(
+    unsafe_code,
+    reason = "loading native code; the one place, behind the MAC"
+)]
+fn deserialize(engine: &Engine, artifact: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes are what `Component::serialize` gave this program, unaltered: `Cache::verify` has
+    // checked a MAC over all of them, under a key that only our own user can read. They are a private copy
+    // in memory, so nobody can change them between that check and now. The engine itself refuses artifacts
+    // of another version or configuration.
+    unsafe { Component::deserialize(engine, artifact) }
+}
+
+/// The key, or nothing if there is none that can be trusted.
+fn read_key(dir: &OwnedFd) -> io::Result<Option<[u8; KEY_BYTES]>> {
+    let Some(file) = open_file(dir, KEY_FILE)? else {
+        return Ok(None);
+    };
+    let meta = file.metadata()?;
+    if meta.uid() != geteuid().as_raw() || meta.mode() & 0o077 != 0 {
+        tracing::warn!("the cache's key was open to others; a new one is made");
+        return Ok(None);
+    }
+    let mut key = Vec::with_capacity(KEY_BYTES + 1);
+    file.take(KEY_BYTES as u64 + 1).read_to_end(&mut key)?;
+    Ok(key.try_into().ok())
+}
+
+/// Makes a key. If two processes do at once, the later one's stays, and what was written under the other
+/// is compiled again.
+fn make_key(dir: &OwnedFd) -> io::Result<[u8; KEY_BYTES]> {
+    let key: [u8; KEY_BYTES] = rand::random();
+    replace_file(dir, KEY_FILE, &[&key])?;
+    Ok(key)
+}
+
+fn open_file(dir: &OwnedFd, name: &str) -> io::Result<Option<File>> {
+    // NONBLOCK: a FIFO put in a file's place must not hold us
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match fs::openat(dir, name, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        // LOOP: a symbolic link
+        Err(Errno::NOENT | Errno::LOOP) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
+fn read_file(dir: &OwnedFd, name: &str, max: u64) -> io::Result<Option<Vec<u8>>> {
+    let Some(file) = open_file(dir, name)? else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::new();
+    file.take(max).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// Puts a whole file (0600) in the place of `name`, or leaves what was there.
+fn replace_file(dir: &OwnedFd, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+    let temporary = format!("{:032x}.tmp", rand::random::<u128>());
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(fs::openat(dir, &temporary, flags, Mode::RUSR | Mode::WUSR)?);
+    let written = parts
+        .iter()
+        .try_for_each(|part| file.write_all(part))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| Ok(fs::renameat(dir, &temporary, dir, name)?))
+        .and_then(|()| Ok(fs::fsync(dir)?));
+    written.inspect_err(|_| {
+        // best effort: the error to tell is the first one
+        let _ = fs::unlinkat(dir, &temporary, AtFlags::empty());
+    })
+}
+
+/// Feeds a `Hash` to SHA-256. The standard library's hashers may change with any release.
+struct StableHasher(Sha256);
+
+impl Hasher for StableHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let digest: [u8; 32] = self.0.clone().finalize().into();
+        digest
+            .first_chunk::<8>()
+            .map_or(0, |head| u64::from_le_bytes(*head))
+    }
+}

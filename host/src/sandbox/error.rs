@@ -1,0 +1,74 @@
+//! Why a sandbox cannot start, or a component cannot be loaded.
+
+use super::text::clean_line;
+
+/// Why a sandbox cannot start, or why a component is refused.
+///
+/// All but [`SandboxError::Engine`] and [`SandboxError::Threads`] are the component's fault, and their
+/// messages are for its author: they name nothing of this machine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SandboxError {
+    /// The engine cannot be set up, for one because there is too little address space.
+    #[error(
+        "the sandbox cannot start: {0}; lower sandbox.threads, or lift the limit on this process's \
+         address space"
+    )]
+    Engine(String),
+    /// The render threads cannot be started.
+    #[error("the sandbox cannot start its render threads: {0}; lower sandbox.threads")]
+    Threads(std::io::Error),
+    /// The component is bigger than [`super::Sandbox::MAX_COMPONENT_BYTES`].
+    #[error("the component is {size} bytes; at most {limit} are accepted")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// These bytes are no WebAssembly component in the binary format.
+    #[error("this is not a WebAssembly component but {found}; {hint}")]
+    NotAComponent {
+        /// What it is instead.
+        found: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The component does not validate, uses a feature that is off, or needs more than the sandbox has.
+    #[error("the component is refused: {0}")]
+    Refused(String),
+    /// The component imports what a transformer cannot have.
+    #[error(
+        "the component imports `{0}`, but a transformer can import only hookbox:transformer/host: it \
+         computes and has no clock, files, network or environment"
+    )]
+    Import(String),
+    /// The component does not export what a transformer must, or with another type.
+    #[error("the component does not fit the world hookbox:transformer/transformer@1.0.0: {0}")]
+    World(String),
+}
+
+impl SandboxError {
+    /// The engine's own words for it. They come from what a stranger uploaded, so they are cleaned and cut.
+    pub(super) fn refused(error: &wasmtime::Error) -> Self {
+        Self::Refused(describe(error))
+    }
+
+    pub(super) fn world(error: &wasmtime::Error) -> Self {
+        Self::World(describe(error))
+    }
+}
+
+/// The most that is told of the engine's opinion.
+const MAX_DESCRIPTION: usize = 600;
+
+fn describe(error: &wasmtime::Error) -> String {
+    let mut text = String::new();
+    for (i, cause) in error.chain().enumerate().take(8) {
+        if i > 0 {
+            text.push_str(": ");
+        }
+        text.push_str(&cause.to_string());
+    }
+    clean_line(&text, MAX_DESCRIPTION)
+}

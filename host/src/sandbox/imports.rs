@@ -1,0 +1,102 @@
+//! All that a guest can call: `log` and `secret`, and nothing else.
+
+use std::sync::Arc;
+
+use wasmtime::{
+    Engine, StoreContextMut, Trap,
+    component::{Component, Linker, types::ComponentItem},
+};
+
+use super::{
+    SandboxError, SecretHandles,
+    bindings::Level,
+    limits::{Limits, Meter},
+    log::Log,
+    text::clean_line,
+};
+
+/// The one interface with functions.
+const HOST: &str = "hookbox:transformer/host@1.0.0";
+/// Fuel that a call of the host costs beside one unit for each byte handed over, about what the same
+/// time spent in Wasm would.
+const CALL_FUEL: u64 = 500;
+
+/// What the host keeps beside one run.
+pub(super) struct State {
+    pub(super) meter: Meter,
+    pub(super) log: Log,
+    secrets: Arc<SecretHandles>,
+}
+
+impl State {
+    pub(super) const fn new(limits: &Limits, secrets: Arc<SecretHandles>) -> Self {
+        Self {
+            meter: Meter::new(limits),
+            log: Log::new(limits.log_bytes),
+            secrets,
+        }
+    }
+}
+
+/// A linker that holds the world's imports.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    let mut host = linker.instance(HOST)?;
+    host.func_wrap(
+        "log",
+        |mut store: StoreContextMut<'_, State>, (level, message): (Level, String)| {
+            charge(&mut store, message.len())?;
+            store.data_mut().log.add(level, &message);
+            Ok(())
+        },
+    )?;
+    host.func_wrap(
+        "secret",
+        |mut store: StoreContextMut<'_, State>, (name,): (String,)| {
+            let handle = store.data().secrets.0.get(&name).cloned();
+            let bytes = name
+                .len()
+                .saturating_add(handle.as_ref().map_or(0, String::len));
+            charge(&mut store, bytes)?;
+            Ok((handle,))
+        },
+    )?;
+    Ok(linker)
+}
+
+/// Takes the price of a call from the run's fuel, and traps if there is not enough.
+fn charge(store: &mut StoreContextMut<'_, State>, bytes: usize) -> wasmtime::Result<()> {
+    let price = u64::try_from(bytes)
+        .unwrap_or(u64::MAX)
+        .saturating_add(CALL_FUEL);
+    let left = store.get_fuel()?.checked_sub(price);
+    store.set_fuel(left.unwrap_or(0))?;
+    match left {
+        Some(_) => Ok(()),
+        None => Err(Trap::OutOfFuel.into()),
+    }
+}
+
+/// Refuses a component that imports anything but the world's own, and names it.
+///
+/// The linker would refuse it as well, in words that say less.
+pub(super) fn check_imports(component: &Component) -> Result<(), SandboxError> {
+    for (name, item) in component.component_type().imports(component.engine()) {
+        let package = name.split('@').next().unwrap_or_default();
+        let known = match item.ty {
+            ComponentItem::ComponentInstance(_) => {
+                matches!(
+                    package,
+                    "hookbox:transformer/host" | "hookbox:transformer/types"
+                )
+            }
+            // types that the world itself uses
+            ComponentItem::Type(_) => true,
+            _ => false,
+        };
+        if !known {
+            return Err(SandboxError::Import(clean_line(name, 200)));
+        }
+    }
+    Ok(())
+}

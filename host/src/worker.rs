@@ -1,0 +1,279 @@
+//! The loop that joins the stages: claim, attempt, settle.
+//!
+//! One task claims as many deliveries as there is room for and starts a task for each. One timer renews
+//! every lease that is held, at a third of its time. Nothing here ends because of an error: a backend that
+//! fails is asked again, with growing pauses. At shutdown the worker stops claiming, waits for what is
+//! under way, and gives the leases of the rest back.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+};
+
+use crate::{
+    engine::Engine,
+    model::{DeliveryId, Timestamp, WorkerId},
+    queue::{LeaseToken, Leased, Settled, Settlement, WorkerInfo},
+};
+
+/// Deliveries taken in one claim.
+const CLAIM_BATCH: usize = 64;
+/// The longest sleep without work. Wake-ups come from the backend; this bounds the harm of a lost one.
+const MAX_IDLE: Duration = Duration::from_secs(30);
+/// How often a worker says that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often retention runs, and how much it removes in one step.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
+const RETENTION_STEP: usize = 500;
+
+/// Runs a worker until `shutdown` becomes true, then until nothing is under way any more (at most
+/// `server.shutdown_seconds`).
+pub async fn run(engine: Arc<Engine>, mut shutdown: watch::Receiver<bool>) {
+    let worker = Arc::new(Worker::new(engine));
+    let mut background = JoinSet::new();
+    background.spawn(Arc::clone(&worker).keep_leases());
+    background.spawn(Arc::clone(&worker).report());
+    background.spawn(Arc::clone(&worker).retain());
+
+    let mut deliveries = JoinSet::new();
+    tokio::select! {
+        () = worker.claim_for_ever(&mut deliveries) => {}
+        _ = shutdown.wait_for(|stop| *stop) => {}
+    }
+    worker.drain(deliveries).await;
+    background.shutdown().await;
+}
+
+#[derive(Debug)]
+struct Worker {
+    engine: Arc<Engine>,
+    id: WorkerId,
+    started: Timestamp,
+    lease: Duration,
+    slots: Arc<Semaphore>,
+    held: Mutex<HashMap<DeliveryId, LeaseToken>>,
+}
+
+impl Worker {
+    fn new(engine: Arc<Engine>) -> Self {
+        let config = &engine.config().worker;
+        Self {
+            id: WorkerId::generate(),
+            started: Timestamp::now(),
+            lease: Duration::from_secs(config.lease_seconds),
+            slots: Arc::new(Semaphore::new(config.concurrency)),
+            held: Mutex::default(),
+            engine,
+        }
+    }
+
+    async fn claim_for_ever(self: &Arc<Self>, deliveries: &mut JoinSet<()>) {
+        let mut backoff = Backoff::default();
+        loop {
+            let mut slots = self.free_slots().await;
+            while deliveries.try_join_next().is_some() {}
+            match self.engine.backend().claim(&self.id, slots.len(), self.lease).await {
+                Ok(claim) => {
+                    backoff.reset();
+                    let is_empty = claim.leased.is_empty();
+                    for leased in claim.leased {
+                        let Some(slot) = slots.pop() else { break };
+                        self.hold(&leased.token);
+                        deliveries.spawn(Arc::clone(self).deliver(leased, slot));
+                    }
+                    drop(slots);
+                    if is_empty {
+                        let wait = claim.next_due.map_or(MAX_IDLE, |due| due.min(MAX_IDLE));
+                        self.engine.backend().wait(wait).await;
+                    }
+                }
+                Err(error) => {
+                    drop(slots);
+                    let pause = backoff.next();
+                    tracing::error!(%error, ?pause, "cannot claim deliveries; trying again");
+                    sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// At least one free slot, and as many more as a claim may fill.
+    async fn free_slots(&self) -> Vec<OwnedSemaphorePermit> {
+        let mut slots = Vec::with_capacity(CLAIM_BATCH);
+        if let Ok(first) = Arc::clone(&self.slots).acquire_owned().await {
+            slots.push(first);
+        }
+        while slots.len() < CLAIM_BATCH
+            && let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned()
+        {
+            slots.push(slot);
+        }
+        slots
+    }
+
+    async fn deliver(self: Arc<Self>, leased: Leased, slot: OwnedSemaphorePermit) {
+        let until = Instant::now() + self.lease;
+        match self.engine.attempt(&self.id, &leased).await {
+            Ok(settlement) => {
+                tracing::debug!(
+                    delivery = %leased.delivery.id, outcome = ?settlement.attempt.outcome,
+                    next = ?settlement.next, "attempt made"
+                );
+                self.settle(settlement, until).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, delivery = %leased.delivery.id, "cannot read the webhook");
+                self.give_back(std::slice::from_ref(&leased.token)).await;
+            }
+        }
+        self.let_go(&leased.delivery.id);
+        drop(slot);
+    }
+
+    /// Stores the result, trying again while the lease can still hold. If it cannot be stored at all, the
+    /// delivery will be made again: at least once, never not at all.
+    async fn settle(&self, settlement: Settlement, until: Instant) {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.engine.backend().settle(settlement.clone()).await {
+                Ok(Settled::Done) => return,
+                Ok(Settled::LeaseLost) => {
+                    let delivery = &settlement.lease.delivery;
+                    tracing::warn!(%delivery, "its lease was lost before the attempt was stored");
+                    return;
+                }
+                Err(error) => {
+                    let pause = backoff.next();
+                    tracing::error!(%error, delivery = %settlement.lease.delivery, "cannot store an attempt");
+                    if Instant::now() + pause >= until {
+                        return;
+                    }
+                    sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    async fn give_back(&self, tokens: &[LeaseToken]) {
+        if let Err(error) = self.engine.backend().release(tokens).await {
+            tracing::warn!(%error, "cannot give leases back; they will expire");
+        }
+    }
+
+    /// Stops everything: waits for what is under way, then cuts off the rest and gives its leases back.
+    async fn drain(&self, mut deliveries: JoinSet<()>) {
+        let patience = Duration::from_secs(self.engine.config().server.shutdown_seconds);
+        let all = async { while deliveries.join_next().await.is_some() {} };
+        if timeout(patience, all).await.is_err() {
+            deliveries.shutdown().await;
+        }
+        let left: Vec<LeaseToken> = self.held().drain().map(|(_, token)| token).collect();
+        if !left.is_empty() {
+            tracing::warn!(deliveries = left.len(), "gave back what was still under way");
+            self.give_back(&left).await;
+        }
+        if let Err(error) = self.engine.backend().farewell(&self.id).await {
+            tracing::debug!(%error, "cannot say farewell");
+        }
+    }
+
+    async fn keep_leases(self: Arc<Self>) {
+        let mut tick = interval(self.lease / 3);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let tokens: Vec<LeaseToken> = self.held().values().cloned().collect();
+            if tokens.is_empty() {
+                continue;
+            }
+            match self.engine.backend().renew(&tokens, self.lease).await {
+                Ok(lost) => {
+                    for token in lost.iter().filter(|token| self.held().contains_key(&token.delivery)) {
+                        tracing::warn!(delivery = %token.delivery, "its lease was lost");
+                    }
+                }
+                Err(error) => tracing::error!(%error, leases = tokens.len(), "cannot renew leases"),
+            }
+        }
+    }
+
+    async fn report(self: Arc<Self>) {
+        let mut tick = interval(HEARTBEAT);
+        loop {
+            tick.tick().await;
+            let in_flight = self.held().len();
+            let info = WorkerInfo {
+                id: self.id.clone(),
+                host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+                pid: std::process::id(),
+                started: self.started,
+                last_seen: Timestamp::now(),
+                in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+                concurrency: u32::try_from(self.engine.config().worker.concurrency).unwrap_or(u32::MAX),
+            };
+            if let Err(error) = self.engine.backend().heartbeat(&info).await {
+                tracing::debug!(%error, "cannot send a heartbeat");
+            }
+        }
+    }
+
+    async fn retain(self: Arc<Self>) {
+        let mut tick = interval(RETENTION_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let retention = self.engine.config().retention();
+        loop {
+            tick.tick().await;
+            loop {
+                match self.engine.backend().prune(retention, RETENTION_STEP).await {
+                    Ok(removed) if removed < RETENTION_STEP => break,
+                    Ok(removed) => tracing::debug!(removed, "removed what had been kept long enough"),
+                    Err(error) => {
+                        tracing::warn!(%error, "retention failed");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn hold(&self, token: &LeaseToken) {
+        let mut held = self.held();
+        held.insert(token.delivery.clone(), token.clone());
+        self.engine.metrics().set_in_flight(held.len());
+    }
+
+    fn let_go(&self, delivery: &DeliveryId) {
+        let mut held = self.held();
+        held.remove(delivery);
+        self.engine.metrics().set_in_flight(held.len());
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<DeliveryId, LeaseToken>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Pauses between tries: doubling from 100 ms to 5 s.
+#[derive(Debug, Default)]
+struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = Duration::from_millis(100 << self.failures.min(6));
+        self.failures += 1;
+        pause.min(Duration::from_secs(5))
+    }
+}
