@@ -107,7 +107,7 @@ fn matching_rules_run_in_the_order_of_their_names_each_webhook_once() {
         rule_with("b", |s| {
             s.webhooks = ["w2", "w1", "w2", "off", "gone"]
                 .map(WebhookId::from)
-                .to_vec()
+                .to_vec();
         }),
         rule("a"),
     ];
@@ -122,7 +122,7 @@ fn stars_stand_for_all_and_short_event_types_for_their_slugs() {
         rule_with("any event", |s| s.event_types = vec!["*".to_owned()]),
         rule_with("short", |s| s.event_types = vec!["created".to_owned()]),
         rule_with("twice", |s| {
-            s.object_types = vec!["dcim.site".to_owned(); 2]
+            s.object_types = vec!["dcim.site".to_owned(); 2];
         }),
         rule_with("deleted", |s| s.event_types = vec!["deleted".to_owned()]),
         rule_with("nothing", |s| s.object_types = Vec::new()),
@@ -148,10 +148,10 @@ fn each_rule_says_why_it_did_not_match() {
     let rules = [
         rule_with("disabled", |s| s.enabled = false),
         rule_with("object type", |s| {
-            s.object_types = vec!["dcim.rack".to_owned()]
+            s.object_types = vec!["dcim.rack".to_owned()];
         }),
         rule_with("event type", |s| {
-            s.event_types = vec!["object_updated".to_owned()]
+            s.event_types = vec!["object_updated".to_owned()];
         }),
         rule_with("no webhook", |s| s.webhooks.clear()),
         rule_with("webhook off", |s| s.webhooks = vec![WebhookId::from("off")]),
@@ -242,7 +242,7 @@ fn an_explanation_lists_all_that_match_and_the_nearest_of_the_rest() {
     let mut rules: Vec<EventRule> = (0..500)
         .map(|i| {
             rule_with(&format!("a{i:03}"), |s| {
-                s.object_types = vec!["dcim.rack".to_owned()]
+                s.object_types = vec!["dcim.rack".to_owned()];
             })
         })
         .collect();
@@ -337,8 +337,7 @@ fn patterns_of_one_tenant_take_bounded_memory() {
     assert!(
         last.conditions
             .as_ref()
-            .err()
-            .expect("refused")
+            .expect_err("refused")
             .contains("large")
     );
 }
