@@ -20,7 +20,7 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a lookup's result is used. Long enough that the guard's look and the connection that follows
 /// share one lookup, short enough to follow every change of a name, and shorter than the first retry.
-const MEMORY: Duration = Duration::from_secs(3);
+pub(super) const MEMORY: Duration = Duration::from_secs(3);
 
 /// Lookups at once. A resolver call that hangs holds one of the runtime's blocking threads (512) until the
 /// system gives up, however long ago its delivery did; this leaves most of them to others.

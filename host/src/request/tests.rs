@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::{config::Config, model::Secret};
 
@@ -394,4 +396,28 @@ fn json_that_does_not_parse_is_sent_with_a_warning_that_says_where() {
         "application/CloudEvents+JSON; charset=utf-8",
     )]);
     assert!(cloud.unwrap().warnings().is_empty());
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_guest_returns_the_wire_stays_clean(
+        method in "GET|POST|\\PC{0,5}",
+        url in "http://e\\.x/\\PC{0,20}|\\PC{0,20}|hbs_[a-d]{4}[\\x00-\\x20]{0,3}",
+        headers in proptest::collection::vec(
+            ("[A-Za-z-]{1,8}|Host|TE|Content-Length|\\PC{0,8}", "[\\x00-\\x7f]{0,12}|\\PC{0,12}|hbs_[a-d]{4}"), 0..6),
+        body in proptest::collection::vec(any::<u8>(), 0..50),
+    ) {
+        let built = Given::new().build(Rendered { method, url, headers, body });
+        if let Ok(request) = built {
+            prop_assert!(request.url().as_str().bytes().all(|b| b.is_ascii_graphic()));
+            let headers = request.headers();
+            prop_assert_eq!(headers.len(), headers.keys_len());
+            for (name, value) in &headers {
+                prop_assert!(!["transfer-encoding", "te", "content-length"].contains(&name.as_str()));
+                prop_assert!(value.as_bytes().iter().all(|b| *b == b'\t' || (*b >= 0x20 && *b != 0x7f)));
+            }
+            let shown = format!("{:?}{request:?}", request.record());
+            prop_assert!(!shown.contains("s3cr3t"), "{}", shown);
+        }
+    }
 }

@@ -22,31 +22,27 @@ async fn a_name_is_judged_again_when_it_is_dialled() {
 }
 
 #[tokio::test]
-async fn a_secret_host_is_not_named_in_errors() {
-    let guard = Guard::with_resolver(&guard_config(&[]), Arc::new(Loopback));
-    let secret = (
-        "hbs_1".to_owned(),
-        "host".to_owned(),
-        crate::model::Secret::new("s3cr3t.example"),
-    );
-    let config = Config::defaults();
-    let request = OutboundRequest::build(
-        post("http://hbs_1/"),
-        &RequestContext {
-            webhook: &WebhookSpec::default(),
-            delivery: &"dlv_1".into(),
-            now: Timestamp::from_millis(0),
-            secrets: &SecretValues::new([secret]),
-            limits: &config.sandbox,
-            user_agent: "x",
-        },
-    )
-    .unwrap();
-    let error = guard.check(request).await.unwrap_err().to_string();
-    assert!(
-        error.contains("[secret:host]") && !error.contains("s3cr3t"),
-        "{error}"
-    );
+async fn a_secret_host_is_not_named_in_errors_of_either_look() {
+    let secret = crate::model::Secret::new("s3cr3t.example");
+    let secrets = SecretValues::new([("hbs_1".to_owned(), "host".to_owned(), secret)]);
+    let request = || build_with(post("http://hbs_1/"), &secrets);
+    let strict = Guard::with_resolver(&guard_config(&[]), Arc::new(Loopback));
+    let lenient = Guard::with_resolver(&guard_config(&["127.0.0.0/8"]), Arc::new(Loopback));
+
+    let first = strict.check(request()).await.unwrap_err().to_string();
+    let client = Client::new(&Config::defaults().delivery, strict).unwrap();
+    let guarded = lenient.check(request()).await.unwrap();
+    let second = client
+        .send(guarded, &options())
+        .await
+        .unwrap_err()
+        .to_string();
+    for error in [first, second] {
+        assert!(
+            error.contains("[secret:host]") && !error.contains("s3cr3t"),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -214,6 +214,10 @@ fn post(url: &str) -> Rendered {
 }
 
 fn build(request: Rendered) -> OutboundRequest {
+    build_with(request, &SecretValues::default())
+}
+
+fn build_with(request: Rendered, secrets: &SecretValues) -> OutboundRequest {
     let config = Config::defaults();
     OutboundRequest::build(
         request,
@@ -221,7 +225,7 @@ fn build(request: Rendered) -> OutboundRequest {
             webhook: &WebhookSpec::default(),
             delivery: &"dlv_1".into(),
             now: Timestamp::from_millis(1000),
-            secrets: &SecretValues::default(),
+            secrets,
             limits: &config.sandbox,
             user_agent: &config.delivery.user_agent,
         },
