@@ -5,4 +5,5 @@ mod cache;
 mod guest;
 mod hostile;
 mod isolation;
+mod jinja;
 mod limits;
