@@ -2,6 +2,7 @@
 //! can try, with what it must come to in its first line.
 
 mod cache;
+mod compile;
 mod guest;
 mod hostile;
 mod isolation;
