@@ -62,7 +62,10 @@ impl Engine {
     /// A sentence for the operator.
     pub async fn open(config: Config, backend: Arc<dyn Backend>) -> Result<Arc<Self>, StartError> {
         let (sandbox, jinja) = {
-            let (limits, cache) = (config.sandbox.clone(), config.storage.data_dir.join("cache"));
+            let (limits, cache) = (
+                config.sandbox.clone(),
+                config.storage.data_dir.join("cache"),
+            );
             tokio::task::spawn_blocking(move || open_sandbox(&limits, Some(&cache)))
                 .await
                 .map_err(|_| StartError::Interrupted)??
@@ -71,7 +74,16 @@ impl Engine {
         let client = Client::new(&config.delivery, guard.clone())?;
         let directory = Directory::open(Arc::clone(&backend), config.condition_limits()).await?;
         let metrics = Metrics::default();
-        Ok(Arc::new(Self { config, backend, directory, sandbox, jinja, guard, client, metrics }))
+        Ok(Arc::new(Self {
+            config,
+            backend,
+            directory,
+            sandbox,
+            jinja,
+            guard,
+            client,
+            metrics,
+        }))
     }
 
     /// The configuration in force.
@@ -170,7 +182,9 @@ impl Engine {
             None | Some(BUILT_IN) => Ok(&self.jinja),
             Some(other) => Err(RenderError::new(
                 ErrorKind::PluginError,
-                format!("there is no transformer named {other:?}; the built-in one is {BUILT_IN:?}"),
+                format!(
+                    "there is no transformer named {other:?}; the built-in one is {BUILT_IN:?}"
+                ),
             )
             .in_field("plugin")),
         }
