@@ -1,1 +1,230 @@
-//! The HTTP API.
+//! The HTTP API: thin. Each resource has a file; what they share is here and in the four files named
+//! first below. `docs/openapi.json` is made from these handlers.
+//!
+//! Order of a request: connection limit and header timeout ([`serve`]), security headers, panic guard,
+//! limit of requests under way, timeout, route, key and scope, body limit, body.
+
+mod auth;
+mod extract;
+mod limits;
+mod problem;
+
+mod deliveries;
+mod event_rules;
+mod events;
+mod health;
+mod keys;
+mod openapi;
+mod operations;
+mod plugins;
+mod render;
+mod secrets;
+mod serve;
+mod webhooks;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use auth::ensure_admin_key;
+pub use event_rules::{EventRuleBody, EventRuleView};
+pub use openapi::document;
+pub use serve::serve;
+pub use webhooks::{WebhookBody, WebhookView};
+
+use crate::{engine::Engine, queue::Page};
+use problem::{Answer, Kind, Problem};
+
+/// What all handlers share.
+#[derive(Debug)]
+struct ApiState {
+    engine: Arc<Engine>,
+    keys: auth::KeyCache,
+    readiness: health::Readiness,
+    /// Held while a change is decided on what is stored and then stored, so that two requests cannot both
+    /// find room for one more, or undo each other.
+    changes: tokio::sync::Mutex<()>,
+}
+
+type Shared = Arc<ApiState>;
+
+/// The whole API over an engine, ready to be served by [`serve`] or called in process.
+pub fn router(engine: Arc<Engine>) -> Router {
+    let limits = limits::Limits::of(&engine.config().server);
+    let state = Arc::new(ApiState {
+        engine,
+        keys: auth::KeyCache::default(),
+        readiness: health::Readiness::default(),
+        changes: tokio::sync::Mutex::default(),
+    });
+    let (router, _) = routes().split_for_parts();
+    router
+        .fallback(|| async {
+            Problem::new(
+                Kind::NotFound,
+                "there is no such path; /openapi.json lists them",
+            )
+        })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(
+                Kind::MethodNotAllowed,
+                "the Allow header names the methods of this path",
+            )
+        })
+        .with_state(state)
+        .layer(axum::middleware::from_fn_with_state(limits, limits::guard))
+        .layer(axum::middleware::map_response(security_headers))
+}
+
+/// All handlers with their documentation.
+fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(openapi::front_matter())
+        .routes(routes!(events::post_events))
+        .routes(routes!(events::get_event))
+        .routes(routes!(webhooks::list_webhooks, webhooks::create_webhook))
+        .routes(routes!(
+            webhooks::get_webhook,
+            webhooks::replace_webhook,
+            webhooks::change_webhook,
+            webhooks::delete_webhook
+        ))
+        .routes(routes!(event_rules::list_rules, event_rules::create_rule))
+        .routes(routes!(event_rules::evaluate))
+        .routes(routes!(
+            event_rules::get_rule,
+            event_rules::replace_rule,
+            event_rules::change_rule,
+            event_rules::delete_rule
+        ))
+        .routes(routes!(deliveries::list_deliveries))
+        .routes(routes!(deliveries::requeue_matching))
+        .routes(routes!(deliveries::get_delivery))
+        .routes(routes!(deliveries::requeue_delivery))
+        .routes(routes!(deliveries::cancel_delivery))
+        .routes(routes!(render::render))
+        .routes(routes!(secrets::list_secrets))
+        .routes(routes!(secrets::put_secret, secrets::delete_secret))
+        .routes(routes!(keys::list_keys, keys::create_key))
+        .routes(routes!(keys::delete_key))
+        .routes(routes!(plugins::list_plugins))
+        .routes(routes!(operations::queue))
+        .routes(routes!(operations::usage))
+        .routes(routes!(operations::workers))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .routes(routes!(openapi::openapi_json))
+        .routes(routes!(health::explain_problem))
+        .routes(routes!(health::front))
+}
+
+/// Answers are data of one tenant: not to be cached, sniffed, framed or run.
+async fn security_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A page of a list as it is answered.
+#[derive(Debug, Serialize, ToSchema)]
+struct List<T> {
+    /// What is on this page.
+    results: Vec<T>,
+    /// Give this as `cursor` for the next page; null on the last.
+    next: Option<String>,
+}
+
+impl<T> List<T> {
+    fn of<S>(page: Page<S>, view: impl FnMut(S) -> T) -> axum::Json<Self> {
+        axum::Json(Self {
+            results: page.results.into_iter().map(view).collect(),
+            next: page.next,
+        })
+    }
+}
+
+/// Which page of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Paging {
+    /// Items on a page, from 1 to 1000.
+    #[serde(default = "Paging::default_limit")]
+    #[param(minimum = 1, maximum = 1000, default = 50)]
+    limit: usize,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+}
+
+impl Paging {
+    const fn default_limit() -> usize {
+        50
+    }
+
+    /// The limit, if it may be.
+    fn limit(&self) -> Answer<usize> {
+        check_limit(self.limit)
+    }
+}
+
+fn check_limit(limit: usize) -> Answer<usize> {
+    if (1..=1000).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Problem::new(
+            Kind::InvalidQuery,
+            format!("limit is {limit}; it must be from 1 to 1000"),
+        ))
+    }
+}
+
+/// 201 with where the new object is.
+fn created<T: Serialize>(location: &str, body: T) -> Answer<Response> {
+    let location = HeaderValue::from_str(location).map_err(|e| Problem::internal(&e))?;
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        axum::Json(body),
+    )
+        .into_response())
+}
+
+/// 204, or 404 if there was nothing to delete.
+fn deleted(existed: bool, what: &str, id: &str) -> Answer<StatusCode> {
+    if existed {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::no_such(what, id))
+    }
+}
+
+/// 409 if a tenant already has as many as it may.
+fn check_room(count: usize, limit: usize, what: &str) -> Answer<()> {
+    if count < limit {
+        Ok(())
+    } else {
+        Err(Problem::new(
+            Kind::LimitReached,
+            format!("there are {count} {what}, and at most {limit} are allowed"),
+        ))
+    }
+}

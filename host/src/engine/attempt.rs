@@ -153,7 +153,7 @@ impl Engine {
         let options = SendOptions {
             timeout: limit.saturating_sub(clock.elapsed()),
             ssl_verification: spec.ssl_verification,
-            ca_file_path: spec.ca_file_path.clone(),
+            ca_file_path: spec.ca_file_path.as_deref(),
         };
         let clock = Instant::now();
         match self.client.send(guarded, &options).await {

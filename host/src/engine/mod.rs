@@ -128,28 +128,28 @@ impl Engine {
         let batch: Vec<NewEvent> = incoming
             .into_iter()
             .map(|incoming| {
-                let matched = snapshot.rules().match_event(&incoming.event);
-                if matched.targets().len() > most {
+                let (targets, explanation) =
+                    snapshot.rules().match_event(&incoming.event).into_parts();
+                if targets.len() > most {
                     tracing::warn!(
-                        %tenant, event = %incoming.event.id(), targets = matched.targets().len(), most,
-                        "an event matches more webhooks than limits.deliveries_per_event allows; the rest is left out"
+                        %tenant, event = %incoming.event.id(), targets = targets.len(), most,
+                        "an event matches more webhooks than limits.deliveries_per_event; the rest is left out"
                     );
                 }
-                let deliveries = matched
-                    .targets()
+                let deliveries = targets
                     .iter()
                     .take(most)
                     .map(|target| NewDelivery {
                         id: DeliveryId::generate(),
-                        webhook: target.webhook.clone(),
-                        rule: target.rule.clone(),
+                        webhook: target.webhook().clone(),
+                        rule: target.rule().clone(),
                     })
                     .collect();
                 NewEvent {
                     event: incoming.event,
                     idempotency: incoming.idempotency,
                     deliveries,
-                    explanation: matched.into_explanation(),
+                    explanation,
                 }
             })
             .collect();

@@ -52,6 +52,22 @@ impl FieldErrors {
         self.0.push(FieldError::new(field, message));
     }
 
+    /// The same errors, of fields within `parent`: `[2]` becomes `parent[2]`, `name` `parent.name`, and
+    /// the empty path `parent`.
+    #[must_use]
+    pub fn under(mut self, parent: &str) -> Self {
+        for error in &mut self.0 {
+            let joins = parent.is_empty() || error.field.is_empty();
+            let dot = if joins || error.field.starts_with('[') {
+                ""
+            } else {
+                "."
+            };
+            error.field = format!("{parent}{dot}{}", error.field);
+        }
+        self
+    }
+
     /// `value` if nothing is wrong, and otherwise what is.
     ///
     /// # Errors

@@ -1,0 +1,267 @@
+//! API keys: who calls, for which tenant, and what the key may do.
+//!
+//! A key is `hb_` and 256 random bits; the store has only its SHA-256, by which it is looked up. There is
+//! nothing to compare in constant time: whoever could time the lookup would learn about hashes, and from
+//! a hash nothing about a key.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Shared,
+    problem::{Answer, Kind, Problem},
+};
+use crate::{
+    model::{Secret, TenantId, Timestamp},
+    registry::{ApiKey, Backend, BackendError, KeyScope},
+};
+
+/// What every key begins with, so that people and secret scanners know one when they see it.
+const PREFIX: &str = "hb_";
+/// An operator's own key may be longer than hookbox's, and not shorter than this.
+const LENGTHS: std::ops::RangeInclusive<usize> = 24..=200;
+/// The id under which the operator's key from the environment is stored.
+const FROM_ENV: &str = "key_environment";
+
+/// How long a key that was found is taken for good. Deleting a key takes at most this long to reach the
+/// other processes on the same store; in this process it counts at once.
+const REMEMBERED: Duration = Duration::from_secs(3);
+const REMEMBERED_KEYS: usize = 4096;
+
+/// Makes a key: 32 bytes from the operating system, as base64url.
+///
+/// # Errors
+/// When the operating system has no randomness to give.
+pub(super) fn new_key() -> Result<Secret, BackendError> {
+    let bytes: [u8; 32] = random_bytes()?;
+    Ok(Secret::new(format!(
+        "{PREFIX}{}",
+        URL_SAFE_NO_PAD.encode(bytes)
+    )))
+}
+
+fn random_bytes<const N: usize>() -> Result<[u8; N], BackendError> {
+    use rand::TryRng;
+    let mut bytes = [0; N];
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|e| BackendError::Internal(format!("no randomness: {e}")))?;
+    Ok(bytes)
+}
+
+/// The form in which the store knows a key.
+pub(super) fn hash(key: &str) -> String {
+    hex::encode(Sha256::digest(key.as_bytes()))
+}
+
+/// A record for a new key.
+pub(super) fn record(name: String, tenant: TenantId, scope: KeyScope, key: &Secret) -> ApiKey {
+    ApiKey {
+        id: format!("key_{}", uuid::Uuid::now_v7().simple()),
+        name,
+        tenant,
+        scope,
+        created: Timestamp::now(),
+        hash: hash(key.expose()),
+    }
+}
+
+/// Sees to it that tenant `default` has an admin key. Call once at start.
+///
+/// With `from_env` (`HOOKBOX_ADMIN_KEY`), that key is stored and takes the place of the one that an
+/// earlier start stored in this way. Without it, a key is made if there is no admin key yet, and returned:
+/// print it once, it is not to be had again.
+///
+/// # Errors
+/// [`BackendError::Conflict`] if the given key is not `hb_` and 21 to 197 further characters; otherwise
+/// what the store says.
+pub async fn ensure_admin_key(
+    backend: &dyn Backend,
+    from_env: Option<Secret>,
+) -> Result<Option<Secret>, BackendError> {
+    let tenant = TenantId::default_tenant();
+    if let Some(key) = from_env {
+        if !is_well_formed(key.expose()) {
+            return Err(BackendError::Conflict {
+                field: "HOOKBOX_ADMIN_KEY".to_owned(),
+                message: format!(
+                    "HOOKBOX_ADMIN_KEY must begin with {PREFIX} and have {} to {} letters, digits, - and _ in \
+                     all; leave it unset to have one made",
+                    LENGTHS.start(),
+                    LENGTHS.end()
+                ),
+            });
+        }
+        if backend.key_by_hash(&hash(key.expose())).await?.is_none() {
+            backend.delete_key(&tenant, FROM_ENV).await?;
+            let name = "HOOKBOX_ADMIN_KEY".to_owned();
+            let mut record = record(name, tenant, KeyScope::Admin, &key);
+            FROM_ENV.clone_into(&mut record.id);
+            backend.put_key(&record).await?;
+        }
+        return Ok(None);
+    }
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = backend.keys(&tenant, 100, cursor.as_deref()).await?;
+        if page.results.iter().any(|k| k.scope == KeyScope::Admin) {
+            return Ok(None);
+        }
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => break,
+        }
+    }
+    let key = new_key()?;
+    let record = record("first admin key".to_owned(), tenant, KeyScope::Admin, &key);
+    backend.put_key(&record).await?;
+    Ok(Some(key))
+}
+
+fn is_well_formed(key: &str) -> bool {
+    key.starts_with(PREFIX)
+        && LENGTHS.contains(&key.len())
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
+/// Keys that were found lately, so that not every event asks the store. Only keys that exist are kept:
+/// what strangers make up must not push them out.
+#[derive(Debug, Default)]
+pub(super) struct KeyCache {
+    by_hash: Mutex<HashMap<String, (ApiKey, Instant)>>,
+}
+
+impl KeyCache {
+    fn get(&self, hash: &str) -> Option<ApiKey> {
+        let keys = self.by_hash.lock().unwrap_or_else(PoisonError::into_inner);
+        let (key, since) = keys.get(hash)?;
+        (since.elapsed() < REMEMBERED).then(|| key.clone())
+    }
+
+    fn put(&self, key: &ApiKey) {
+        let mut keys = self.by_hash.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= REMEMBERED_KEYS {
+            keys.retain(|_, (_, since)| since.elapsed() < REMEMBERED);
+        }
+        if keys.len() < REMEMBERED_KEYS {
+            keys.insert(key.hash.clone(), (key.clone(), Instant::now()));
+        }
+    }
+
+    /// Forgets all keys: one has been deleted.
+    pub(super) fn clear(&self) {
+        self.by_hash
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+/// Finds the key that a request carries.
+async fn authenticate(parts: &Parts, state: &Shared) -> Answer<ApiKey> {
+    let refused = |detail: &str| Problem::new(Kind::Unauthenticated, detail);
+    let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
+        return Err(refused("send an API key as `Authorization: Bearer hb_…`"));
+    };
+    let token = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
+        .filter(|token| is_well_formed(token));
+    let Some(token) = token else {
+        return Err(refused(
+            "the Authorization header is not `Bearer` and an API key that begins with hb_",
+        ));
+    };
+    let hash = hash(token);
+    if let Some(key) = state.keys.get(&hash) {
+        return Ok(key);
+    }
+    match state.engine.backend().key_by_hash(&hash).await? {
+        Some(key) => {
+            state.keys.put(&key);
+            Ok(key)
+        }
+        None => Err(refused(
+            "this API key is not known; it may have been deleted",
+        )),
+    }
+}
+
+macro_rules! caller {
+    ($(#[$doc:meta])* $name:ident, $($scope:ident)|+, $needed:literal) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(super) struct $name(pub(super) ApiKey);
+
+        impl FromRequestParts<Shared> for $name {
+            type Rejection = Problem;
+
+            async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Answer<Self> {
+                let key = authenticate(parts, state).await?;
+                match key.scope {
+                    $(KeyScope::$scope)|+ => Ok(Self(key)),
+                    _ => Err(Problem::new(Kind::Forbidden, $needed)),
+                }
+            }
+        }
+    };
+}
+
+caller!(
+    /// A caller that may change everything in its tenant.
+    Admin, Admin, "this needs a key of scope admin"
+);
+caller!(
+    /// A caller that may look.
+    Reader, Admin | Read, "this needs a key of scope read or admin"
+);
+caller!(
+    /// A caller that may post events.
+    Sender, Admin | Ingest, "this needs a key of scope ingest or admin"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_long_random_and_well_formed() {
+        let (a, b) = (new_key().unwrap(), new_key().unwrap());
+        assert_ne!(a, b);
+        assert!(is_well_formed(a.expose()));
+        assert_eq!(a.expose().len(), 3 + 43);
+        assert!(!is_well_formed("hb_short"));
+        assert!(!is_well_formed("sk_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
+    }
+
+    #[test]
+    fn a_key_is_remembered_until_the_cache_is_cleared() {
+        let cache = KeyCache::default();
+        let key = record(
+            "a".to_owned(),
+            TenantId::default_tenant(),
+            KeyScope::Read,
+            &Secret::new("hb_x"),
+        );
+        assert!(cache.get(&key.hash).is_none());
+        cache.put(&key);
+        assert_eq!(cache.get(&key.hash).as_ref(), Some(&key));
+        cache.clear();
+        assert!(cache.get(&key.hash).is_none());
+    }
+}

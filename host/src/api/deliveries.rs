@@ -1,0 +1,158 @@
+//! `/v1/deliveries`
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    List, Paging, Shared,
+    auth::{Admin, Reader},
+    check_limit,
+    extract::{Id, Json, Params},
+    problem::{Answer, Problem},
+};
+use crate::{
+    model::{EventId, RuleId, Timestamp, WebhookId},
+    queue::{Delivery, DeliveryFilter, Status},
+    record::Attempt,
+};
+
+/// Deliveries that one request requeues at most.
+const REQUEUE_LIMIT: usize = 10_000;
+
+/// Which deliveries, and which page of them. Query strings cannot be flattened into [`DeliveryFilter`]
+/// without losing their types, so its fields are repeated here.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeliveryQuery {
+    /// Items on a page, from 1 to 1000.
+    #[serde(default = "Paging::default_limit")]
+    #[param(minimum = 1, maximum = 1000, default = 50)]
+    limit: usize,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+    /// In this state.
+    status: Option<Status>,
+    /// For this webhook.
+    webhook: Option<WebhookId>,
+    /// By this rule.
+    rule: Option<RuleId>,
+    /// Of this event.
+    event: Option<EventId>,
+    /// Of this object type.
+    object_type: Option<String>,
+    /// Accepted at this time or later.
+    since: Option<Timestamp>,
+    /// Accepted before this time.
+    until: Option<Timestamp>,
+}
+
+/// A delivery with all that was tried.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DeliveryDetail {
+    #[serde(flatten)]
+    delivery: Delivery,
+    /// First to last.
+    attempt_log: Vec<Attempt>,
+}
+
+/// Deliveries, newest first.
+#[utoipa::path(get, path = "/v1/deliveries", tag = "deliveries", params(DeliveryQuery),
+    responses((status = 200, description = "A page of deliveries.", body = List<Delivery>)))]
+pub(super) async fn list_deliveries(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+    Params(query): Params<DeliveryQuery>,
+) -> Answer<axum::Json<List<Delivery>>> {
+    let limit = check_limit(query.limit)?;
+    let filter = DeliveryFilter {
+        status: query.status,
+        webhook: query.webhook,
+        rule: query.rule,
+        event: query.event,
+        object_type: query.object_type,
+        since: query.since,
+        until: query.until,
+    };
+    let backend = state.engine.backend();
+    let page = backend
+        .deliveries(&key.tenant, &filter, limit, query.cursor.as_deref())
+        .await?;
+    Ok(List::of(page, |delivery| delivery))
+}
+
+/// A delivery with its attempts: what was rendered, sent and answered, and what it cost.
+#[utoipa::path(get, path = "/v1/deliveries/{id}", tag = "deliveries",
+    params(("id" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "The delivery.", body = DeliveryDetail)))]
+pub(super) async fn get_delivery(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+    Id(id): Id,
+) -> Answer<axum::Json<DeliveryDetail>> {
+    let backend = state.engine.backend();
+    let id = id.as_str().into();
+    let delivery = backend
+        .delivery(&key.tenant, &id)
+        .await?
+        .ok_or_else(|| Problem::no_such("delivery", id.as_str()))?;
+    let attempt_log = backend.attempts(&key.tenant, &id).await?;
+    Ok(axum::Json(DeliveryDetail {
+        delivery,
+        attempt_log,
+    }))
+}
+
+/// Sends an ended or scheduled delivery again, with the whole retry schedule before it. Its webhook runs
+/// as it is now.
+#[utoipa::path(post, path = "/v1/deliveries/{id}/requeue", tag = "deliveries",
+    params(("id" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "The delivery, queued again.", body = Delivery)))]
+pub(super) async fn requeue_delivery(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Id(id): Id,
+) -> Answer<axum::Json<Delivery>> {
+    let backend = state.engine.backend();
+    let id = id.as_str().into();
+    Ok(axum::Json(backend.requeue(&key.tenant, &id).await?))
+}
+
+/// Calls off a queued or scheduled delivery.
+#[utoipa::path(post, path = "/v1/deliveries/{id}/cancel", tag = "deliveries",
+    params(("id" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "The delivery, cancelled.", body = Delivery)))]
+pub(super) async fn cancel_delivery(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Id(id): Id,
+) -> Answer<axum::Json<Delivery>> {
+    let backend = state.engine.backend();
+    let id = id.as_str().into();
+    Ok(axum::Json(backend.cancel(&key.tenant, &id).await?))
+}
+
+/// How many were requeued.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Requeued {
+    requeued: usize,
+}
+
+/// Requeues all deliveries that match, oldest first, at most 10000 in one request: repeat until the answer
+/// is smaller. Without a `status` those that failed are meant, so that an empty filter does not send again
+/// what has arrived.
+#[utoipa::path(post, path = "/v1/deliveries/requeue", tag = "deliveries", request_body = DeliveryFilter,
+    responses((status = 200, description = "How many.", body = Requeued)))]
+pub(super) async fn requeue_matching(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Json(mut filter): Json<DeliveryFilter>,
+) -> Answer<axum::Json<Requeued>> {
+    filter.status.get_or_insert(Status::Failed);
+    let backend = state.engine.backend();
+    let requeued = backend
+        .requeue_matching(&key.tenant, &filter, REQUEUE_LIMIT)
+        .await?;
+    Ok(axum::Json(Requeued { requeued }))
+}

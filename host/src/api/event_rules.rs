@@ -1,0 +1,280 @@
+//! `/v1/event-rules`
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, value::RawValue};
+use utoipa::ToSchema;
+
+use super::{
+    List, Paging, Shared,
+    auth::{Admin, Reader},
+    check_room, created, deleted,
+    extract::{Id, Json, JsonObject, Params},
+    problem::{Answer, Kind, Problem},
+    render::parse_event,
+};
+use crate::{
+    model::{EventRule, EventRuleSpec, RuleId, TenantId, Timestamp, WebhookId},
+    registry::validate::{self, Draft},
+    rules::{Conditions, Evaluation},
+};
+
+/// An event rule as it is answered.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = EventRule)]
+pub struct EventRuleView {
+    /// hookbox's own id.
+    pub id: RuleId,
+    /// The number it had where it came from (NetBox's `id`).
+    pub external_id: Option<i64>,
+    /// Unique within the tenant.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// A disabled rule matches nothing.
+    pub enabled: bool,
+    /// Such as `dcim.site`; `*` stands for all.
+    pub object_types: Vec<String>,
+    /// NetBox's slugs, such as `object_created`; `*` stands for all.
+    pub event_types: Vec<String>,
+    /// NetBox's condition language; null for none.
+    pub conditions: Option<Value>,
+    /// Merged under the event's `data`.
+    pub action_data: Option<Map<String, Value>>,
+    /// The webhooks it runs.
+    pub webhooks: Vec<WebhookId>,
+    /// When it was first stored.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub last_updated: Timestamp,
+}
+
+impl From<EventRule> for EventRuleView {
+    fn from(rule: EventRule) -> Self {
+        let spec = rule.spec;
+        Self {
+            id: rule.id,
+            external_id: rule.external_id,
+            name: spec.name,
+            description: spec.description,
+            enabled: spec.enabled,
+            object_types: spec.object_types,
+            event_types: spec.event_types,
+            conditions: spec.conditions,
+            action_data: spec.action_data,
+            webhooks: spec.webhooks,
+            created: rule.created,
+            last_updated: rule.updated,
+        }
+    }
+}
+
+/// An event rule as it is written: for the API's description, the fields being read one by one
+/// ([`validate::event_rule`]). What NetBox returns for an event rule, and what hookbox returns, is
+/// accepted too.
+#[derive(Debug, ToSchema)]
+#[schema(as = EventRuleInput)]
+pub struct EventRuleBody {
+    /// The number it had where it came from.
+    pub external_id: Option<i64>,
+    /// Up to 150 characters, unique within the tenant. Required.
+    #[schema(max_length = 150)]
+    pub name: Option<String>,
+    /// Free text, up to 1000 bytes.
+    pub description: Option<String>,
+    /// Default true.
+    pub enabled: Option<bool>,
+    /// Such as `dcim.site`; `*` stands for all. Required.
+    pub object_types: Option<Vec<String>>,
+    /// Such as `object_created` or `created`; `*` stands for all. Required.
+    pub event_types: Option<Vec<String>>,
+    /// NetBox's condition language; null for none.
+    pub conditions: Option<Value>,
+    /// Merged under the event's `data`.
+    pub action_data: Option<Map<String, Value>>,
+    /// The webhooks to run, by id or name. Required, unless `action_object_id` is given.
+    pub webhooks: Option<Vec<String>>,
+    /// NetBox's way to name the webhook: the number it had there.
+    pub action_object_id: Option<i64>,
+}
+
+/// The tenant's event rules, by name, which is the order in which they are looked at.
+#[utoipa::path(get, path = "/v1/event-rules", tag = "event rules", params(Paging),
+    responses((status = 200, description = "A page of rules.", body = List<EventRuleView>)))]
+pub(super) async fn list_rules(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+    Params(paging): Params<Paging>,
+) -> Answer<axum::Json<List<EventRuleView>>> {
+    let limit = paging.limit()?;
+    let backend = state.engine.backend();
+    let page = backend
+        .rules(&key.tenant, limit, paging.cursor.as_deref())
+        .await?;
+    Ok(List::of(page, EventRuleView::from))
+}
+
+/// Stores a new rule. The webhooks it names must be there already.
+#[utoipa::path(post, path = "/v1/event-rules", tag = "event rules", request_body = EventRuleBody,
+    responses((status = 201, description = "It is stored; Location says where.", body = EventRuleView)))]
+pub(super) async fn create_rule(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Json(input): JsonObject,
+) -> Answer<Response> {
+    let (backend, config) = (state.engine.backend(), state.engine.config());
+    let _turn = state.changes.lock().await;
+    let existing = backend.tenant(&key.tenant).await?;
+    let draft = validate::event_rule(&input, Draft::default(), &existing.webhooks, config)?;
+    check_room(
+        existing.rules.len(),
+        config.limits.event_rules,
+        "event rules",
+    )?;
+    let now = Timestamp::now();
+    let rule = EventRule {
+        id: RuleId::generate(),
+        external_id: draft.external_id,
+        spec: draft.spec,
+        created: now,
+        updated: now,
+    };
+    backend.put_rule(&key.tenant, &rule).await?;
+    let location = format!("/v1/event-rules/{}", rule.id);
+    created(&location, EventRuleView::from(rule))
+}
+
+/// One rule.
+#[utoipa::path(get, path = "/v1/event-rules/{id}", tag = "event rules",
+    params(("id" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "The rule.", body = EventRuleView)))]
+pub(super) async fn get_rule(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+    Id(id): Id,
+) -> Answer<axum::Json<EventRuleView>> {
+    let backend = state.engine.backend();
+    let rule = backend
+        .rule(&key.tenant, &id.as_str().into())
+        .await?
+        .ok_or_else(|| Problem::no_such("event rule", &id))?;
+    Ok(axum::Json(rule.into()))
+}
+
+/// Replaces a rule: what is absent returns to its default.
+#[utoipa::path(put, path = "/v1/event-rules/{id}", tag = "event rules", request_body = EventRuleBody,
+    params(("id" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "The rule as it is now.", body = EventRuleView)))]
+pub(super) async fn replace_rule(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Id(id): Id,
+    Json(input): JsonObject,
+) -> Answer<axum::Json<EventRuleView>> {
+    change(&state, &key.tenant, &id, &input, |_| {
+        EventRuleSpec::default()
+    })
+    .await
+}
+
+/// Changes the fields that are given.
+#[utoipa::path(patch, path = "/v1/event-rules/{id}", tag = "event rules", request_body = EventRuleBody,
+    params(("id" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "The rule as it is now.", body = EventRuleView)))]
+pub(super) async fn change_rule(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Id(id): Id,
+    Json(input): JsonObject,
+) -> Answer<axum::Json<EventRuleView>> {
+    change(&state, &key.tenant, &id, &input, Clone::clone).await
+}
+
+/// Removes a rule. Deliveries that it has asked for go on.
+#[utoipa::path(delete, path = "/v1/event-rules/{id}", tag = "event rules",
+    params(("id" = String, Path, description = "Its id.")),
+    responses((status = 204, description = "It is gone.")))]
+pub(super) async fn delete_rule(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Id(id): Id,
+) -> Answer<StatusCode> {
+    let backend = state.engine.backend();
+    let existed = backend
+        .delete_rule(&key.tenant, &id.as_str().into())
+        .await?;
+    deleted(existed, "event rule", &id)
+}
+
+async fn change(
+    state: &Shared,
+    tenant: &TenantId,
+    id: &str,
+    input: &Map<String, Value>,
+    base: impl FnOnce(&EventRuleSpec) -> EventRuleSpec,
+) -> Answer<axum::Json<EventRuleView>> {
+    let backend = state.engine.backend();
+    let _turn = state.changes.lock().await;
+    let existing = backend.tenant(tenant).await?;
+    let stored = existing
+        .rules
+        .iter()
+        .find(|rule| rule.id.as_str() == id)
+        .ok_or_else(|| Problem::no_such("event rule", id))?;
+    let draft = Draft {
+        external_id: stored.external_id,
+        spec: base(&stored.spec),
+    };
+    let draft = validate::event_rule(input, draft, &existing.webhooks, state.engine.config())?;
+    let rule = EventRule {
+        id: stored.id.clone(),
+        external_id: draft.external_id,
+        spec: draft.spec,
+        created: stored.created,
+        updated: Timestamp::now(),
+    };
+    backend.put_rule(tenant, &rule).await?;
+    Ok(axum::Json(rule.into()))
+}
+
+/// Conditions to try on an event.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EvaluateBody {
+    /// As in a rule.
+    #[serde(default)]
+    conditions: Value,
+    /// As it would be posted to `/v1/events`.
+    #[schema(value_type = Object)]
+    event: Box<RawValue>,
+}
+
+/// Evaluates conditions on an event and says step by step how it went. Nothing is stored.
+#[utoipa::path(post, path = "/v1/event-rules/evaluate", tag = "event rules", request_body = EvaluateBody,
+    responses((status = 200, description = "Whether the event matches, and why.", body = Evaluation)))]
+pub(super) async fn evaluate(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+    Json(body): Json<EvaluateBody>,
+) -> Answer<axum::Json<Evaluation>> {
+    let config = state.engine.config();
+    let event = parse_event(&key.tenant, &body.event, config)?;
+    let conditions = match &body.conditions {
+        Value::Null => None,
+        json => Conditions::parse(json, config.condition_limits())?,
+    };
+    let Some(conditions) = conditions else {
+        return Ok(axum::Json(Evaluation {
+            matched: true,
+            error: None,
+            trace: Vec::new(),
+        }));
+    };
+    let context: Value =
+        serde_json::from_str(event.context()).map_err(|e| Problem::internal(&e))?;
+    // A hostile regex or a huge list costs CPU, which the I/O threads must not pay for.
+    let evaluation = tokio::task::spawn_blocking(move || conditions.evaluate(&context))
+        .await
+        .map_err(|_| Problem::new(Kind::Internal, "the evaluation did not end"))?;
+    Ok(axum::Json(evaluation))
+}

@@ -1,0 +1,129 @@
+//! `/v1/events`
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::{
+    Shared,
+    auth::{Reader, Sender},
+    extract::{Id, read_body},
+    problem::{Answer, Kind, Problem},
+};
+use crate::{
+    ingest::parse_request,
+    model::{EventId, Timestamp},
+    queue::{Delivery, Enqueued},
+    rules::Explanation,
+};
+
+/// What became of the events of one request, in their order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Accepted {
+    events: Vec<Enqueued>,
+}
+
+/// Takes events: one, an array, NDJSON, or CloudEvents (structured, batch or binary). NetBox's default
+/// webhook body is a valid event.
+///
+/// 202 means that all of them are stored durably, together with the deliveries they set off; any other
+/// answer means that none is. An event that carries an `id`, or a request with an `Idempotency-Key`, is
+/// recognised when it is sent again and answered with `duplicate: true`.
+#[utoipa::path(post, path = "/v1/events", tag = "events",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters; stands for the request as a whole.")),
+    request_body(content(
+        (Object = "application/json", example = json!({"event": "created", "object_type": "dcim.site", "data": {"name": "Oslo"}})),
+        (String = "application/x-ndjson"),
+        (Object = "application/cloudevents+json"),
+        (Vec<Object> = "application/cloudevents-batch+json"),
+    )),
+    responses((status = 202, description = "All are stored.", body = Accepted)))]
+pub(super) async fn post_events(
+    Sender(key): Sender,
+    State(state): State<Shared>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<(StatusCode, axum::Json<Accepted>)> {
+    let limits = &state.engine.config().ingest;
+    let body = read_body(&headers, body, limits.max_request_bytes).await?;
+    let content_type = text_of(&headers, header::CONTENT_TYPE.as_str())?;
+    let idempotency_key = text_of(&headers, "idempotency-key")?;
+    let incoming = parse_request(
+        content_type,
+        &headers,
+        idempotency_key,
+        &body,
+        &key.tenant,
+        limits,
+    )?;
+    let events = state.engine.accept(&key.tenant, incoming).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(Accepted { events })))
+}
+
+/// A header's text: an error if it is there and cannot be read, or is there twice, rather than nothing.
+fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Answer<Option<&'a str>> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    match (value.to_str(), values.next()) {
+        (Ok(text), None) => Ok(Some(text)),
+        _ => Err(Problem::new(
+            Kind::MalformedBody,
+            format!("the header {name} must be there once and be ASCII text"),
+        )),
+    }
+}
+
+/// A stored event.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EventView {
+    /// hookbox's id.
+    id: EventId,
+    /// The type as a slug: what rules match on.
+    event_type: String,
+    /// Such as `dcim.site`.
+    object_type: String,
+    /// When it was accepted.
+    received: Timestamp,
+    /// What templates see, as it came.
+    #[schema(value_type = Object)]
+    context: Box<RawValue>,
+    /// Which rules were looked at, and why each matched or not.
+    explanation: Explanation,
+    /// What it set off.
+    deliveries: Vec<Delivery>,
+}
+
+/// An event, why rules matched it or not, and its deliveries.
+#[utoipa::path(get, path = "/v1/events/{id}", tag = "events",
+    params(("id" = String, Path, description = "Its id, as `POST /v1/events` answered it.")),
+    responses((status = 200, description = "The event.", body = EventView)))]
+pub(super) async fn get_event(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+    Id(id): Id,
+) -> Answer<axum::Json<EventView>> {
+    let backend = state.engine.backend();
+    let stored = backend
+        .event(&key.tenant, &id.as_str().into())
+        .await?
+        .ok_or_else(|| Problem::no_such("event", &id))?;
+    let event = stored.event;
+    let context =
+        RawValue::from_string(event.context().to_string()).map_err(|e| Problem::internal(&e))?;
+    Ok(axum::Json(EventView {
+        id: event.id().clone(),
+        event_type: event.event_type().to_owned(),
+        object_type: event.object_type().to_owned(),
+        received: event.received(),
+        context,
+        explanation: stored.explanation,
+        deliveries: stored.deliveries,
+    }))
+}

@@ -1,0 +1,208 @@
+//! What handlers take out of a request, each failing with a problem that helps.
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    http::{HeaderMap, header, request::Parts},
+};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::{
+    Shared,
+    problem::{Answer, Kind, Problem},
+};
+use crate::model::{FieldError, FieldErrors};
+
+/// Bytes of a JSON body other than events. Three templates and the settings of a webhook fit in.
+const MAX_JSON_BYTES: usize = 2 << 20;
+
+/// Reads a body of at most `limit` bytes. What is announced as longer is refused before any of it is
+/// read; what turns out longer, as soon as it does.
+pub(super) async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Answer<Bytes> {
+    let too_large = || Problem::new(Kind::TooLarge, format!("at most {limit} bytes are taken"));
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|n| n > limit) {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(64 << 10));
+    let mut stream = body.into_data_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk
+            .map_err(|_| Problem::new(Kind::MalformedBody, "the body ended before its time"))?;
+        if bytes.len().saturating_add(chunk.len()) > limit {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.into())
+}
+
+/// A JSON body of a known shape.
+#[derive(Debug)]
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &Shared) -> Answer<Self> {
+        let (parts, body) = request.into_parts();
+        require_json(&parts.headers)?;
+        let bytes = read_body(&parts.headers, body, MAX_JSON_BYTES).await?;
+        from_json(&bytes).map(Self)
+    }
+}
+
+/// A JSON object whose fields are checked one by one.
+pub(super) type JsonObject = Json<Map<String, Value>>;
+
+fn require_json(headers: &HeaderMap) -> Answer<()> {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.split(';').next())
+        .map(|v| v.trim().to_ascii_lowercase());
+    match content_type.as_deref() {
+        Some(t) if t == "application/json" || t.ends_with("+json") => Ok(()),
+        _ => Err(Problem::new(
+            Kind::UnsupportedMediaType,
+            "send the body as Content-Type: application/json",
+        )),
+    }
+}
+
+/// Parses JSON into `T`. Wrong syntax is 400 with line and column; a wrong type or an unknown field is
+/// 422 with its path.
+pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        if inner.is_data() {
+            wrong_shape(&path, &inner.to_string())
+        } else {
+            malformed(&inner)
+        }
+    })?;
+    json.end().map_err(|error| malformed(&error))?;
+    Ok(value)
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    // serde_json's text ends with the line and column.
+    Problem::new(
+        Kind::MalformedBody,
+        format!("this is not valid JSON: {error}"),
+    )
+}
+
+/// serde's text says `unknown field `x`, expected one of `a`, `b`` and where; the nearest is added.
+fn wrong_shape(path: &str, message: &str) -> Problem {
+    let message = message
+        .rsplit_once(" at line ")
+        .map_or(message, |(text, _)| text);
+    let mut words = message.split('`').skip(1).step_by(2);
+    let mut message: String = message.chars().take(500).collect();
+    if message.starts_with("unknown ")
+        && let Some(word) = words.next()
+    {
+        let known: Vec<&str> = words.collect();
+        if let Some(close) = crate::registry::validate::did_you_mean(word, &known) {
+            message.push_str(&format!("; did you mean {close}?"));
+        }
+    }
+    let field = if path == "." { "" } else { path };
+    Problem::from(FieldErrors(vec![FieldError::new(
+        field.chars().take(200).collect::<String>(),
+        message,
+    )]))
+}
+
+/// Query parameters of a known shape.
+#[derive(Debug)]
+pub(super) struct Params<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Shared> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Answer<Self> {
+        Query::try_from_uri(&parts.uri)
+            .map(|Query(value)| Self(value))
+            .map_err(|rejection| {
+                let text = rejection.body_text();
+                let text = text
+                    .strip_prefix("Failed to deserialize query string: ")
+                    .unwrap_or(&text);
+                Problem::new(
+                    Kind::InvalidQuery,
+                    text.chars().take(500).collect::<String>(),
+                )
+            })
+    }
+}
+
+/// The one parameter of a path.
+#[derive(Debug)]
+pub(super) struct Id(pub(super) String);
+
+impl FromRequestParts<Shared> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Answer<Self> {
+        Path::from_request_parts(parts, state)
+            .await
+            .map(|Path(id)| Self(id))
+            .map_err(|_| Problem::new(Kind::NotFound, "there is no such path"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[expect(dead_code, reason = "only its type matters")]
+        status: Option<u32>,
+        #[expect(dead_code, reason = "only its type matters")]
+        inner: Option<Vec<u32>>,
+    }
+
+    fn problem(json: &str) -> String {
+        format!("{:?}", from_json::<Outer>(json.as_bytes()).unwrap_err())
+    }
+
+    #[test]
+    fn broken_json_says_where() {
+        let text = problem("{\n  \"status\": }");
+        assert!(
+            text.contains("MalformedBody") && text.contains("line 2 column 13"),
+            "{text}"
+        );
+        assert!(problem("{} x").contains("MalformedBody"));
+    }
+
+    #[test]
+    fn a_wrong_type_says_its_path() {
+        let text = problem(r#"{"inner": [1, "two"]}"#);
+        assert!(
+            text.contains("ValidationFailed") && text.contains("inner[1]"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_with_the_nearest_known_one() {
+        let text = problem(r#"{"statsu": 1}"#);
+        assert!(
+            text.contains("`statsu`") && text.contains("did you mean status?"),
+            "{text}"
+        );
+    }
+}

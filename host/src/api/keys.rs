@@ -1,0 +1,133 @@
+//! `/v1/keys`
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    List, Paging, Shared,
+    auth::{self, Admin},
+    check_room, created, deleted,
+    extract::{Id, Json, Params},
+    problem::{Answer, Kind, Problem},
+};
+use crate::{
+    model::{FieldErrors, TenantId, Timestamp},
+    registry::{ApiKey, KeyScope},
+};
+
+/// Keys of one tenant.
+const MAX_KEYS: usize = 1000;
+
+/// An API key as it is answered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ApiKey)]
+pub(super) struct KeyView {
+    /// Its public id.
+    id: String,
+    /// For people.
+    name: String,
+    /// The tenant it acts for.
+    tenant: TenantId,
+    /// What it may do.
+    scope: KeyScope,
+    /// When it was made.
+    created: Timestamp,
+}
+
+impl From<ApiKey> for KeyView {
+    fn from(key: ApiKey) -> Self {
+        Self {
+            id: key.id,
+            name: key.name,
+            tenant: key.tenant,
+            scope: key.scope,
+            created: key.created,
+        }
+    }
+}
+
+/// A key to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewKey {
+    /// For people; 1 to 150 characters.
+    #[schema(min_length = 1, max_length = 150)]
+    name: String,
+    /// `ingest` for senders, `read` for those who only look, `admin` for everything.
+    scope: KeyScope,
+}
+
+/// A new key, shown this once.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MadeKey {
+    #[serde(flatten)]
+    info: KeyView,
+    /// The key itself. hookbox keeps only its hash.
+    key: String,
+}
+
+/// The tenant's keys, without the keys themselves.
+#[utoipa::path(get, path = "/v1/keys", tag = "keys and secrets", params(Paging),
+    responses((status = 200, description = "A page of keys.", body = List<KeyView>)))]
+pub(super) async fn list_keys(
+    Admin(caller): Admin,
+    State(state): State<Shared>,
+    Params(paging): Params<Paging>,
+) -> Answer<axum::Json<List<KeyView>>> {
+    let limit = paging.limit()?;
+    let backend = state.engine.backend();
+    let page = backend
+        .keys(&caller.tenant, limit, paging.cursor.as_deref())
+        .await?;
+    Ok(List::of(page, KeyView::from))
+}
+
+/// Makes a key for the caller's tenant.
+#[utoipa::path(post, path = "/v1/keys", tag = "keys and secrets", request_body = NewKey,
+    responses((status = 201, description = "The key, shown this once.", body = MadeKey)))]
+pub(super) async fn create_key(
+    Admin(caller): Admin,
+    State(state): State<Shared>,
+    Json(input): Json<NewKey>,
+) -> Answer<Response> {
+    let name = input.name.trim();
+    if name.is_empty() || name.chars().count() > 150 || name.contains(char::is_control) {
+        return Err(FieldErrors::one("name", "must be 1 to 150 characters on one line").into());
+    }
+    let backend = state.engine.backend();
+    let _turn = state.changes.lock().await;
+    let existing = backend.keys(&caller.tenant, MAX_KEYS, None).await?;
+    check_room(existing.results.len(), MAX_KEYS, "keys")?;
+    let key = auth::new_key()?;
+    let record = auth::record(name.to_owned(), caller.tenant, input.scope, &key);
+    backend.put_key(&record).await?;
+    let location = format!("/v1/keys/{}", record.id);
+    let made = MadeKey {
+        info: record.into(),
+        key: key.expose().to_owned(),
+    };
+    created(&location, made)
+}
+
+/// Removes a key: it is refused at once by this process, and within 3 seconds by others on the same
+/// store. A key cannot remove itself, so that a tenant cannot lock itself out.
+#[utoipa::path(delete, path = "/v1/keys/{id}", tag = "keys and secrets",
+    params(("id" = String, Path, description = "Its public id.")),
+    responses((status = 204, description = "It is gone.")))]
+pub(super) async fn delete_key(
+    Admin(caller): Admin,
+    State(state): State<Shared>,
+    Id(id): Id,
+) -> Answer<StatusCode> {
+    if id == caller.id {
+        return Err(Problem::new(
+            Kind::Conflict,
+            "this is the key that you are using; remove it with another admin key",
+        ));
+    }
+    let backend = state.engine.backend();
+    let existed = backend.delete_key(&caller.tenant, &id).await?;
+    state.keys.clear();
+    deleted(existed, "key", &id)
+}

@@ -1,0 +1,105 @@
+//! `/v1/queue`, `/v1/usage` and `/v1/workers`: how things stand.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    List, Shared,
+    auth::{Admin, Reader},
+    extract::Params,
+    problem::{Answer, Kind, Problem},
+};
+use crate::{
+    model::{TenantId, Timestamp},
+    queue::{Page, QueueOverview, Usage, WorkerInfo},
+};
+
+const DEFAULT_SPAN: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How the tenant's deliveries stand.
+#[utoipa::path(get, path = "/v1/queue", tag = "operations",
+    responses((status = 200, description = "Counts by state, and webhooks that are held back.", body = QueueOverview)))]
+pub(super) async fn queue(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+) -> Answer<axum::Json<QueueOverview>> {
+    let backend = state.engine.backend();
+    Ok(axum::Json(backend.overview(Some(&key.tenant)).await?))
+}
+
+/// A span of time.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Span {
+    /// From this time on; 30 days before `until` if absent.
+    since: Option<Timestamp>,
+    /// Before this time; now if absent.
+    until: Option<Timestamp>,
+}
+
+/// What a tenant used in a span of time.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct UsageView {
+    /// From this time on.
+    since: Timestamp,
+    /// Before this time.
+    until: Timestamp,
+    #[serde(flatten)]
+    usage: Usage,
+}
+
+/// What the tenant used.
+#[utoipa::path(get, path = "/v1/usage", tag = "operations", params(Span),
+    responses((status = 200, description = "Sums over the span.", body = UsageView)))]
+pub(super) async fn usage(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+    Params(span): Params<Span>,
+) -> Answer<axum::Json<UsageView>> {
+    let until = span.until.unwrap_or_else(Timestamp::now);
+    let since = span.since.unwrap_or_else(|| {
+        let span = i64::try_from(DEFAULT_SPAN.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millis(until.as_millis().saturating_sub(span))
+    });
+    if since > until {
+        return Err(Problem::new(
+            Kind::InvalidQuery,
+            "since must not be later than until",
+        ));
+    }
+    let backend = state.engine.backend();
+    let usage = backend.usage(&key.tenant, since, until).await?;
+    Ok(axum::Json(UsageView {
+        since,
+        until,
+        usage,
+    }))
+}
+
+/// The workers that serve this store. They serve all tenants and name machines, so only the operator's
+/// tenant, `default`, may look.
+#[utoipa::path(get, path = "/v1/workers", tag = "operations",
+    responses((status = 200, description = "Workers heard of within the last minute.", body = List<WorkerInfo>)))]
+pub(super) async fn workers(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+) -> Answer<axum::Json<List<WorkerInfo>>> {
+    if key.tenant != TenantId::default_tenant() {
+        return Err(Problem::new(
+            Kind::Forbidden,
+            "this needs an admin key of the tenant default",
+        ));
+    }
+    let results = state.engine.backend().workers().await?;
+    Ok(List::of(
+        Page {
+            results,
+            next: None,
+        },
+        |worker| worker,
+    ))
+}

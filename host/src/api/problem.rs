@@ -1,0 +1,309 @@
+//! Errors as `application/problem+json` (RFC 9457).
+//!
+//! Each kind of failure has a `type` of its own, which does not change: `/problems/<slug>`, a URI
+//! relative to the server, where the kind is explained. Nothing about the machine, the store or another
+//! tenant is ever in a problem; what operators need is logged where it is turned into one.
+
+use std::time::Duration;
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    ingest::IngestError,
+    model::{FieldError, FieldErrors},
+    queue::TransitionError,
+    registry::BackendError,
+};
+
+/// A problem as it is sent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct ProblemBody {
+    /// Which kind, as a URI relative to the server; stable.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/validation-failed")]
+    kind: String,
+    /// The kind in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What went wrong this time.
+    detail: String,
+    /// What is wrong with which field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident $status:literal $slug:literal $title:literal, $help:literal;)+) => {
+        /// The kinds of problem.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Kind { $($name,)+ }
+
+        impl Kind {
+            pub(super) const ALL: &[Self] = &[$(Self::$name,)+];
+
+            const fn parts(self) -> (u16, &'static str, &'static str, &'static str) {
+                match self { $(Self::$name => ($status, $slug, $title, $help),)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    MalformedBody 400 "malformed-body" "The body cannot be read",
+        "The body is not the syntax its content type promises. The detail says where it goes wrong.";
+    InvalidQuery 400 "invalid-query" "The query parameters are not valid",
+        "A parameter is unknown, or its value is not of its type. A cursor is only good for the list that gave it out.";
+    Unauthenticated 401 "unauthenticated" "An API key is needed",
+        "Send a valid key as `Authorization: Bearer hb_…`.";
+    Forbidden 403 "forbidden" "This API key may not do this",
+        "The key's scope does not cover the request. The detail names the scope that does.";
+    NotFound 404 "not-found" "There is nothing here",
+        "There is no such path, or no such object in the key's tenant.";
+    MethodNotAllowed 405 "method-not-allowed" "This method is not offered here",
+        "The Allow header names the methods that are.";
+    Timeout 408 "timeout" "The request took too long",
+        "The request was not completely received and answered in time (server.request_timeout_seconds).";
+    Conflict 409 "conflict" "Something is in the way",
+        "A name is taken, an object is still in use, or it was changed by somebody else meanwhile.";
+    WrongState 409 "wrong-state" "The delivery's state does not allow this",
+        "Ended and scheduled deliveries can be requeued; queued and scheduled ones can be cancelled.";
+    LimitReached 409 "limit-reached" "The tenant has as many as it may",
+        "Remove one first, or ask the operator for a higher limit (section limits of the configuration).";
+    TooLarge 413 "too-large" "The body is too large",
+        "The detail names the limit.";
+    UnsupportedMediaType 415 "unsupported-media-type" "This content type is not understood here",
+        "Send JSON as application/json.";
+    ValidationFailed 422 "validation-failed" "The request is not valid",
+        "The syntax is right and the content is not. `errors` lists everything that is wrong, by field.";
+    IdempotencyMismatch 422 "idempotency-mismatch" "The idempotency key was used for something else",
+        "The same key came with other content. Use a new key for a new request.";
+    Internal 500 "internal" "hookbox failed",
+        "A defect. It is in the server's log; nothing is known to have been stored.";
+    Overloaded 503 "overloaded" "Too many requests are under way",
+        "The server handles as many requests as it may (server.max_connections). Try again.";
+    StoreUnavailable 503 "store-unavailable" "The store does not answer just now",
+        "Nothing was stored. Retry-After says when to try again.";
+    StoreFull 507 "store-full" "The store has no room",
+        "Nothing was stored. An operator has to make room first.";
+}
+
+impl Kind {
+    pub(super) fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.parts().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    pub(super) const fn slug(self) -> &'static str {
+        self.parts().1
+    }
+
+    pub(super) const fn title(self) -> &'static str {
+        self.parts().2
+    }
+
+    /// What it means and what to do, for `GET /problems/<slug>`.
+    pub(super) const fn help(self) -> &'static str {
+        self.parts().3
+    }
+}
+
+/// A failed request.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    kind: Kind,
+    detail: String,
+    errors: Vec<FieldError>,
+    retry_after: Option<Duration>,
+}
+
+/// What handlers return.
+pub(super) type Answer<T> = Result<T, Problem>;
+
+impl Problem {
+    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    pub(super) fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// No object of this kind and id.
+    pub(super) fn no_such(what: &str, id: &str) -> Self {
+        let id: String = id.chars().take(80).collect();
+        Self::new(Kind::NotFound, format!("there is no {what} {id:?}"))
+    }
+
+    /// A defect or a fault that is not the client's: logged in full, told in general.
+    pub(super) fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a request failed");
+        Self::new(
+            Kind::Internal,
+            "the request could not be completed; the server's log says why",
+        )
+    }
+}
+
+impl From<FieldErrors> for Problem {
+    fn from(errors: FieldErrors) -> Self {
+        let detail = match errors.0.as_slice() {
+            [only] => only.to_string(),
+            several => format!("{} things are wrong", several.len()),
+        };
+        Self {
+            errors: errors.0,
+            ..Self::new(Kind::ValidationFailed, detail)
+        }
+    }
+}
+
+impl From<BackendError> for Problem {
+    fn from(error: BackendError) -> Self {
+        match error {
+            BackendError::Unavailable { retry_after, .. } => {
+                tracing::warn!(%error, "the store is unavailable");
+                Self::new(Kind::StoreUnavailable, "nothing was stored; try again")
+                    .after(retry_after)
+            }
+            BackendError::Full(_) => {
+                tracing::error!(%error, "the store is full");
+                Self::new(Kind::StoreFull, "nothing was stored")
+            }
+            BackendError::Conflict { field, message } => Self {
+                errors: vec![FieldError::new(field, message.clone())],
+                ..Self::new(Kind::Conflict, message)
+            },
+            BackendError::IdempotencyMismatch { key } => Self::new(
+                Kind::IdempotencyMismatch,
+                format!("the key {key:?} was used before with other content"),
+            ),
+            BackendError::BadCursor => Self::new(Kind::InvalidQuery, error.to_string()),
+            other => Self::internal(&other),
+        }
+    }
+}
+
+impl From<TransitionError> for Problem {
+    fn from(error: TransitionError) -> Self {
+        match error {
+            TransitionError::NotFound(id) => Self::no_such("delivery", id.as_str()),
+            TransitionError::WrongState { .. } | TransitionError::EventGone(_) => {
+                Self::new(Kind::WrongState, error.to_string())
+            }
+            TransitionError::Backend(error) => error.into(),
+        }
+    }
+}
+
+impl From<IngestError> for Problem {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Invalid(errors) => errors.into(),
+            other => {
+                let kind = match other.status() {
+                    413 => Kind::TooLarge,
+                    415 => Kind::UnsupportedMediaType,
+                    422 => Kind::ValidationFailed,
+                    _ => Kind::MalformedBody,
+                };
+                Self::new(kind, other.to_string())
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.kind.status();
+        let body = ProblemBody {
+            kind: format!("/problems/{}", self.kind.slug()),
+            title: self.kind.title(),
+            status: status.as_u16(),
+            detail: self.detail,
+            errors: self.errors,
+        };
+        let json = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (
+            status,
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            json,
+        )
+            .into_response();
+        let headers = response.headers_mut();
+        if self.kind == Kind::Unauthenticated {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"hookbox\""),
+            );
+        }
+        if let Some(wait) = self.retry_after {
+            let seconds = wait
+                .as_secs()
+                .saturating_add(u64::from(wait.subsec_nanos() > 0));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        // The rest of an oversized or slow body is not read, so the connection cannot go on.
+        if matches!(self.kind, Kind::TooLarge | Kind::Timeout | Kind::Overloaded) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_type_of_its_own_and_a_valid_status() {
+        let slugs: HashSet<_> = Kind::ALL.iter().map(|k| k.slug()).collect();
+        assert_eq!(slugs.len(), Kind::ALL.len());
+        for kind in Kind::ALL {
+            assert_eq!(kind.status().as_u16(), kind.parts().0);
+        }
+    }
+
+    #[test]
+    fn what_the_store_said_stays_inside() {
+        let secret = "no such table at /var/lib/hookbox/hookbox.db";
+        for error in [
+            BackendError::Internal(secret.to_owned()),
+            BackendError::Corrupt(secret.to_owned()),
+            BackendError::Full(secret.to_owned()),
+            BackendError::Unavailable {
+                reason: secret.to_owned(),
+                retry_after: Duration::from_millis(1500),
+            },
+        ] {
+            let problem = Problem::from(error);
+            assert!(
+                !format!("{problem:?}").contains("hookbox.db"),
+                "{problem:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_away_says_when_to_come_back_in_whole_seconds() {
+        let response = Problem::from(BackendError::Unavailable {
+            reason: String::new(),
+            retry_after: Duration::from_millis(1500),
+        })
+        .into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+    }
+}

@@ -1,0 +1,81 @@
+//! `/v1/render`: what a webhook would send for an event.
+
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
+use utoipa::ToSchema;
+
+use super::{Shared, WebhookBody, auth::Reader, extract::Json, problem::Answer, webhooks::find};
+use crate::{
+    config::Config,
+    engine::RenderReport,
+    ingest::Event,
+    model::{FieldErrors, TenantId, WebhookId, WebhookSpec},
+    registry::validate::{self, Draft},
+};
+
+/// A webhook, stored or not, and an event to try it on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RenderBody {
+    /// A webhook as it would be stored; the name may be left out. With `webhook_id`, what is laid over
+    /// the stored one.
+    #[schema(value_type = Option<WebhookBody>)]
+    webhook: Option<Map<String, Value>>,
+    /// A stored webhook.
+    webhook_id: Option<WebhookId>,
+    /// As it would be posted to `/v1/events`.
+    #[schema(value_type = Object)]
+    event: Box<RawValue>,
+}
+
+/// Runs a webhook on an event in the sandbox and says what it would send, what it cost and whether the
+/// destination is allowed. Nothing is sent or stored; the destination's name is resolved.
+#[utoipa::path(post, path = "/v1/render", tag = "webhooks", request_body = RenderBody,
+    responses((status = 200, description = "The report, also when the webhook fails.", body = RenderReport)))]
+pub(super) async fn render(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+    Json(body): Json<RenderBody>,
+) -> Answer<axum::Json<RenderReport>> {
+    let config = state.engine.config();
+    let event = parse_event(&key.tenant, &body.event, config)?;
+    let base = match &body.webhook_id {
+        Some(id) => find(&state, &key.tenant, id.as_str()).await?.spec,
+        None => WebhookSpec {
+            name: "not stored".to_owned(),
+            ..WebhookSpec::default()
+        },
+    };
+    let spec = match &body.webhook {
+        Some(input) => {
+            let draft = Draft {
+                external_id: None,
+                spec: base,
+            };
+            validate::webhook(input, draft, config)
+                .map_err(|errors| errors.under("webhook"))?
+                .spec
+        }
+        None if body.webhook_id.is_some() => base,
+        None => {
+            return Err(FieldErrors::one("webhook", "is required, or else webhook_id").into());
+        }
+    };
+    let report = state
+        .engine
+        .dry_run(&key.tenant, &spec, body.webhook_id.as_ref(), &event)
+        .await?;
+    Ok(axum::Json(report))
+}
+
+/// The `event` of a dry run, as ingest reads it.
+pub(super) fn parse_event(
+    tenant: &TenantId,
+    json: &RawValue,
+    config: &Config,
+) -> Result<Event, FieldErrors> {
+    crate::ingest::parse_event(tenant, json.get().as_bytes(), &config.ingest)
+        .map(|incoming| incoming.event)
+        .map_err(|errors| errors.under("event"))
+}

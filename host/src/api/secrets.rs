@@ -1,0 +1,92 @@
+//! `/v1/secrets`: values that templates can place and nobody can read.
+
+use axum::{extract::State, http::StatusCode};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{
+    List, Paging, Shared,
+    auth::{Admin, Reader},
+    check_room, deleted,
+    extract::{Id, Json, Params},
+    problem::Answer,
+};
+use crate::{
+    model::{FieldErrors, Secret},
+    registry::{SecretInfo, validate::secret_name},
+};
+
+/// As long as a header may be.
+const MAX_BYTES: usize = 8192;
+
+/// The value of a secret. It cannot be read back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SecretBody {
+    /// 1 to 8192 bytes.
+    #[schema(value_type = String, write_only, min_length = 1, max_length = 8192)]
+    value: Secret,
+}
+
+/// The names of the tenant's secrets.
+#[utoipa::path(get, path = "/v1/secrets", tag = "keys and secrets", params(Paging),
+    responses((status = 200, description = "A page of names.", body = List<SecretInfo>)))]
+pub(super) async fn list_secrets(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+    Params(paging): Params<Paging>,
+) -> Answer<axum::Json<List<SecretInfo>>> {
+    let limit = paging.limit()?;
+    let backend = state.engine.backend();
+    let page = backend
+        .secrets(&key.tenant, limit, paging.cursor.as_deref())
+        .await?;
+    Ok(List::of(page, |info| info))
+}
+
+/// Sets a secret, new or known. Templates place it with `{{ secret('name') }}`.
+#[utoipa::path(put, path = "/v1/secrets/{name}", tag = "keys and secrets", request_body = SecretBody,
+    params(("name" = String, Path, description = "Up to 64 letters, digits, `_`, `-` and `.`.")),
+    responses((status = 204, description = "It is stored.")))]
+pub(super) async fn put_secret(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Id(name): Id,
+    Json(body): Json<SecretBody>,
+) -> Answer<StatusCode> {
+    secret_name(&name)?;
+    let length = body.value.expose().len();
+    if !(1..=MAX_BYTES).contains(&length) {
+        return Err(FieldErrors::one(
+            "value",
+            format!("has {length} bytes; it must have 1 to {MAX_BYTES}"),
+        )
+        .into());
+    }
+    let backend = state.engine.backend();
+    let _turn = state.changes.lock().await;
+    let existing = backend.tenant(&key.tenant).await?.secrets;
+    if !existing.contains_key(&name) {
+        check_room(
+            existing.len(),
+            state.engine.config().limits.secrets,
+            "secrets",
+        )?;
+    }
+    backend.put_secret(&key.tenant, &name, &body.value).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a secret. Webhooks that place it fail from then on.
+#[utoipa::path(delete, path = "/v1/secrets/{name}", tag = "keys and secrets",
+    params(("name" = String, Path, description = "Its name.")),
+    responses((status = 204, description = "It is gone.")))]
+pub(super) async fn delete_secret(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Id(name): Id,
+) -> Answer<StatusCode> {
+    let backend = state.engine.backend();
+    let existed = backend.delete_secret(&key.tenant, &name).await?;
+    deleted(existed, "secret", &name)
+}

@@ -1,0 +1,228 @@
+//! Serving over TCP, with bounds on what a client can hold: connections, time to send a request's head,
+//! time without taking any of the answer.
+//!
+//! HTTP/1.1 without TLS: a reverse proxy in front does TLS and speaks HTTP/1.1 behind.
+
+use std::{
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{Instant, Sleep, sleep},
+};
+
+use crate::config::ServerConfig;
+
+/// Connections for each request that may be under way: clients keep idle ones open.
+const CONNECTIONS_PER_REQUEST: usize = 2;
+/// The head of a request, all headers together.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+/// What a connection over the limit is told.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Serves `router` until `shutdown` completes; then takes no more connections, lets requests under way
+/// end for up to `shutdown_seconds`, and returns.
+///
+/// Connections are bounded by twice `max_connections`; one too many is answered 503 and closed. A client
+/// has `request_timeout_seconds` to send the head of a request (idle connections are closed after as
+/// long), and is dropped when it takes nothing of an answer for as long.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+    config: &ServerConfig,
+) {
+    let patience = Duration::from_secs(config.request_timeout_seconds.max(1));
+    let most = config
+        .max_connections
+        .max(1)
+        .saturating_mul(CONNECTIONS_PER_REQUEST)
+        .min(Semaphore::MAX_PERMITS);
+    let permits = Arc::new(Semaphore::new(most));
+    let (closing, _) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => match Arc::clone(&permits).try_acquire_owned() {
+                    Ok(permit) => {
+                        let run = connection(stream, router.clone(), patience, closing.subscribe());
+                        connections.spawn(async move {
+                            run.await;
+                            drop(permit);
+                        });
+                    }
+                    // Best effort: a fresh connection has room for a line.
+                    Err(_) => drop(stream.try_write(BUSY)),
+                },
+                Err(error) => {
+                    // Most often out of file descriptors: without a pause this would spin.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+    drop(listener);
+    closing.send_replace(());
+    let drain = async { while connections.join_next().await.is_some() {} };
+    let grace = Duration::from_secs(config.shutdown_seconds);
+    if tokio::time::timeout(grace, drain).await.is_err() {
+        tracing::warn!("requests still under way at shutdown were cut off");
+    }
+}
+
+/// Serves one connection until it ends, or until `closing` and the request under way is answered.
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    patience: Duration,
+    mut closing: watch::Receiver<()>,
+) {
+    // Answers are written whole, so waiting to fill packets only delays them.
+    let _ = stream.set_nodelay(true);
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .max_buf_size(MAX_HEAD_BYTES);
+    let io = TokioIo::new(Impatient::new(stream, patience));
+    let mut serving = pin!(builder.serve_connection(io, TowerToHyperService::new(router)));
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        _ = closing.changed() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// A stream that fails when its peer takes nothing for too long: reading is bounded elsewhere, but without
+/// this an answer that nobody reads would hold its connection for ever.
+struct Impatient<S> {
+    inner: S,
+    patience: Duration,
+    /// Runs while a write waits.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S: Unpin> Impatient<S> {
+    fn new(inner: S, patience: Duration) -> Self {
+        Self {
+            inner,
+            patience,
+            deadline: None,
+        }
+    }
+
+    fn bound<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if progress.is_ready() {
+            self.deadline = None;
+            return progress;
+        }
+        let patience = self.patience;
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + patience)));
+        deadline
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.bound(cx, progress)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.inner).poll_write_vectored(cx, parts);
+        self.bound(cx, progress)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let progress = Pin::new(&mut self.inner).poll_flush(cx);
+        self.bound(cx, progress)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let progress = Pin::new(&mut self.inner).poll_shutdown(cx);
+        self.bound(cx, progress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_given_up() {
+        let (near, _far) = tokio::io::duplex(16);
+        let mut stream = Impatient::new(near, Duration::from_millis(20));
+        let error = stream.write_all(&[0; 64]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn every_byte_that_is_taken_starts_the_time_anew() {
+        let (near, mut far) = tokio::io::duplex(16);
+        let mut stream = Impatient::new(near, Duration::from_secs(3600));
+        let mut buffer = [0; 64];
+        let (written, read) = tokio::join!(stream.write_all(&[0; 64]), far.read_exact(&mut buffer));
+        written.unwrap();
+        read.unwrap();
+        assert!(stream.deadline.is_none());
+    }
+}

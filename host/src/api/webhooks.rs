@@ -1,0 +1,330 @@
+//! `/v1/webhooks`
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::{
+    List, Paging, Shared,
+    auth::{Admin, Reader},
+    check_room, created, deleted,
+    extract::{Id, Json, JsonObject, Params},
+    problem::{Answer, Kind, Problem},
+};
+use crate::{
+    model::{
+        BodyEscape, FieldErrors, HttpMethod, RetryPolicy, TenantId, Timestamp, Webhook, WebhookId,
+        WebhookSpec,
+    },
+    registry::validate::{self, Draft},
+};
+
+/// A webhook as it is answered. The secret is never shown.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Webhook)]
+pub struct WebhookView {
+    /// hookbox's own id.
+    pub id: WebhookId,
+    /// The number it had where it came from (NetBox's `id`).
+    pub external_id: Option<i64>,
+    /// Unique within the tenant.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// A disabled webhook takes no new deliveries; those that are queued wait.
+    pub enabled: bool,
+    /// Template of the URL.
+    pub payload_url: String,
+    /// The method.
+    pub http_method: HttpMethod,
+    /// The `Content-Type` header.
+    pub http_content_type: String,
+    /// Template whose lines `Name: value` become headers.
+    pub additional_headers: String,
+    /// Template of the body; when empty the body is the whole context as JSON.
+    pub body_template: String,
+    /// Whether there is a secret to sign with.
+    pub secret_set: bool,
+    /// Whether the receiver's certificate is verified.
+    pub ssl_verification: bool,
+    /// A file of CA certificates on the worker.
+    pub ca_file_path: Option<String>,
+    /// Seconds for one whole attempt.
+    pub timeout: Option<u32>,
+    /// When to try again.
+    pub retry: Option<RetryPolicy>,
+    /// Requests per second at most.
+    pub rate_limit: Option<f64>,
+    /// Requests under way at once.
+    pub max_in_flight: Option<u32>,
+    /// How values are escaped in a JSON body.
+    pub body_escape: BodyEscape,
+    /// The transformer; the built-in `jinja` otherwise.
+    pub plugin: Option<String>,
+    /// Handed to the transformer as it is.
+    pub settings: Value,
+    /// When it was first stored.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub last_updated: Timestamp,
+}
+
+impl From<Webhook> for WebhookView {
+    fn from(webhook: Webhook) -> Self {
+        let spec = webhook.spec;
+        Self {
+            id: webhook.id,
+            external_id: webhook.external_id,
+            name: spec.name,
+            description: spec.description,
+            enabled: spec.enabled,
+            payload_url: spec.payload_url,
+            http_method: spec.http_method,
+            http_content_type: spec.http_content_type,
+            additional_headers: spec.additional_headers,
+            body_template: spec.body_template,
+            secret_set: !spec.secret.is_empty(),
+            ssl_verification: spec.ssl_verification,
+            ca_file_path: spec.ca_file_path,
+            timeout: spec.timeout,
+            retry: spec.retry,
+            rate_limit: spec.rate_limit,
+            max_in_flight: spec.max_in_flight,
+            body_escape: spec.body_escape,
+            plugin: spec.plugin,
+            settings: spec.settings,
+            created: webhook.created,
+            last_updated: webhook.updated,
+        }
+    }
+}
+
+/// A webhook as it is written: for the API's description, the fields being read one by one
+/// ([`validate::webhook`]). What NetBox returns for a webhook, and what hookbox returns, is accepted too.
+#[derive(Debug, ToSchema)]
+#[schema(as = WebhookInput)]
+pub struct WebhookBody {
+    /// The number it had where it came from.
+    pub external_id: Option<i64>,
+    /// Up to 150 characters, unique within the tenant. Required.
+    #[schema(max_length = 150)]
+    pub name: Option<String>,
+    /// Free text, up to 1000 bytes.
+    pub description: Option<String>,
+    /// A disabled webhook takes no new deliveries. Default true.
+    pub enabled: Option<bool>,
+    /// Template of the URL, up to 8192 bytes. Required.
+    #[schema(example = "https://example.com/hook/{{ event }}")]
+    pub payload_url: Option<String>,
+    /// Default POST.
+    pub http_method: Option<HttpMethod>,
+    /// Default `application/json`.
+    pub http_content_type: Option<String>,
+    /// Template whose lines `Name: value` become headers.
+    pub additional_headers: Option<String>,
+    /// Template of the body; when empty the body is the whole context as JSON.
+    pub body_template: Option<String>,
+    /// Key of the signatures. Never shown again. Absent: kept as it is; empty: removed.
+    #[schema(write_only)]
+    pub secret: Option<String>,
+    /// Default true.
+    pub ssl_verification: Option<bool>,
+    /// A file of CA certificates on the worker, in a folder that its operator allows.
+    pub ca_file_path: Option<String>,
+    /// Seconds for one whole attempt.
+    #[schema(minimum = 1)]
+    pub timeout: Option<u32>,
+    /// Up to 50 waits of up to 30 days each.
+    pub retry: Option<RetryPolicy>,
+    /// Requests per second at most.
+    #[schema(minimum = 0.001, maximum = 10000)]
+    pub rate_limit: Option<f64>,
+    /// Requests under way at once.
+    #[schema(minimum = 1, maximum = 10000)]
+    pub max_in_flight: Option<u32>,
+    /// Default `none`.
+    pub body_escape: Option<BodyEscape>,
+    /// The transformer, by name and perhaps `@version`. Default: the built-in `jinja`.
+    pub plugin: Option<String>,
+    /// Handed to the transformer as it is.
+    pub settings: Option<Value>,
+}
+
+/// The tenant's webhooks, by name.
+#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", params(Paging),
+    responses((status = 200, description = "A page of webhooks.", body = List<WebhookView>)))]
+pub(super) async fn list_webhooks(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+    Params(paging): Params<Paging>,
+) -> Answer<axum::Json<List<WebhookView>>> {
+    let limit = paging.limit()?;
+    let backend = state.engine.backend();
+    let page = backend
+        .webhooks(&key.tenant, limit, paging.cursor.as_deref())
+        .await?;
+    Ok(List::of(page, WebhookView::from))
+}
+
+/// Stores a new webhook. Its templates are checked in the sandbox first.
+#[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = WebhookBody,
+    responses((status = 201, description = "It is stored; Location says where.", body = WebhookView)))]
+pub(super) async fn create_webhook(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Json(input): JsonObject,
+) -> Answer<Response> {
+    let draft = validate::webhook(&input, Draft::default(), state.engine.config())?;
+    state.engine.check_webhook(&draft.spec).await?;
+    let _turn = state.changes.lock().await;
+    let existing = state.engine.backend().tenant(&key.tenant).await?.webhooks;
+    check_room(
+        existing.len(),
+        state.engine.config().limits.webhooks,
+        "webhooks",
+    )?;
+    check_external_id(draft.external_id, None, &existing)?;
+    let now = Timestamp::now();
+    let webhook = Webhook {
+        id: WebhookId::generate(),
+        external_id: draft.external_id,
+        spec: draft.spec,
+        created: now,
+        updated: now,
+    };
+    state
+        .engine
+        .backend()
+        .put_webhook(&key.tenant, &webhook)
+        .await?;
+    let location = format!("/v1/webhooks/{}", webhook.id);
+    created(&location, WebhookView::from(webhook))
+}
+
+/// One webhook.
+#[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks",
+    params(("id" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "The webhook.", body = WebhookView)))]
+pub(super) async fn get_webhook(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+    Id(id): Id,
+) -> Answer<axum::Json<WebhookView>> {
+    let webhook = find(&state, &key.tenant, &id).await?;
+    Ok(axum::Json(webhook.into()))
+}
+
+/// Replaces a webhook: what is absent returns to its default, but for the secret, which stays.
+#[utoipa::path(put, path = "/v1/webhooks/{id}", tag = "webhooks", request_body = WebhookBody,
+    params(("id" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "The webhook as it is now.", body = WebhookView)))]
+pub(super) async fn replace_webhook(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Id(id): Id,
+    Json(input): JsonObject,
+) -> Answer<axum::Json<WebhookView>> {
+    change(&state, &key.tenant, &id, &input, |stored| WebhookSpec {
+        secret: stored.secret,
+        ..WebhookSpec::default()
+    })
+    .await
+}
+
+/// Changes the fields that are given.
+#[utoipa::path(patch, path = "/v1/webhooks/{id}", tag = "webhooks", request_body = WebhookBody,
+    params(("id" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "The webhook as it is now.", body = WebhookView)))]
+pub(super) async fn change_webhook(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Id(id): Id,
+    Json(input): JsonObject,
+) -> Answer<axum::Json<WebhookView>> {
+    change(&state, &key.tenant, &id, &input, |stored| stored).await
+}
+
+/// Removes a webhook; its waiting deliveries are cancelled. 409 while a rule names it.
+#[utoipa::path(delete, path = "/v1/webhooks/{id}", tag = "webhooks",
+    params(("id" = String, Path, description = "Its id.")),
+    responses((status = 204, description = "It is gone.")))]
+pub(super) async fn delete_webhook(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Id(id): Id,
+) -> Answer<StatusCode> {
+    let backend = state.engine.backend();
+    let existed = backend
+        .delete_webhook(&key.tenant, &id.as_str().into())
+        .await?;
+    deleted(existed, "webhook", &id)
+}
+
+/// The webhook of this id, or 404.
+pub(super) async fn find(state: &Shared, tenant: &TenantId, id: &str) -> Answer<Webhook> {
+    let backend = state.engine.backend();
+    backend
+        .webhook(tenant, &id.into())
+        .await?
+        .ok_or_else(|| Problem::no_such("webhook", id))
+}
+
+/// Lays `input` over what `base` makes of the stored spec, checks and stores it. The templates are
+/// checked without holding others up; if the webhook was changed meanwhile, nothing is stored.
+async fn change(
+    state: &Shared,
+    tenant: &TenantId,
+    id: &str,
+    input: &Map<String, Value>,
+    base: impl FnOnce(WebhookSpec) -> WebhookSpec,
+) -> Answer<axum::Json<WebhookView>> {
+    let stored = find(state, tenant, id).await?;
+    let draft = Draft {
+        external_id: stored.external_id,
+        spec: base(stored.spec.clone()),
+    };
+    let draft = validate::webhook(input, draft, state.engine.config())?;
+    state.engine.check_webhook(&draft.spec).await?;
+    let _turn = state.changes.lock().await;
+    let existing = state.engine.backend().tenant(tenant).await?.webhooks;
+    check_external_id(draft.external_id, Some(&stored.id), &existing)?;
+    if !existing.contains(&stored) {
+        return Err(Problem::new(
+            Kind::Conflict,
+            "the webhook was changed by somebody else meanwhile; read it again and repeat",
+        ));
+    }
+    let webhook = Webhook {
+        external_id: draft.external_id,
+        spec: draft.spec,
+        updated: Timestamp::now(),
+        ..stored
+    };
+    state.engine.backend().put_webhook(tenant, &webhook).await?;
+    Ok(axum::Json(webhook.into()))
+}
+
+/// A rule may name a webhook by this number, so only one may have it.
+fn check_external_id(
+    external_id: Option<i64>,
+    own: Option<&WebhookId>,
+    existing: &[Webhook],
+) -> Result<(), FieldErrors> {
+    let Some(number) = external_id else {
+        return Ok(());
+    };
+    match existing
+        .iter()
+        .find(|w| w.external_id == Some(number) && Some(&w.id) != own)
+    {
+        Some(other) => Err(FieldErrors::one(
+            "id",
+            format!(
+                "the webhook {:?} already has the external id {number}",
+                other.spec.name
+            ),
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,50 @@
+//! Untrusted JSON becomes a webhook or a rule, or a list of all that is wrong with it.
+//!
+//! What NetBox's REST API returns for a webhook or an event rule is accepted as it is: the keys that mean
+//! nothing here are left out, its integer `id` becomes the external id, and choices may be written as
+//! `{"value": …, "label": …}`. Keys that neither NetBox nor hookbox knows are errors, so that a typing
+//! mistake cannot switch something off in silence. What hookbox returns is accepted too.
+//!
+//! A draft is laid over a base: the defaults for a new object or one that is replaced, the stored object
+//! for a change of single fields. Everything here is pure; templates are checked in the sandbox, by the
+//! engine, once a draft has passed.
+
+mod fields;
+mod rule;
+mod webhook;
+
+pub(crate) use fields::did_you_mean;
+pub use rule::{event_rule, secret_name};
+pub use webhook::webhook;
+
+/// An object as its owner wrote it, and the number it had where it came from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Draft<T> {
+    /// NetBox's `id`.
+    pub external_id: Option<i64>,
+    /// The rest.
+    pub spec: T,
+}
+
+/// Keys of NetBox's REST API that describe the object and not what it does, and those that hookbox adds
+/// to its answers: accepted and left out.
+const IGNORED: &[&str] = &[
+    "comments",
+    "created",
+    "custom_fields",
+    "display",
+    "display_url",
+    "last_updated",
+    "owner",
+    "secret_set",
+    "tags",
+    "url",
+];
+
+/// The longest name, in characters, as in NetBox.
+const NAME_CHARS: usize = 150;
+/// The longest description, in characters; NetBox's is 200.
+const DESCRIPTION_CHARS: usize = 1000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! An event rule from untrusted JSON.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
+use super::{
+    DESCRIPTION_CHARS, Draft, IGNORED,
+    fields::{
+        Fields, Read, boolean, choice, kind_of, list, name, object, shortened, small_json, text,
+        wrong,
+    },
+};
+use crate::{
+    config::{Config, TenantLimits},
+    model::{EventRuleSpec, FieldErrors, Webhook, WebhookId, event_type_slug},
+    rules::Conditions,
+};
+
+const KNOWN: &[&str] = &[
+    "id",
+    "external_id",
+    "name",
+    "description",
+    "enabled",
+    "object_types",
+    "event_types",
+    "conditions",
+    "action_data",
+    "webhooks",
+    "action_type",
+    "action_object_type",
+    "action_object_id",
+    "action_object",
+];
+
+/// Object types, and event types, of one rule.
+const TYPES: usize = 500;
+const TYPE_CHARS: usize = 150;
+
+/// Lays `input` over `base` and checks the outcome. `known` are the tenant's webhooks: a rule names them
+/// in `webhooks`, by id, by name or by the number they had where they came from, or as NetBox does in
+/// `action_object_id` and `action_object`.
+///
+/// Event types are stored as NetBox's slugs, so `created` becomes `object_created`. Conditions are parsed
+/// as [`crate::rules`] will evaluate them.
+///
+/// # Errors
+/// All that is wrong, by field, at most 50.
+pub fn event_rule(
+    input: &Map<String, Value>,
+    base: Draft<EventRuleSpec>,
+    known: &[Webhook],
+    config: &Config,
+) -> Result<Draft<EventRuleSpec>, FieldErrors> {
+    let Draft {
+        mut external_id,
+        mut spec,
+    } = base;
+    let limits = &config.limits;
+    let mut f = Fields::new(input);
+    f.refuse_unknown(KNOWN, IGNORED);
+    f.set_external_id(&mut external_id);
+    f.set(&mut spec.name, "name", name);
+    f.set(
+        &mut spec.description,
+        "description",
+        text(DESCRIPTION_CHARS),
+    );
+    f.set(&mut spec.enabled, "enabled", boolean);
+    f.set(&mut spec.object_types, "object_types", |v| {
+        types(v, |t| t.to_owned())
+    });
+    f.set(&mut spec.event_types, "event_types", |v| {
+        types(v, |t| event_type_slug(t).to_owned())
+    });
+    if let Some(json) = f.get("conditions") {
+        // Its errors come with their whole path.
+        match Conditions::parse(json, config.condition_limits()) {
+            Ok(parsed) => spec.conditions = parsed.map(|_| json.clone()),
+            Err(errors) => f.absorb("", errors),
+        }
+    }
+    f.set_nullable(&mut spec.action_data, "action_data", |v| {
+        small_json(limits.conditions_bytes)(v)?;
+        object(v).cloned()
+    });
+    set_webhooks(&mut f, &mut spec.webhooks, known, limits);
+
+    let required = [
+        ("name", spec.name.is_empty()),
+        ("object_types", spec.object_types.is_empty()),
+        ("event_types", spec.event_types.is_empty()),
+        ("webhooks", spec.webhooks.is_empty()),
+    ];
+    for (key, is_missing) in required {
+        if is_missing && !f.is_wrong(key) && !(key == "webhooks" && f.is_wrong("action_")) {
+            f.error(key, "is required");
+        }
+    }
+    f.finish(Draft { external_id, spec })
+}
+
+/// A secret's name as templates write it: up to 64 letters, digits, `_`, `-` and `.`.
+///
+/// # Errors
+/// One sentence.
+pub fn secret_name(name: &str) -> Result<(), FieldErrors> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if (1..=64).contains(&name.len()) && name.chars().all(is_word) {
+        Ok(())
+    } else {
+        Err(FieldErrors::one(
+            "name",
+            "must be 1 to 64 letters, digits, _, - and .",
+        ))
+    }
+}
+
+fn types(value: &Value, canonical: impl Fn(&str) -> String) -> Read<Vec<String>> {
+    let mut seen = HashSet::new();
+    let all = list(TYPES, |item| {
+        let text = choice(item)?;
+        let is_visible = |c: char| !c.is_whitespace() && !c.is_control();
+        if text.is_empty() || text.len() > TYPE_CHARS || !text.chars().all(is_visible) {
+            return wrong(format!(
+                "{:?} is no type: write up to {TYPE_CHARS} characters without blanks, such as dcim.site or \
+                 object_created, or * for all",
+                shortened(text)
+            ));
+        }
+        Ok(canonical(text))
+    })(value)?;
+    if all.is_empty() {
+        return wrong("must not be empty; write [\"*\"] for all");
+    }
+    Ok(all.into_iter().filter(|t| seen.insert(t.clone())).collect())
+}
+
+/// Sets the webhooks from `webhooks`, or from NetBox's action fields.
+fn set_webhooks(
+    f: &mut Fields<'_>,
+    target: &mut Vec<WebhookId>,
+    known: &[Webhook],
+    limits: &TenantLimits,
+) {
+    if let Some(action) = f.get("action_type") {
+        match choice(action) {
+            Ok("webhook") => {}
+            Ok(other) => f.error(
+                "action_type",
+                format!(
+                    "{:?} cannot be run here: hookbox runs webhooks, not scripts or notifications",
+                    shortened(other)
+                ),
+            ),
+            Err(errors) => f.absorb("action_type", errors),
+        }
+    }
+    match f.get("action_object_type") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(text)) if text == "extras.webhook" => {}
+        Some(_) => f.error("action_object_type", "must be \"extras.webhook\""),
+    }
+
+    let number = f.get("action_object_id").filter(|v| !v.is_null());
+    if f.get("webhooks").is_some() {
+        if number.is_some() {
+            f.error(
+                "action_object_id",
+                "must not be given beside webhooks: they would say the same twice",
+            );
+        }
+        let names = Names::of(known);
+        f.set(target, "webhooks", |v| {
+            let mut seen = HashSet::new();
+            let all = list(limits.deliveries_per_event, |item| names.find(item))(v)?;
+            if all.is_empty() {
+                return wrong("must name at least one webhook");
+            }
+            Ok(all
+                .into_iter()
+                .filter(|id| seen.insert(id.clone()))
+                .collect())
+        });
+    } else if let Some(number) = number {
+        let names = Names::of(known);
+        let by_name = f
+            .get("action_object")
+            .and_then(|object| object.get("name"))
+            .filter(|name| name.is_string());
+        match names
+            .find(number)
+            .or_else(|e| by_name.map_or(Err(e), |name| names.find(name)))
+        {
+            Ok(id) => *target = vec![id],
+            Err(errors) => f.absorb("action_object_id", errors),
+        }
+    }
+}
+
+/// The ways in which a webhook can be named.
+struct Names<'a> {
+    by_text: HashMap<&'a str, &'a WebhookId>,
+    by_number: HashMap<i64, &'a WebhookId>,
+}
+
+impl<'a> Names<'a> {
+    fn of(known: &'a [Webhook]) -> Self {
+        let names = known.iter().map(|w| (w.spec.name.as_str(), &w.id));
+        let ids = known.iter().map(|w| (w.id.as_str(), &w.id));
+        Self {
+            // Ids come last and so win over a webhook that is named like another one's id.
+            by_text: names.chain(ids).collect(),
+            by_number: known
+                .iter()
+                .filter_map(|w| Some((w.external_id?, &w.id)))
+                .collect(),
+        }
+    }
+
+    fn find(&self, value: &Value) -> Read<WebhookId> {
+        let found = match value {
+            Value::String(text) => self.by_text.get(text.as_str()),
+            Value::Number(number) => number.as_i64().and_then(|n| self.by_number.get(&n)),
+            other => {
+                return wrong(format!(
+                    "must be a webhook's id or name, not {}",
+                    kind_of(other)
+                ));
+            }
+        };
+        match found {
+            Some(id) => Ok((*id).clone()),
+            None => wrong(format!(
+                "there is no webhook {}; store the webhook first, then its rules",
+                shortened(&value.to_string())
+            )),
+        }
+    }
+}
