@@ -1,1 +1,111 @@
-//! Write a hookbox transformer in Rust.
+//! Write a hookbox transformer in Rust: one function from an event and a webhook to a request.
+//!
+//! ```
+//! use hookbox_guest::{Decision, Event, Failure, Request, Webhook};
+//!
+//! fn transform(event: &Event, webhook: &Webhook) -> Result<Decision, Failure> {
+//!     if event.str_at("/event")? == Some("deleted") {
+//!         return Ok(Decision::skip("deletions are of no interest"));
+//!     }
+//!     let token = hookbox_guest::secret("token")
+//!         .ok_or_else(|| Failure::plugin_error("the secret `token` is not set"))?;
+//!     Ok(Request::new(&webhook.http_method, &webhook.payload_url)
+//!         .header("Authorization", format!("Bearer {token}"))
+//!         .json(&serde_json::json!({ "text": event.at("/data/name")? }))
+//!         .into())
+//! }
+//!
+//! hookbox_guest::transformer!(transform);
+//! ```
+//!
+//! Compile it as a `cdylib` with `hookbox plugin build`. The function is an ordinary one, so `cargo test`
+//! runs it natively: there [`log()`] and [`secret`] work on stand-ins that [`testing`] controls.
+//!
+//! A transformer computes and nothing else. It has no clock, files, network, environment or randomness,
+//! a fresh memory for each event, and the limits that the host's operator set.
+
+// The generated code names this crate by its outside name.
+#[cfg(target_arch = "wasm32")]
+extern crate self as hookbox_guest;
+
+mod decision;
+mod event;
+mod host;
+mod webhook;
+
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod bindings;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+pub use decision::{Decision, Failure, FailureKind, Request};
+pub use event::Event;
+pub use host::{Level, log, secret};
+pub use webhook::{BodyEscape, Webhook};
+
+/// The text of the package `hookbox:transformer` that this crate speaks.
+pub const WIT: &str = include_str!("../wit/transformer.wit");
+
+/// Makes a component of a function.
+///
+/// `transformer!(transform)` exports `transform: fn(&Event, &Webhook) -> Result<Decision, Failure>`.
+/// `transformer!(transform, check)` exports also `check: fn(&Webhook) -> Result<(), Failure>`, which the
+/// host calls when a webhook is saved; an error refuses the webhook.
+///
+/// Where the target is not WebAssembly this only checks the functions' types.
+#[macro_export]
+macro_rules! transformer {
+    ($transform:path $(,)?) => {
+        $crate::__export!(transformer, $transform, {});
+    };
+    ($transform:path, $check:path $(,)?) => {
+        $crate::__export!(checking, $transform, {
+            fn check(
+                webhook: ::std::string::String,
+            ) -> ::std::result::Result<(), $crate::bindings::transformer::Failure> {
+                $crate::bindings::check(&webhook, $check)
+            }
+        });
+        const _: fn(&$crate::Webhook) -> ::std::result::Result<(), $crate::Failure> = $check;
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export {
+    ($world:ident, $transform:path, { $($check:tt)* }) => {
+        const _: fn(
+            &$crate::Event,
+            &$crate::Webhook,
+        ) -> ::std::result::Result<$crate::Decision, $crate::Failure> = $transform;
+
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            struct Component;
+            impl $crate::bindings::$world::Guest for Component {
+                fn transform(
+                    event: ::std::string::String,
+                    webhook: ::std::string::String,
+                ) -> ::std::result::Result<
+                    $crate::bindings::transformer::Decision,
+                    $crate::bindings::transformer::Failure,
+                > {
+                    $crate::bindings::transform(event, &webhook, $transform)
+                }
+                $($check)*
+            }
+            $crate::bindings::$world::export!(
+                Component with_types_in $crate::bindings::$world
+            );
+        };
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_wit_text_is_the_one_of_the_host() {
+        assert_eq!(super::WIT, include_str!("../../wit/transformer.wit"));
+    }
+}

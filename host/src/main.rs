@@ -1,2 +1,7 @@
 //! The `hookbox` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hookbox::cli::main()
+}

@@ -1,17 +1,220 @@
 //! Stage 6: where a request may go.
-// Placeholder until the real stage is merged.
-#![expect(missing_docs, unused_variables, clippy::unimplemented, clippy::unused_async, reason = "placeholder")]
+//!
+//! Deliveries go to http and https URLs whose host is public: all of its addresses must be
+//! ([`is_public`]), or be in a network or be a host that the operator allows. One address that is not
+//! suffices to refuse, since whoever controls a name's answers would otherwise only have to ask often
+//! enough.
+//!
+//! The guard looks twice. [`Guard::check`] turns an [`OutboundRequest`] into a [`GuardedRequest`], which is
+//! all that [`crate::deliver`] takes; it is the only judge of addresses written as such and of ports. And
+//! the HTTP client's resolver is [`Guard::resolve`], so every name is judged again, with the very
+//! addresses that are dialled. A name that changes its answer in between (DNS rebinding) gains nothing.
+
+mod ranges;
+mod resolve;
+
+use std::{
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use ipnet::IpNet;
+use url::{Host, Url};
+
+pub use ranges::is_public;
+pub use resolve::{Resolve, SystemResolver};
+
 use crate::{config::GuardConfig, request::OutboundRequest};
-#[derive(Debug, Clone)]
-pub struct Guard;
+use resolve::Names;
+
+/// Judges destinations. Cheap to clone; clones share what names were just looked up.
+#[derive(Clone, Debug)]
+pub struct Guard(Arc<Inner>);
+
 #[derive(Debug)]
-pub struct GuardedRequest;
-#[derive(Debug, thiserror::Error)]
-#[error("no")]
-pub struct GuardError;
-impl GuardError { pub fn kind(&self) -> &'static str { unimplemented!() } pub fn retryable(&self) -> bool { unimplemented!() } }
-impl Guard {
-    pub fn new(config: &GuardConfig) -> Self { unimplemented!() }
-    pub async fn check(&self, request: OutboundRequest) -> Result<GuardedRequest, GuardError> { unimplemented!() }
-    pub async fn check_url(&self, url: &url::Url) -> Result<Vec<std::net::SocketAddr>, GuardError> { unimplemented!() }
+struct Inner {
+    allow_networks: Vec<IpNet>,
+    allow_hosts: HashSet<String>,
+    allow_ports: Vec<u16>,
+    names: Names,
 }
+
+/// A request that may be sent. Only [`Guard::check`] makes one.
+#[derive(Debug)]
+pub struct GuardedRequest(OutboundRequest);
+
+impl GuardedRequest {
+    /// What will be sent.
+    #[must_use]
+    pub fn request(&self) -> &OutboundRequest {
+        &self.0
+    }
+
+    pub(crate) fn into_inner(self) -> OutboundRequest {
+        self.0
+    }
+}
+
+/// Why a request may not be sent. One sentence for the webhook's owner; no address that a name resolved
+/// to is told, since names inside the operator's network are not the owner's to explore.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GuardError {
+    /// Not allowed, now or later.
+    #[error(
+        "deliveries to {host} are blocked: {reason}; if it is meant, the operator can allow it \
+         (guard.allow_networks, guard.allow_hosts, guard.allow_ports)"
+    )]
+    Blocked {
+        /// The host as it may be shown.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The host's addresses could not be found out.
+    #[error("cannot find the address of {host}: {reason}")]
+    Dns {
+        /// The host as it may be shown.
+        host: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl GuardError {
+    /// The kind in [`crate::record::AttemptError`].
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Blocked { .. } => "blocked",
+            Self::Dns { .. } => "dns",
+        }
+    }
+
+    /// Whether trying again can help.
+    #[must_use]
+    pub const fn retryable(&self) -> bool {
+        matches!(self, Self::Dns { .. })
+    }
+
+    /// The same error about a host by its shown name.
+    pub(crate) fn shown_as(mut self, shown: &str) -> Self {
+        let (Self::Blocked { host, .. } | Self::Dns { host, .. }) = &mut self;
+        shown.clone_into(host);
+        self
+    }
+}
+
+impl Guard {
+    /// A guard with the system's resolver.
+    #[must_use]
+    pub fn new(config: &GuardConfig) -> Self {
+        Self::with_resolver(config, Arc::new(SystemResolver))
+    }
+
+    /// A guard with a resolver of the caller's. What it answers is judged all the same.
+    #[must_use]
+    pub fn with_resolver(config: &GuardConfig, resolver: Arc<dyn Resolve>) -> Self {
+        Self(Arc::new(Inner {
+            allow_networks: config.allow_networks.clone(),
+            allow_hosts: config.allow_hosts.iter().map(|h| canonical(h)).collect(),
+            allow_ports: config.allow_ports.clone(),
+            names: Names::new(resolver),
+        }))
+    }
+
+    /// Lets a request pass, or says why not. Takes up to 5 seconds, for the name's lookup.
+    ///
+    /// # Errors
+    /// See [`GuardError`].
+    pub async fn check(&self, request: OutboundRequest) -> Result<GuardedRequest, GuardError> {
+        match self.check_url(request.url()).await {
+            Ok(_) => Ok(GuardedRequest(request)),
+            Err(error) => Err(error.shown_as(request.shown_host())),
+        }
+    }
+
+    /// The addresses that a request to this URL could be sent to, all allowed; for dry runs. The errors
+    /// name the URL's host.
+    ///
+    /// # Errors
+    /// See [`GuardError`].
+    pub async fn check_url(&self, url: &Url) -> Result<Vec<SocketAddr>, GuardError> {
+        let name = url.host_str().unwrap_or_default();
+        let blocked = |reason: &str| blocked(name, reason);
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(blocked("only http and https are"));
+        }
+        let port = url
+            .port_or_known_default()
+            .ok_or_else(|| blocked("it names no port"))?;
+        if !self.0.allow_ports.is_empty() && !self.0.allow_ports.contains(&port) {
+            return Err(blocked(&format!("port {port} is not among those allowed")));
+        }
+        let ips = match url.host() {
+            None => return Err(blocked("it names no host")),
+            Some(Host::Domain(domain)) => self.resolve(domain).await?,
+            Some(Host::Ipv4(ip)) => vec![ip.into()],
+            Some(Host::Ipv6(ip)) => vec![ip.into()],
+        };
+        if !matches!(url.host(), Some(Host::Domain(_))) {
+            self.judge(name, "it is", &ips)?;
+        }
+        Ok(ips
+            .into_iter()
+            .map(|ip| SocketAddr::new(ip, port))
+            .collect())
+    }
+
+    /// The addresses of a name, all allowed.
+    ///
+    /// # Errors
+    /// See [`GuardError`].
+    pub async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, GuardError> {
+        let found = self.0.names.lookup(&host.to_ascii_lowercase()).await;
+        let ips = found.map_err(|error| GuardError::Dns {
+            host: host.to_owned(),
+            reason: error.to_string(),
+        })?;
+        self.judge(host, "it resolves to", &ips)?;
+        Ok(ips.to_vec())
+    }
+
+    fn judge(&self, host: &str, verb: &str, ips: &[IpAddr]) -> Result<(), GuardError> {
+        if self.0.allow_hosts.contains(&canonical(host)) {
+            return Ok(());
+        }
+        for ip in ips {
+            if let Err(range) = is_public(*ip)
+                && !self.is_allowed(*ip)
+            {
+                return Err(blocked(host, &format!("{verb} an address of {range}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// By the network of the address, or of the IPv4 address that it stands for.
+    fn is_allowed(&self, ip: IpAddr) -> bool {
+        let v4 = ranges::embedded_v4(ip).map(IpAddr::V4);
+        let mut networks = self.0.allow_networks.iter();
+        networks.any(|n| n.contains(&ip) || v4.is_some_and(|v4| n.contains(&v4)))
+    }
+}
+
+fn blocked(host: &str, reason: &str) -> GuardError {
+    GuardError::Blocked {
+        host: host.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// A name as it is compared: lower case, without the root's dot and without an IPv6 address's brackets.
+fn canonical(host: &str) -> String {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests;

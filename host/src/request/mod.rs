@@ -1,17 +1,207 @@
 //! Stage 5: a rendered request becomes a valid one, with its secrets put in and its signatures made.
-// Placeholder until the real stage is merged.
-#![expect(missing_docs, unused_variables, clippy::unimplemented, clippy::needless_pass_by_value, reason = "placeholder")]
-use crate::{model::*, record::RequestRecord, sandbox::{Rendered, RenderError}, config::SandboxConfig};
-#[derive(Debug)]
-pub struct RequestContext<'a> { pub webhook: &'a WebhookSpec, pub delivery: &'a DeliveryId, pub now: Timestamp, pub secrets: &'a SecretValues, pub limits: &'a SandboxConfig, pub user_agent: &'a str }
-#[derive(Debug, Default)]
-pub struct SecretValues;
-impl SecretValues { pub fn new(values: impl IntoIterator<Item = (String, String, Secret)>) -> Self { Self } }
-#[derive(Debug)]
-pub struct OutboundRequest;
-impl OutboundRequest {
-    pub fn build(rendered: Rendered, ctx: &RequestContext<'_>) -> Result<Self, RenderError> { unimplemented!() }
-    pub fn record(&self) -> RequestRecord { unimplemented!() }
-    pub fn warnings(&self) -> &[String] { unimplemented!() }
-    pub fn url(&self) -> &url::Url { unimplemented!() }
+//!
+//! What a guest returned is text by a stranger. [`OutboundRequest::build`] puts secret values where their
+//! handles stand, checks the result against HTTP's grammar and the limits, completes the headers and signs
+//! the bytes that are sent. Nothing else constructs an [`OutboundRequest`].
+//!
+//! Each part is kept twice: as it is sent, and as it may be shown, with `[secret:NAME]` where a secret
+//! stands. Errors and warnings never quote what is sent, so a secret's value leaves this module only in
+//! the request itself.
+
+mod headers;
+mod secrets;
+mod sign;
+mod url;
+
+use std::fmt;
+
+use ::url::Url;
+
+pub use secrets::SecretValues;
+
+use crate::{
+    config::SandboxConfig,
+    model::{DeliveryId, HttpMethod, Timestamp, WebhookSpec},
+    record::{Body, RequestRecord},
+    sandbox::{ErrorKind, RenderError, Rendered},
+};
+use headers::Headers;
+
+/// What a request is built with.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestContext<'a> {
+    /// For its content type and signing secret.
+    pub webhook: &'a WebhookSpec,
+    /// Sent as `webhook-id`.
+    pub delivery: &'a DeliveryId,
+    /// Sent as `webhook-timestamp`, in seconds.
+    pub now: Timestamp,
+    /// What the handles given to the guest stand for.
+    pub secrets: &'a SecretValues,
+    /// `url_bytes`, `headers`, `header_bytes` and `body_bytes` hold for what is sent, secrets included.
+    pub limits: &'a SandboxConfig,
+    /// Sent unless the guest set a `User-Agent`.
+    pub user_agent: &'a str,
 }
+
+/// A valid request with its secrets in it and its signatures on it. Not yet allowed to be sent:
+/// [`crate::guard`] looks at where it goes.
+pub struct OutboundRequest {
+    method: HttpMethod,
+    url: Url,
+    shown_url: String,
+    shown_host: String,
+    headers: Headers,
+    body: Vec<u8>,
+    shown_body: Option<Vec<u8>>,
+    warnings: Vec<String>,
+}
+
+impl OutboundRequest {
+    /// Validates what the guest returned, puts secrets in, adds signatures and standard headers.
+    ///
+    /// Deterministic and without I/O, so a dry run is this and [`OutboundRequest::record`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] or [`ErrorKind::OutputTooLarge`], with the webhook field at fault.
+    pub fn build(rendered: Rendered, ctx: &RequestContext<'_>) -> Result<Self, RenderError> {
+        let method = HttpMethod::from_name(&rendered.method).ok_or_else(|| {
+            RenderError::new(
+                ErrorKind::InvalidRequest,
+                "the method must be one of GET, POST, PUT, PATCH and DELETE, in upper case",
+            )
+            .in_field("http_method")
+        })?;
+        let target = url::target(&rendered.url, ctx)?;
+        let (body, shown_body) = body(rendered.body, ctx)?;
+
+        let mut warnings = Vec::new();
+        let mut headers = Headers::from_guest(&rendered.headers, ctx, &mut warnings)?;
+        if let Some(credentials) = &target.basic {
+            headers.set_credentials(credentials)?;
+        }
+        headers.complete(ctx, &body)?;
+        if let Some(warning) = json_warning(&headers, &body) {
+            warnings.push(warning);
+        }
+        Ok(Self {
+            method,
+            url: target.url,
+            shown_url: target.shown,
+            shown_host: target.shown_host,
+            headers,
+            body,
+            shown_body,
+            warnings,
+        })
+    }
+
+    /// The request as it may be stored and shown: `[secret:NAME]` where a secret stands, `[redacted]` for
+    /// the values of headers that carry credentials. The signatures are shown in full, so that a receiver
+    /// can be debugged: they are of no use with any other body.
+    #[must_use]
+    pub fn record(&self) -> RequestRecord {
+        RequestRecord {
+            method: self.method.as_str().to_owned(),
+            url: self.shown_url.clone(),
+            headers: self.headers.shown(),
+            body: Body::new(self.shown_body.as_deref().unwrap_or(&self.body)),
+        }
+    }
+
+    /// Things that will be sent but probably are not meant so, one sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> HttpMethod {
+        self.method
+    }
+
+    /// Where it goes. May hold secrets: not for logs or records.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The host as it may be shown.
+    #[must_use]
+    pub fn shown_host(&self) -> &str {
+        &self.shown_host
+    }
+
+    /// The body as it is sent. May hold secrets.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The headers as they are sent, without those that HTTP itself computes (`Host` unless the guest set
+    /// it, `Content-Length`). May hold secrets; those values are marked as sensitive.
+    #[must_use]
+    pub fn headers(&self) -> http::HeaderMap {
+        self.headers.to_map()
+    }
+
+    pub(crate) fn into_parts(self) -> (HttpMethod, Url, http::HeaderMap, Vec<u8>) {
+        (self.method, self.url, self.headers.to_map(), self.body)
+    }
+}
+
+impl fmt::Debug for OutboundRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboundRequest")
+            .field("method", &self.method)
+            .field("url", &self.shown_url)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The body as sent and, if it differs, as shown.
+fn body(
+    body: Vec<u8>,
+    ctx: &RequestContext<'_>,
+) -> Result<(Vec<u8>, Option<Vec<u8>>), RenderError> {
+    let limit = ctx.limits.body_bytes;
+    let too_large = || {
+        too_large(format!("the body is over its limit of {limit} bytes")).in_field("body_template")
+    };
+    if body.len() > limit {
+        return Err(too_large());
+    }
+    match ctx.secrets.substitute(&body, limit) {
+        Ok(None) => Ok((body, None)),
+        Ok(Some(text)) => Ok((text.value, Some(text.shown))),
+        Err(secrets::OverLimit) => Err(too_large()),
+    }
+}
+
+/// A body that claims to be JSON and is not is sent as it is, since NetBox does so, but not in silence.
+fn json_warning(headers: &Headers, body: &[u8]) -> Option<String> {
+    if body.is_empty() || !headers.content_type_is_json() {
+        return None;
+    }
+    let error = serde_json::from_slice::<serde::de::IgnoredAny>(body).err()?;
+    // The parser's own limit of depth says nothing about the body's validity.
+    if error.to_string().starts_with("recursion limit") {
+        return None;
+    }
+    Some(format!(
+        "the content type says JSON but the body is not valid JSON: {error}"
+    ))
+}
+
+fn invalid(message: impl Into<String>) -> RenderError {
+    RenderError::new(ErrorKind::InvalidRequest, message)
+}
+
+fn too_large(message: impl Into<String>) -> RenderError {
+    RenderError::new(ErrorKind::OutputTooLarge, message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@
 //!   [`Rendering`].
 
 mod bindings;
+mod builtin;
 mod cache;
 mod component;
 mod engine;
@@ -35,6 +36,7 @@ use wasmtime::{
     component::{Component, Linker},
 };
 
+pub use builtin::JINJA;
 pub use error::SandboxError;
 pub use report::{Cost, ErrorKind, LogLevel, LogLine, Output, RenderError, Rendered, Rendering};
 

@@ -1,1 +1,88 @@
-//! hookbox's default transformer.
+//! hookbox's default transformer: a webhook's Jinja2 templates, rendered as NetBox renders them.
+//!
+//! One call renders the headers, then the body, then the URL. The library is plain Rust with native
+//! tests; on WebAssembly it is also a component of the world `checking-transformer`.
+
+mod engine;
+mod functions;
+mod headers;
+mod json;
+mod limits;
+mod parse;
+mod python;
+
+use hookbox_guest::{BodyEscape, Decision, Event, Failure, FailureKind, Request, Webhook};
+use minijinja::Value;
+
+use engine::{Engine, Field};
+
+hookbox_guest::transformer!(transform, check);
+
+/// Renders a webhook's templates with the event as context.
+///
+/// # Errors
+/// The first template that does not parse, fails, or goes past a limit, by field and line.
+pub fn transform(event: &Event, webhook: &Webhook) -> Result<Decision, Failure> {
+    let context = parse::parse(event.text())?;
+    let engine = engine(webhook);
+    let headers = engine.render(Field::Headers, &webhook.additional_headers, &context)?;
+    let body = if webhook.body_template.is_empty() {
+        default_body(&context)?
+    } else {
+        engine.render(body_field(webhook), &webhook.body_template, &context)?
+    };
+    let url = engine.render(Field::Url, &webhook.payload_url, &context)?;
+    Ok(Decision::Send(Request {
+        method: webhook.http_method.clone(),
+        url: text(url),
+        headers: headers::parse(&webhook.http_content_type, &text(headers)),
+        body,
+    }))
+}
+
+/// Parses a webhook's templates.
+///
+/// # Errors
+/// The first syntax error, by field and line; a filter or test that does not exist is one.
+pub fn check(webhook: &Webhook) -> Result<(), Failure> {
+    let engine = engine(webhook);
+    engine.check(Field::Url, &webhook.payload_url)?;
+    engine.check(Field::Headers, &webhook.additional_headers)?;
+    engine.check(body_field(webhook), &webhook.body_template)
+}
+
+fn engine(webhook: &Webhook) -> Engine {
+    Engine::new(&[
+        &webhook.additional_headers,
+        &webhook.body_template,
+        &webhook.payload_url,
+    ])
+}
+
+fn body_field(webhook: &Webhook) -> Field {
+    match webhook.body_escape {
+        BodyEscape::None => Field::Body,
+        BodyEscape::Json => Field::JsonBody,
+    }
+}
+
+/// The whole context as Python's `json.dumps()` writes it.
+fn default_body(context: &Value) -> Result<Vec<u8>, Failure> {
+    let mut out = String::new();
+    python::Dumps::default()
+        .write(&mut out, context)
+        .map_err(|e| Failure::plugin_error(e.to_string()))?;
+    if out.len() > limits::BODY {
+        return Err(Failure::new(
+            FailureKind::OutputTooLarge,
+            format!("the default body is larger than {} bytes", limits::BODY),
+        )
+        .in_field("body_template"));
+    }
+    Ok(out.into_bytes())
+}
+
+/// The engine writes text only, so nothing is ever replaced here.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+}

@@ -1,1 +1,232 @@
-//! The queue in SQLite.
+//! The queue in SQLite: the claim, the transitions and the lists, each one step of
+//! [`crate::registry::sqlite::SqliteBackend`]'s writer or one read.
+
+mod claim;
+mod enqueue;
+mod list;
+mod prune;
+mod report;
+mod scheduler;
+mod settle;
+mod transition;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub(crate) use scheduler::Scheduler;
+
+use super::{
+    Claim, Delivery, DeliveryFilter, Enqueued, LeaseToken, NewEvent, Page, Queue, QueueOverview,
+    Retention, Settled, Settlement, StoredEvent, TransitionError, Usage, WorkerInfo,
+};
+use crate::{
+    model::{DeliveryId, EventId, TenantId, Timestamp, WorkerId},
+    record::Attempt,
+    registry::{
+        BackendError,
+        sqlite::{Cursor, SqliteBackend, Tx},
+    },
+};
+
+/// Rows that one step of a long task (pruning, draining) handles, so that other steps get their turn.
+const STEP: usize = 500;
+
+/// Nothing is put off for longer than this, so that sums of times stay far from overflowing.
+const MAX_SPAN: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+fn later(now: Timestamp, span: Duration) -> Timestamp {
+    now.plus(span.min(MAX_SPAN))
+}
+
+impl SqliteBackend {
+    /// Cancels what still waits for webhooks that are gone, step by step.
+    pub(crate) async fn drain(&self) -> Result<(), BackendError> {
+        loop {
+            let scheduler = self.scheduler.clone();
+            let step = move |tx: &Tx<'_>| scheduler.drain(tx, tx.now, STEP);
+            if self.store.write(step).await? < STEP {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for SqliteBackend {
+    async fn enqueue(&self, batch: Vec<NewEvent>) -> Result<Vec<Enqueued>, BackendError> {
+        let scheduler = self.scheduler.clone();
+        let step = move |tx: &Tx<'_>| enqueue::enqueue(tx, &scheduler, &batch);
+        self.store.write(step).await
+    }
+
+    async fn claim(
+        &self,
+        worker: &WorkerId,
+        max: usize,
+        lease: Duration,
+    ) -> Result<Claim, BackendError> {
+        let (worker, scheduler) = (worker.clone(), self.scheduler.clone());
+        let step = move |tx: &Tx<'_>| claim::claim(tx, &scheduler, &worker, max, lease);
+        let claim = self.store.write(step).await?;
+        if !claim.leased.is_empty() && claim.next_due == Some(Duration::ZERO) {
+            self.store.wake_another();
+        }
+        Ok(claim)
+    }
+
+    async fn renew(
+        &self,
+        leases: &[LeaseToken],
+        lease: Duration,
+    ) -> Result<Vec<LeaseToken>, BackendError> {
+        let leases = leases.to_vec();
+        let step = move |tx: &Tx<'_>| transition::renew(tx, leases, lease);
+        self.store.write(step).await
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<Settled, BackendError> {
+        let scheduler = self.scheduler.clone();
+        let step = move |tx: &Tx<'_>| settle::settle(tx, &scheduler, settlement);
+        self.store.write(step).await
+    }
+
+    async fn release(&self, leases: &[LeaseToken]) -> Result<(), BackendError> {
+        let (leases, scheduler) = (leases.to_vec(), self.scheduler.clone());
+        let step = move |tx: &Tx<'_>| transition::release(tx, &scheduler, &leases);
+        self.store.write(step).await
+    }
+
+    async fn requeue(
+        &self,
+        tenant: &TenantId,
+        id: &DeliveryId,
+    ) -> Result<Delivery, TransitionError> {
+        let (tenant, id, scheduler) = (tenant.clone(), id.clone(), self.scheduler.clone());
+        let step = move |tx: &Tx<'_>| transition::requeue(tx, &scheduler, &tenant, &id);
+        self.store.write(step).await?
+    }
+
+    async fn requeue_matching(
+        &self,
+        tenant: &TenantId,
+        filter: &DeliveryFilter,
+        limit: usize,
+    ) -> Result<usize, BackendError> {
+        let (tenant, filter, scheduler) = (tenant.clone(), filter.clone(), self.scheduler.clone());
+        let step = move |tx: &Tx<'_>| {
+            transition::requeue_matching(tx, &scheduler, &tenant, &filter, limit)
+        };
+        self.store.write(step).await
+    }
+
+    async fn cancel(
+        &self,
+        tenant: &TenantId,
+        id: &DeliveryId,
+    ) -> Result<Delivery, TransitionError> {
+        let (tenant, id, scheduler) = (tenant.clone(), id.clone(), self.scheduler.clone());
+        let step = move |tx: &Tx<'_>| transition::cancel(tx, &scheduler, &tenant, &id);
+        self.store.write(step).await?
+    }
+
+    async fn event(
+        &self,
+        tenant: &TenantId,
+        id: &EventId,
+    ) -> Result<Option<StoredEvent>, BackendError> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        let read = move |conn: &_| list::event(conn, &tenant, &id);
+        self.store.read(read).await
+    }
+
+    async fn delivery(
+        &self,
+        tenant: &TenantId,
+        id: &DeliveryId,
+    ) -> Result<Option<Delivery>, BackendError> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        let read = move |conn: &_| list::delivery(conn, &tenant, &id);
+        self.store.read(read).await
+    }
+
+    async fn attempts(
+        &self,
+        tenant: &TenantId,
+        id: &DeliveryId,
+    ) -> Result<Vec<Attempt>, BackendError> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        let read = move |conn: &_| list::attempts(conn, &tenant, &id);
+        self.store.read(read).await
+    }
+
+    async fn deliveries(
+        &self,
+        tenant: &TenantId,
+        filter: &DeliveryFilter,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<Delivery>, BackendError> {
+        let after = Cursor::parse_delivery(cursor)?;
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        let read = move |conn: &_| list::deliveries(conn, &tenant, &filter, limit, after);
+        self.store.read(read).await
+    }
+
+    async fn overview(&self, tenant: Option<&TenantId>) -> Result<QueueOverview, BackendError> {
+        let tenant = tenant.cloned();
+        let read = move |conn: &_| report::overview(conn, tenant.as_ref(), Timestamp::now());
+        self.store.read(read).await
+    }
+
+    async fn usage(
+        &self,
+        tenant: &TenantId,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Usage, BackendError> {
+        let tenant = tenant.clone();
+        let read = move |conn: &_| report::usage(conn, &tenant, since, until);
+        self.store.read(read).await
+    }
+
+    async fn prune(&self, retention: Retention, limit: usize) -> Result<usize, BackendError> {
+        self.drain().await?;
+        let mut removed = 0;
+        while removed < limit {
+            let at_most = STEP.min(limit - removed);
+            let step = move |tx: &Tx<'_>| prune::prune(tx, retention, at_most);
+            let some = self.store.write(step).await?;
+            removed += some;
+            if some == 0 {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn heartbeat(&self, worker: &WorkerInfo) -> Result<(), BackendError> {
+        let worker = worker.clone();
+        let step = move |tx: &Tx<'_>| report::heartbeat(tx, worker);
+        self.store.write(step).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerInfo>, BackendError> {
+        let read = |conn: &_| report::workers(conn, Timestamp::now());
+        self.store.read(read).await
+    }
+
+    async fn farewell(&self, worker: &WorkerId) -> Result<(), BackendError> {
+        let worker = worker.clone();
+        let step = move |tx: &Tx<'_>| report::farewell(tx, &worker);
+        self.store.write(step).await
+    }
+
+    async fn wait(&self, at_most: Duration) {
+        self.store.wait(at_most).await;
+    }
+
+    async fn ping(&self) -> Result<(), BackendError> {
+        self.store.write(report::ping).await
+    }
+}

@@ -1,1 +1,245 @@
-//! The registry in SQLite.
+//! The embedded backend: registry and queue in one SQLite file.
+//!
+//! [`SqliteBackend`] implements both contracts. This module holds the connection layer (`open`, `writer`,
+//! `store`) and the registry's SQL; [`crate::queue::sqlite`] holds the queue's.
+
+pub(crate) mod cursor;
+pub(crate) mod fault;
+mod keys;
+mod open;
+mod rules;
+pub(crate) mod store;
+mod webhooks;
+mod writer;
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+
+pub(crate) use cursor::Cursor;
+pub(crate) use writer::Tx;
+
+use super::{ApiKey, BackendError, Registry, SecretInfo, TenantConfig};
+use crate::{
+    model::{EventRule, RuleId, Secret, TenantId, Webhook, WebhookId},
+    queue::{Page, QueueLimits, sqlite as queue},
+};
+use store::Store;
+
+/// Entries on one page at most, whatever is asked for.
+pub(crate) const MAX_PAGE: usize = 1000;
+
+/// A folder as backend, for one process at a time.
+///
+/// A step is on the disk (`fsync`) before its method returns; steps that come at the same time share one.
+#[derive(Debug)]
+pub struct SqliteBackend {
+    pub(crate) store: Store,
+    pub(crate) scheduler: queue::Scheduler,
+}
+
+/// How often the disk was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteStats {
+    /// Steps that changed, or tried to change, something.
+    pub steps: u64,
+    /// Transactions, each with one `fsync`, in which they were committed.
+    pub commits: u64,
+}
+
+impl SqliteBackend {
+    /// Opens the folder, making it (mode 0700) and the database in it (mode 0600) if need be, and brings
+    /// the schema up to date. Deliveries that a dead process had under way are claimable again at once.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`] if another process uses the folder or it cannot be read or written;
+    /// [`BackendError::Corrupt`] if the file is damaged, another program's or a newer hookbox's. The texts
+    /// say what to do.
+    pub async fn open(data_dir: &Path, limits: QueueLimits) -> Result<Arc<Self>, BackendError> {
+        let data_dir = data_dir.to_owned();
+        let opening = move || {
+            let mut scheduler = queue::Scheduler::new(limits);
+            let store = Store::open(&data_dir, |conn| scheduler.recover(conn))?;
+            Ok(Arc::new(Self { store, scheduler }))
+        };
+        tokio::task::spawn_blocking(opening)
+            .await
+            .map_err(|_| BackendError::Internal("opening the database panicked".to_owned()))?
+    }
+
+    /// Finishes the steps that were begun, writes everything into the one database file and gives the
+    /// folder free. Later calls fail with [`BackendError::Unavailable`].
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
+    /// Steps and commits since the start.
+    #[must_use]
+    pub fn write_stats(&self) -> WriteStats {
+        let (steps, commits) = self.store.written();
+        WriteStats { steps, commits }
+    }
+}
+
+#[async_trait]
+impl Registry for SqliteBackend {
+    async fn revision(&self) -> Result<u64, BackendError> {
+        Ok(self.store.revision())
+    }
+
+    async fn tenant(&self, tenant: &TenantId) -> Result<TenantConfig, BackendError> {
+        let tenant = tenant.clone();
+        let read = move |conn: &_| {
+            Ok(TenantConfig {
+                webhooks: webhooks::all(conn, &tenant)?,
+                rules: rules::all(conn, &tenant)?,
+                secrets: keys::all_secrets(conn, &tenant)?,
+            })
+        };
+        self.store.read(read).await
+    }
+
+    async fn webhooks(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<Webhook>, BackendError> {
+        let (tenant, after) = (tenant.clone(), Cursor::parse_name(cursor)?);
+        let read = move |conn: &_| webhooks::page(conn, &tenant, limit, &after);
+        self.store.read(read).await
+    }
+
+    async fn webhook(
+        &self,
+        tenant: &TenantId,
+        id: &WebhookId,
+    ) -> Result<Option<Webhook>, BackendError> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        let read = move |conn: &_| webhooks::get(conn, &tenant, &id);
+        self.store.read(read).await
+    }
+
+    async fn put_webhook(&self, tenant: &TenantId, webhook: &Webhook) -> Result<(), BackendError> {
+        let (tenant, webhook, scheduler) = (tenant.clone(), webhook.clone(), self.scheduler.clone());
+        let step = move |tx: &Tx<'_>| {
+            webhooks::put(tx, &tenant, &webhook)?;
+            scheduler.configure(tx, &tenant, &webhook)
+        };
+        self.store.write(step).await
+    }
+
+    async fn delete_webhook(
+        &self,
+        tenant: &TenantId,
+        id: &WebhookId,
+    ) -> Result<bool, BackendError> {
+        let (tenant, id, scheduler) = (tenant.clone(), id.clone(), self.scheduler.clone());
+        let step = move |tx: &Tx<'_>| {
+            let was_there = webhooks::delete(tx, &tenant, &id)?;
+            if was_there {
+                scheduler.forget(tx, &tenant, &id)?;
+            }
+            Ok(was_there)
+        };
+        let was_there = self.store.write(step).await?;
+        if was_there {
+            self.drain().await?;
+        }
+        Ok(was_there)
+    }
+
+    async fn rules(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<EventRule>, BackendError> {
+        let (tenant, after) = (tenant.clone(), Cursor::parse_name(cursor)?);
+        let read = move |conn: &_| rules::page(conn, &tenant, limit, &after);
+        self.store.read(read).await
+    }
+
+    async fn rule(
+        &self,
+        tenant: &TenantId,
+        id: &RuleId,
+    ) -> Result<Option<EventRule>, BackendError> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        let read = move |conn: &_| rules::get(conn, &tenant, &id);
+        self.store.read(read).await
+    }
+
+    async fn put_rule(&self, tenant: &TenantId, rule: &EventRule) -> Result<(), BackendError> {
+        let (tenant, rule) = (tenant.clone(), rule.clone());
+        let step = move |tx: &Tx<'_>| rules::put(tx, &tenant, &rule);
+        self.store.write(step).await
+    }
+
+    async fn delete_rule(&self, tenant: &TenantId, id: &RuleId) -> Result<bool, BackendError> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        let step = move |tx: &Tx<'_>| rules::delete(tx, &tenant, &id);
+        self.store.write(step).await
+    }
+
+    async fn secrets(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<SecretInfo>, BackendError> {
+        let (tenant, after) = (tenant.clone(), Cursor::parse_name(cursor)?);
+        let read = move |conn: &_| keys::secrets_page(conn, &tenant, limit, &after);
+        self.store.read(read).await
+    }
+
+    async fn put_secret(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        value: &Secret,
+    ) -> Result<(), BackendError> {
+        let (tenant, name, value) = (tenant.clone(), name.to_owned(), value.clone());
+        let step = move |tx: &Tx<'_>| keys::put_secret(tx, &tenant, &name, &value);
+        self.store.write(step).await
+    }
+
+    async fn delete_secret(&self, tenant: &TenantId, name: &str) -> Result<bool, BackendError> {
+        let (tenant, name) = (tenant.clone(), name.to_owned());
+        let step = move |tx: &Tx<'_>| keys::delete_secret(tx, &tenant, &name);
+        self.store.write(step).await
+    }
+
+    async fn key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, BackendError> {
+        let hash = hash.to_owned();
+        let read = move |conn: &_| keys::by_hash(conn, &hash);
+        self.store.read(read).await
+    }
+
+    async fn keys(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<ApiKey>, BackendError> {
+        let (tenant, after) = (tenant.clone(), Cursor::parse_name(cursor)?);
+        let read = move |conn: &_| keys::page(conn, &tenant, limit, &after);
+        self.store.read(read).await
+    }
+
+    async fn put_key(&self, key: &ApiKey) -> Result<(), BackendError> {
+        let key = key.clone();
+        let step = move |tx: &Tx<'_>| keys::put(tx, &key);
+        self.store.write(step).await
+    }
+
+    async fn delete_key(&self, tenant: &TenantId, id: &str) -> Result<bool, BackendError> {
+        let (tenant, id) = (tenant.clone(), id.to_owned());
+        let step = move |tx: &Tx<'_>| keys::delete(tx, &tenant, &id);
+        self.store.write(step).await
+    }
+
+    async fn instance_key(&self) -> Result<[u8; 32], BackendError> {
+        self.store.write(keys::instance_key).await
+    }
+}

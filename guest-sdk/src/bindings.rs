@@ -1,0 +1,108 @@
+//! The component's side of the world, and the conversions to this crate's own types.
+#![expect(
+    unsafe_code,
+    reason = "wit-bindgen generates the canonical ABI: raw pointers into linear memory"
+)]
+#![expect(missing_docs, unreachable_pub, reason = "generated")]
+
+use crate::{Decision, Event, Failure, FailureKind, Level, Webhook};
+
+/// The world `transformer`.
+pub mod transformer {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "transformer",
+        pub_export_macro: true,
+        runtime_path: "::hookbox_guest::bindings::rt",
+        default_bindings_module: "hookbox_guest::bindings::transformer",
+    });
+}
+
+/// The world `checking-transformer`.
+pub mod checking {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "checking-transformer",
+        pub_export_macro: true,
+        runtime_path: "::hookbox_guest::bindings::rt",
+        default_bindings_module: "hookbox_guest::bindings::checking",
+        with: {
+            "hookbox:transformer/types@1.0.0": super::transformer::hookbox::transformer::types,
+            "hookbox:transformer/host@1.0.0": super::transformer::hookbox::transformer::host,
+        },
+    });
+}
+
+/// What the code of the export macros refers to.
+pub use wit_bindgen::rt;
+
+use transformer::hookbox::transformer::{host, types};
+
+/// Runs a transformer's function on what the host handed over.
+pub fn transform(
+    event: String,
+    webhook: &str,
+    f: fn(&Event, &Webhook) -> Result<Decision, Failure>,
+) -> Result<types::Decision, types::Failure> {
+    Webhook::from_text(webhook)
+        .and_then(|webhook| f(&Event::from_text(event), &webhook))
+        .map(Into::into)
+        .map_err(Into::into)
+}
+
+/// Runs a transformer's check on what the host handed over.
+pub fn check(webhook: &str, f: fn(&Webhook) -> Result<(), Failure>) -> Result<(), types::Failure> {
+    Webhook::from_text(webhook)
+        .and_then(|webhook| f(&webhook))
+        .map_err(Into::into)
+}
+
+pub(crate) fn log(level: Level, message: &str) {
+    let level = match level {
+        Level::Debug => host::Level::Debug,
+        Level::Info => host::Level::Info,
+        Level::Warn => host::Level::Warn,
+        Level::Error => host::Level::Error,
+    };
+    host::log(level, message);
+}
+
+pub(crate) fn secret(name: &str) -> Option<String> {
+    host::secret(name)
+}
+
+impl From<Decision> for types::Decision {
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::Send(request) => Self::Send(types::Request {
+                method: request.method,
+                url: request.url,
+                headers: request
+                    .headers
+                    .into_iter()
+                    .map(|(name, value)| types::Header { name, value })
+                    .collect(),
+                body: request.body,
+            }),
+            Decision::Skip(reason) => Self::Skip(reason),
+        }
+    }
+}
+
+impl From<Failure> for types::Failure {
+    fn from(failure: Failure) -> Self {
+        Self {
+            kind: match failure.kind {
+                FailureKind::TemplateSyntax => types::FailureKind::TemplateSyntax,
+                FailureKind::TemplateRuntime => types::FailureKind::TemplateRuntime,
+                FailureKind::OutOfFuel => types::FailureKind::OutOfFuel,
+                FailureKind::OutOfMemory => types::FailureKind::OutOfMemory,
+                FailureKind::OutputTooLarge => types::FailureKind::OutputTooLarge,
+                FailureKind::PluginError => types::FailureKind::PluginError,
+            },
+            field: failure.field,
+            line: failure.line,
+            message: failure.message,
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The API client of the commands that talk to a server.
+
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    error::{CliError, CliResult, root_cause},
+    terminal::one_line,
+};
+use crate::model::Secret;
+
+/// Longest answer that is read.
+const MAX_ANSWER: usize = 256 * 1024 * 1024;
+/// Results asked for in one page.
+pub(super) const PAGE: usize = 500;
+
+/// Which server to talk to. The key comes from the environment alone: a command line can be seen by
+/// every user of the machine, and stays in the shell's history.
+#[derive(Debug, Args)]
+pub(super) struct Server {
+    /// The server. The API key is read from the variable HOOKBOX_KEY
+    #[arg(
+        long = "url",
+        env = "HOOKBOX_URL",
+        default_value = "http://127.0.0.1:8844",
+        global = true
+    )]
+    url: Url,
+}
+
+impl Server {
+    /// The client for this server with the key in the environment.
+    pub(super) fn client(&self) -> CliResult<Client> {
+        let key = std::env::var("HOOKBOX_KEY")
+            .ok()
+            .filter(|k| !k.trim().is_empty());
+        Client::new(self.url.clone(), key.map(|k| Secret::new(k.trim())))
+    }
+}
+
+/// A connection to one server's API.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    key: Option<Secret>,
+}
+
+/// What is sent with a request.
+#[derive(Debug)]
+pub(super) enum Payload<'a> {
+    Nothing,
+    Json(&'a Value),
+    /// A content type and bytes.
+    Bytes(&'a str, Vec<u8>),
+}
+
+impl Client {
+    pub(super) fn new(base: Url, key: Option<Secret>) -> CliResult<Self> {
+        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
+            return Err(CliError::usage(format!(
+                "the server's URL must begin with http:// or https://, not {}",
+                one_line(base.as_str())
+            )));
+        }
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(60))
+            // A redirect would carry the key to another place.
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("hookbox/", env!("CARGO_PKG_VERSION")));
+        let is_local = match base.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        };
+        if is_local {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|e| {
+            CliError::failed(format!("cannot set up the HTTP client: {}", root_cause(&e)))
+        })?;
+        Ok(Self { http, base, key })
+    }
+
+    pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> CliResult<Value> {
+        self.call(Method::GET, path, query, Payload::Nothing).await
+    }
+
+    pub(super) async fn post(&self, path: &[&str], payload: Payload<'_>) -> CliResult<Value> {
+        self.call(Method::POST, path, &[], payload).await
+    }
+
+    /// One call of the API. `path` is given in segments after `/v1`, each of which may hold any text.
+    ///
+    /// # Errors
+    /// One line that says what the server said, or that it cannot be reached.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        payload: Payload<'_>,
+    ) -> CliResult<Value> {
+        let response = self.send(method, path, query, payload, &[]).await?;
+        let status = response.status();
+        let answer = self.read(response).await?;
+        if status.is_success() {
+            Ok(answer)
+        } else {
+            Err(CliError::Failed(self.refusal(status, &answer)))
+        }
+    }
+
+    /// As [`Client::call`], but nothing instead of an error when there is no such thing.
+    pub(super) async fn find(&self, path: &[&str]) -> CliResult<Option<Value>> {
+        let response = self
+            .send(Method::GET, path, &[], Payload::Nothing, &[])
+            .await?;
+        let status = response.status();
+        let answer = self.read(response).await?;
+        match status {
+            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(None),
+            status if status.is_success() => Ok(Some(answer)),
+            status => Err(CliError::Failed(self.refusal(status, &answer))),
+        }
+    }
+
+    /// Posts bytes with further headers.
+    pub(super) async fn post_with(
+        &self,
+        path: &[&str],
+        payload: Payload<'_>,
+        headers: &[(&str, &str)],
+    ) -> CliResult<Value> {
+        let response = self.send(Method::POST, path, &[], payload, headers).await?;
+        let status = response.status();
+        let answer = self.read(response).await?;
+        if status.is_success() {
+            Ok(answer)
+        } else {
+            Err(CliError::Failed(self.refusal(status, &answer)))
+        }
+    }
+
+    /// All results of a list, page by page, up to `max`.
+    pub(super) async fn list(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        max: usize,
+    ) -> CliResult<Vec<Value>> {
+        let mut results = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let limit = (max - results.len()).min(PAGE).to_string();
+            let mut query = query.to_vec();
+            query.push(("limit", &limit));
+            if let Some(cursor) = &cursor {
+                query.push(("cursor", cursor));
+            }
+            let mut page = self.get(path, &query).await?;
+            let Some(Value::Array(mut more)) = page.get_mut("results").map(Value::take) else {
+                return Err(self.not_hookbox());
+            };
+            let was_empty = more.is_empty();
+            results.append(&mut more);
+            cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
+            if cursor.is_none() || was_empty || results.len() >= max {
+                results.truncate(max);
+                return Ok(results);
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        payload: Payload<'_>,
+        headers: &[(&str, &str)],
+    ) -> CliResult<Response> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v1").extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.http.request(method, url);
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key.expose());
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request = match payload {
+            Payload::Nothing => request,
+            Payload::Json(value) => request.json(value),
+            Payload::Bytes(content_type, bytes) => {
+                request.header("content-type", content_type).body(bytes)
+            }
+        };
+        request.send().await.map_err(|e| self.unreachable(&e))
+    }
+
+    async fn read(&self, mut response: Response) -> CliResult<Value> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
+            if bytes.len() + chunk.len() > MAX_ANSWER {
+                return Err(CliError::failed("the server's answer is too large"));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(value) => Ok(value),
+            Err(_) if response.status().is_success() => Err(self.not_hookbox()),
+            Err(_) => Ok(Value::Null),
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> CliError {
+        let base = one_line(self.base.as_str());
+        let what = one_line(&root_cause(error));
+        CliError::Failed(if error.is_connect() {
+            format!(
+                "cannot reach hookbox at {base} ({what}): start it with `hookbox serve`, or set HOOKBOX_URL"
+            )
+        } else if error.is_timeout() {
+            format!("hookbox at {base} did not answer in time")
+        } else {
+            format!("the call to hookbox at {base} failed: {what}")
+        })
+    }
+
+    fn not_hookbox(&self) -> CliError {
+        CliError::Failed(format!(
+            "what answers at {} does not look like hookbox: check HOOKBOX_URL",
+            one_line(self.base.as_str())
+        ))
+    }
+
+    /// A problem document (RFC 9457) in one line.
+    fn refusal(&self, status: StatusCode, problem: &Value) -> String {
+        if status == StatusCode::UNAUTHORIZED {
+            let base = one_line(self.base.as_str());
+            return match &self.key {
+                None => format!(
+                    "hookbox at {base} needs an API key: set HOOKBOX_KEY (`hookbox serve` prints the first one)"
+                ),
+                Some(_) => format!("hookbox at {base} does not know the API key in HOOKBOX_KEY"),
+            };
+        }
+        let text = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default();
+        let mut parts: Vec<String> = [text("title"), text("detail")]
+            .into_iter()
+            .filter(|t| !t.is_empty())
+            .map(one_line)
+            .collect();
+        for error in problem
+            .get("errors")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            let part = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
+            let line = error.get("line").and_then(Value::as_u64);
+            let line = line.map(|n| format!(" (line {n})")).unwrap_or_default();
+            parts.push(one_line(&format!(
+                "{}{line}: {}",
+                part("field"),
+                part("message")
+            )));
+        }
+        if parts.is_empty() {
+            return format!("the server answered {status}");
+        }
+        parts.join("; ")
+    }
+}

@@ -1,0 +1,269 @@
+//! `hookbox render`: what a webhook would send for an event, without a server.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::{
+    deliveries::{body_text, error_line, header_pairs, log_lines, strings, text},
+    error::{CliError, CliResult},
+    setup::{ConfigFlags, user_cache},
+    terminal::{Clean, Paint, one_line, read_input, read_json},
+};
+use crate::{
+    config::Config,
+    engine::{RenderSetup, open_sandbox},
+    guard::Guard,
+    ingest,
+    model::{TenantId, WebhookSpec},
+    registry::{
+        WebhookSecrets,
+        validate::{self, Draft},
+    },
+};
+
+const MAX_WEBHOOK: u64 = 8 * 1024 * 1024;
+const MAX_PLUGIN: u64 = 32 * 1024 * 1024;
+const MAX_BODY_SHOWN: usize = 64 * 1024;
+
+/// Show what a webhook would send for an event, and what that costs
+///
+/// Runs the webhook in the sandbox, here and without a server. Nothing is sent; the destination's name is
+/// resolved to say whether a delivery would be allowed. Exit code 1 if the webhook fails.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hookbox render --webhook webhook.json --event event.json
+  hookbox render --webhook webhooks.json --name slack --event - < event.json
+  hookbox render --webhook webhook.json --event event.json --plugin my-plugin.wasm --json")]
+pub(super) struct RenderArgs {
+    /// File with a webhook as JSON, or one for `hookbox apply`; - for stdin
+    #[arg(long, value_name = "FILE")]
+    webhook: PathBuf,
+    /// Which webhook, if the file has several
+    #[arg(long)]
+    name: Option<String>,
+    /// File with an event as JSON; - for stdin
+    #[arg(long, value_name = "FILE")]
+    event: PathBuf,
+    /// Component to run instead of the built-in Jinja2 transformer
+    #[arg(long, value_name = "FILE")]
+    plugin: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigFlags,
+}
+
+pub(super) async fn run(args: RenderArgs) -> CliResult {
+    if args.webhook == args.event && args.webhook.as_os_str() == "-" {
+        return Err(CliError::usage(
+            "only one of --webhook and --event can be stdin",
+        ));
+    }
+    let config = args.config.load(&[])?;
+    let webhook = webhook(&args, &config)?;
+    let bytes = read_input(&args.event, config.ingest.max_event_bytes as u64)?;
+    let event = ingest::parse_event(&TenantId::default_tenant(), &bytes, &config.ingest)
+        .map_err(|e| {
+            CliError::failed(format!(
+                "{}: {}",
+                args.event.display(),
+                one_line(&e.to_string())
+            ))
+        })?
+        .event;
+    let plugin = match &args.plugin {
+        Some(path) => Some((path.clone(), read_input(path, MAX_PLUGIN)?)),
+        None => None,
+    };
+
+    let limits = config.sandbox.clone();
+    let (sandbox, transformer) = tokio::task::spawn_blocking(move || {
+        let (sandbox, jinja) =
+            open_sandbox(&limits, user_cache().as_deref()).map_err(CliError::failed)?;
+        let transformer = match plugin {
+            None => jinja,
+            Some((path, wasm)) => sandbox
+                .load("plugin", &wasm)
+                .map_err(|e| CliError::failed(format!("{}: {e}", path.display())))?,
+        };
+        Ok::<_, CliError>((sandbox, transformer))
+    })
+    .await
+    .map_err(CliError::failed)??;
+    let setup = RenderSetup {
+        config: &config,
+        sandbox: &sandbox,
+        transformer: &transformer,
+        guard: &Guard::new(&config.guard),
+        secrets: WebhookSecrets::default(),
+    };
+    let report = setup.report(&webhook, &event).await;
+    let report = serde_json::to_value(&report).map_err(CliError::failed)?;
+
+    let mut out = io::stdout();
+    if args.json {
+        writeln!(out, "{report:#}")?;
+    } else {
+        out.write_all(&describe(&report, &webhook)?)?;
+    }
+    match report.get("error") {
+        Some(error) if !error.is_null() => Err(CliError::failed(error_line(error))),
+        _ => Ok(()),
+    }
+}
+
+/// The webhook in the file, validated as the API validates it.
+fn webhook(args: &RenderArgs, config: &Config) -> CliResult<WebhookSpec> {
+    let file = args.webhook.display();
+    let fail = |why: String| CliError::failed(format!("{file}: {why}"));
+    let json = read_json(&args.webhook, MAX_WEBHOOK)?;
+    let input = pick(&json, args.name.as_deref()).map_err(fail)?;
+    let draft = Draft {
+        external_id: None,
+        spec: WebhookSpec {
+            name: "not stored".to_owned(),
+            ..WebhookSpec::default()
+        },
+    };
+    let draft = validate::webhook(input, draft, config)
+        .map_err(|errors| fail(one_line(&errors.to_string())))?;
+    Ok(draft.spec)
+}
+
+/// The one webhook that is meant.
+fn pick<'a>(json: &'a Value, name: Option<&str>) -> Result<&'a Map<String, Value>, String> {
+    let Some(list) = json.get("webhooks").and_then(Value::as_array) else {
+        return json
+            .as_object()
+            .ok_or_else(|| "a webhook must be a JSON object".to_owned());
+    };
+    let mut meant = list.iter().filter_map(Value::as_object).filter(|webhook| {
+        name.is_none_or(|name| webhook.get("name").and_then(Value::as_str) == Some(name))
+    });
+    match (meant.next(), meant.next()) {
+        (Some(webhook), None) => Ok(webhook),
+        (Some(_), Some(_)) => Err("there are several webhooks: choose one with --name".to_owned()),
+        (None, _) => Err("there is no such webhook".to_owned()),
+    }
+}
+
+/// The report for people.
+fn describe(report: &Value, webhook: &WebhookSpec) -> io::Result<Vec<u8>> {
+    let paint = Paint::for_stdout();
+    let mut out = Vec::new();
+    if let Some(request) = report.get("request").filter(|r| !r.is_null()) {
+        out = describe_request(request, paint)?;
+    }
+    match report.get("skip_reason").and_then(Value::as_str) {
+        Some(reason) => writeln!(out, "{} {}", paint.bold("Skipped:"), one_line(reason))?,
+        None => {}
+    }
+    if let Some(error) = report.get("error").filter(|e| !e.is_null()) {
+        writeln!(out, "{} {}", paint.red("Error:"), error_line(error))?;
+        if let Some(quote) = quote(error, webhook) {
+            writeln!(out, "{quote}")?;
+        }
+    }
+    writeln!(out, "\n{}", cost_line(report))?;
+    for line in log_lines(report.get("logs")) {
+        writeln!(out, "Log: {line}")?;
+    }
+    for warning in strings(report.get("warnings")) {
+        writeln!(out, "Warning: {}", one_line(warning))?;
+    }
+    if let Some(guard) = report.get("guard").filter(|g| !g.is_null()) {
+        match guard.get("reason").and_then(Value::as_str) {
+            None => writeln!(out, "Destination: {}", paint.green("allowed"))?,
+            Some(why) => writeln!(
+                out,
+                "Destination: {}: {}",
+                paint.red("refused"),
+                one_line(why)
+            )?,
+        }
+    }
+    Ok(out)
+}
+
+/// Method, URL, headers and body.
+pub(super) fn describe_request(request: &Value, paint: Paint) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let line = format!("{} {}", text(request, "method"), text(request, "url"));
+    writeln!(out, "{}", paint.bold(&one_line(&line)))?;
+    for (name, value) in header_pairs(request) {
+        writeln!(
+            out,
+            "{}",
+            paint.dim(&format!("{}: {}", one_line(name), one_line(value)))
+        )?;
+    }
+    let body = body_text(request, MAX_BODY_SHOWN);
+    if !body.is_empty() {
+        writeln!(out, "\n{}", body.trim_end_matches('\n'))?;
+    }
+    Ok(out)
+}
+
+/// What the sandbox spent.
+pub(super) fn cost_line(report: &Value) -> String {
+    let n = |key| report.get(key).and_then(Value::as_u64).unwrap_or_default();
+    format!(
+        "Sandbox: {} fuel, {} KiB of memory, {} µs",
+        n("fuel"),
+        n("peak_memory_bytes") / 1024,
+        n("elapsed_us")
+    )
+}
+
+/// The line of the template that an error names.
+fn quote(error: &Value, webhook: &WebhookSpec) -> Option<String> {
+    let template = match text(error, "field") {
+        "payload_url" => &webhook.payload_url,
+        "additional_headers" => &webhook.additional_headers,
+        "body_template" => &webhook.body_template,
+        _ => return None,
+    };
+    let number = error.get("line")?.as_u64()?;
+    let index = usize::try_from(number.checked_sub(1)?).ok()?;
+    let line = template.lines().nth(index)?;
+    Some(format!("  {number} | {}", Clean(line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_line_at_fault_is_quoted() {
+        let webhook = WebhookSpec {
+            body_template: "a\n{{ b.c }}\nd".to_owned(),
+            ..WebhookSpec::default()
+        };
+        let at = |field: &str, line: u64| quote(&json!({"field": field, "line": line}), &webhook);
+        assert_eq!(at("body_template", 2).as_deref(), Some("  2 | {{ b.c }}"));
+        assert_eq!(at("body_template", 0), None);
+        assert_eq!(at("body_template", 9), None);
+        assert_eq!(at("secret", 1), None);
+    }
+
+    #[test]
+    fn a_webhook_is_found_in_a_file_with_several() {
+        let file = json!({"webhooks": [{"name": "a"}, {"name": "b"}]});
+        assert_eq!(
+            pick(&file, Some("b")).map(|w| w["name"].clone()),
+            Ok(json!("b"))
+        );
+        assert!(pick(&file, None).is_err_and(|e| e.contains("--name")));
+        assert!(pick(&file, Some("c")).is_err());
+        assert!(pick(&json!([]), None).is_err());
+        assert!(pick(&json!({"payload_url": "x"}), None).is_ok());
+    }
+}

@@ -1,0 +1,167 @@
+//! Why there is no response.
+
+use std::{error::Error, fmt, io};
+
+use crate::guard::GuardError;
+
+/// What an attempt was doing when its time was up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Connecting, TLS included.
+    Connect,
+    /// Sending the request and waiting for the response's headers.
+    Response,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connecting took too long",
+            Self::Response => "no response came in time",
+        })
+    }
+}
+
+/// Why there is no response. As text one sentence for the webhook's owner, without the machine's own paths
+/// and addresses and without anything of the request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The guard's second look, at the addresses that would have been dialled.
+    #[error(transparent)]
+    Guard(GuardError),
+    /// No connection.
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    /// No TLS session: mostly a certificate that is not trusted.
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    /// Too slow.
+    #[error("timed out: {0}")]
+    Timeout(Phase),
+    /// A connection that broke, or a response that is not HTTP or is over its limits.
+    #[error("the receiver did not answer with valid HTTP: {0}")]
+    Protocol(String),
+    /// The webhook's CA file cannot be used. Tells nothing of files outside the folders for it.
+    #[error("the CA file cannot be used: {0}")]
+    CaFile(&'static str),
+    /// A fault of this worker.
+    #[error("the worker could not send: {0}")]
+    Internal(&'static str),
+}
+
+impl SendError {
+    /// The kind in [`crate::record::AttemptError`].
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Guard(error) => error.kind(),
+            Self::Connect(_) => "connect",
+            Self::Tls(_) | Self::CaFile(_) => "tls",
+            Self::Timeout(_) => "timeout",
+            Self::Protocol(_) => "protocol",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// Whether trying again can help. A certificate may be renewed and a receiver mended; a blocked
+    /// destination or a wrong `ca_file_path` needs somebody to change the webhook.
+    #[must_use]
+    pub const fn retryable(&self) -> bool {
+        match self {
+            Self::Guard(error) => error.retryable(),
+            Self::CaFile(_) => false,
+            _ => true,
+        }
+    }
+}
+
+/// What the client's error means. The client wraps causes in causes; the most telling one decides.
+pub(super) fn classify(error: &reqwest::Error) -> SendError {
+    let mut root: &(dyn Error + 'static) = error;
+    let mut broken = None;
+    let mut next = Some(root);
+    // The chain is the client's own and short; the bound only makes that certain.
+    for _ in 0..32 {
+        let Some(cause) = next else { break };
+        if let Some(guard) = cause.downcast_ref::<GuardError>() {
+            return SendError::Guard(guard.clone());
+        }
+        if let Some(tls) = tls_error(cause) {
+            return SendError::Tls(tls);
+        }
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            broken = Some(io.kind());
+        }
+        root = cause;
+        next = cause.source();
+    }
+    if error.is_timeout() {
+        let connecting = error.is_connect();
+        return SendError::Timeout(if connecting {
+            Phase::Connect
+        } else {
+            Phase::Response
+        });
+    }
+    let reason = broken
+        .and_then(describe)
+        .map_or_else(|| clean(&root.to_string()), str::to_owned);
+    if error.is_builder() {
+        SendError::Internal("the HTTP client did not take the request")
+    } else if error.is_connect() {
+        SendError::Connect(reason)
+    } else {
+        SendError::Protocol(reason)
+    }
+}
+
+/// `io::Error` hides what it wraps from `source`, so it is asked for it.
+fn tls_error(cause: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+        return Some(describe_tls(error));
+    }
+    let inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
+    if let Some(error) = inner.downcast_ref::<rustls::Error>() {
+        return Some(describe_tls(error));
+    }
+    // A second layer is as deep as it gets: the connector wraps the session's error once more.
+    let inner = inner.downcast_ref::<io::Error>()?.get_ref()?;
+    inner.downcast_ref::<rustls::Error>().map(describe_tls)
+}
+
+fn describe_tls(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
+            "the receiver's certificate is not signed by a trusted authority (self-signed, or an authority \
+             that ca_file_path would have to name)"
+                .to_owned()
+        }
+        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
+            "the receiver does not speak TLS on this port".to_owned()
+        }
+        other => clean(&other.to_string()),
+    }
+}
+
+const fn describe(kind: io::ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        io::ErrorKind::ConnectionRefused => "the connection was refused",
+        io::ErrorKind::ConnectionReset => "the receiver reset the connection",
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+            "the receiver closed the connection"
+        }
+        io::ErrorKind::UnexpectedEof => "the receiver closed the connection too early",
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            "the host cannot be reached"
+        }
+        io::ErrorKind::TimedOut => "the connection timed out",
+        _ => return None,
+    })
+}
+
+/// A cause's text: parts of it may come from the receiver, such as the names in a certificate.
+fn clean(text: &str) -> String {
+    let kept = text.chars().filter(|c| !c.is_control());
+    kept.take(300).collect()
+}

@@ -1,0 +1,188 @@
+//! The response, as far as it is kept.
+
+use std::{net::SocketAddr, time::Duration};
+
+use http::{HeaderMap, Version, header};
+use jiff::{civil::DateTime, tz::Offset};
+
+use crate::{
+    model::Timestamp,
+    record::{Body, ResponseRecord},
+};
+
+/// Bytes of response headers that are kept; the client itself reads at most about 400 KiB of them.
+const HEADER_BYTES: usize = 32 * 1024;
+
+/// The longest wait that [`Response::retry_after`] can be; the worker has a limit of its own.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A response.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// `HTTP/1.1` or `HTTP/2.0`.
+    pub version: &'static str,
+    /// The address that answered.
+    pub peer: Option<SocketAddr>,
+    /// Names in lower case, values read as UTF-8 or else as Latin-1. The first 32 KiB.
+    pub headers: Vec<(String, String)>,
+    /// The first `delivery.response_bytes` of the body, in the encoding in which it came.
+    pub body: Vec<u8>,
+    /// Whether there was, or may have been, more.
+    pub truncated: bool,
+    /// How long the receiver asks to wait, at most a year.
+    pub retry_after: Option<Duration>,
+    /// Microseconds from the start of sending to the headers, connecting included.
+    pub response_us: u64,
+    /// Microseconds spent on the body.
+    pub body_us: u64,
+}
+
+impl Response {
+    /// Whether the receiver took the delivery: 2xx.
+    #[must_use]
+    pub const fn is_success(&self) -> bool {
+        matches!(self.status, 200..=299)
+    }
+
+    /// The response as it is stored and shown.
+    #[must_use]
+    pub fn record(&self) -> ResponseRecord {
+        ResponseRecord {
+            status: self.status,
+            version: self.version.to_owned(),
+            peer: self.peer.map(|peer| peer.to_string()),
+            headers: self.headers.clone(),
+            body: Body::new(&self.body),
+            truncated: self.truncated,
+        }
+    }
+}
+
+/// Whether the same request may be answered otherwise later: 408, 425, 429 and 5xx.
+#[must_use]
+pub const fn status_is_retryable(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..=599)
+}
+
+pub(super) const fn version_name(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// The headers to keep, and whether that is all of them.
+pub(super) fn kept_headers(headers: &HeaderMap) -> (Vec<(String, String)>, bool) {
+    let mut room = HEADER_BYTES;
+    let mut kept = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else {
+            return (kept, false);
+        };
+        room = left;
+        kept.push((name.as_str().to_owned(), text(value.as_bytes())));
+    }
+    (kept, true)
+}
+
+fn text(bytes: &[u8]) -> String {
+    std::str::from_utf8(bytes).map_or_else(
+        |_| bytes.iter().copied().map(char::from).collect(),
+        str::to_owned,
+    )
+}
+
+/// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date in one of the three forms of section
+/// 5.6.7. A date in the past is no wait; what is neither is not heeded.
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
+        // Digits that do not fit are a long wait all the same.
+        value.parse().map_or(LONGEST_WAIT, Duration::from_secs)
+    } else {
+        http_date(value)?.since(now)
+    };
+    Some(wait.min(LONGEST_WAIT))
+}
+
+fn http_date(text: &str) -> Option<Timestamp> {
+    let forms = [
+        "%a, %d %b %Y %H:%M:%S GMT",
+        "%A, %d-%b-%y %H:%M:%S GMT",
+        "%a %b %e %H:%M:%S %Y",
+    ];
+    let date = forms
+        .iter()
+        .find_map(|form| DateTime::strptime(form, text).ok())?;
+    let instant = Offset::UTC.to_timestamp(date).ok()?;
+    Some(Timestamp::from_millis(instant.as_millisecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn wait(value: &str) -> Option<u64> {
+        let now = Timestamp::parse("1994-11-06T08:49:00Z").unwrap();
+        let headers =
+            HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_str(value).unwrap())]);
+        retry_after(&headers, now).map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn retry_after_is_read_in_all_its_forms() {
+        assert_eq!(wait("120"), Some(120));
+        assert_eq!(wait(" 0 "), Some(0));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT"), Some(37));
+        assert_eq!(wait("Sunday, 06-Nov-94 08:49:37 GMT"), Some(37));
+        assert_eq!(wait("Sun Nov  6 08:49:37 1994"), Some(37));
+    }
+
+    #[test]
+    fn retry_after_in_the_past_is_no_wait_and_nonsense_is_ignored() {
+        assert_eq!(wait("Sat, 05 Nov 1994 08:49:37 GMT"), Some(0));
+        for nonsense in [
+            "",
+            "-1",
+            "1.5",
+            "soon",
+            "12 34",
+            "Sun, 99 Nov 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(wait(nonsense), None, "{nonsense:?}");
+        }
+    }
+
+    #[test]
+    fn an_endless_retry_after_is_a_year() {
+        let year = LONGEST_WAIT.as_secs();
+        assert_eq!(wait("99999999999999999999999999"), Some(year));
+        assert_eq!(wait("18446744073709551615"), Some(year));
+        assert_eq!(wait("Fri, 31 Dec 9999 23:59:59 GMT"), Some(year));
+    }
+
+    #[test]
+    fn kept_headers_end_at_the_limit() {
+        let long = HeaderValue::from_bytes(&vec![b'x'; HEADER_BYTES - 10]).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("x-a", HeaderValue::from_static("1"));
+        headers.insert("x-b", long);
+        headers.insert("x-c", HeaderValue::from_static("1"));
+        let (kept, all) = kept_headers(&headers);
+        assert_eq!(kept, [("x-a".to_owned(), "1".to_owned()),]);
+        assert!(!all);
+    }
+
+    #[test]
+    fn only_statuses_that_can_change_are_retried() {
+        let retried: Vec<u16> = (100..600).filter(|s| status_is_retryable(*s)).collect();
+        let expected: Vec<u16> = [408, 425, 429].into_iter().chain(500..600).collect();
+        assert_eq!(retried, expected);
+    }
+}

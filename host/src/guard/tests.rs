@@ -1,0 +1,201 @@
+use std::{
+    io,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::config::Config;
+
+/// Answers from a table; `hangs.example` never answers, `changes.example` differently each time.
+#[derive(Default)]
+struct Table {
+    lookups: AtomicUsize,
+    release: Notify,
+}
+
+#[async_trait]
+impl Resolve for Table {
+    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        let nth = self.lookups.fetch_add(1, Ordering::SeqCst);
+        let ips: &[&str] = match host {
+            "public.example" => &["93.184.215.14", "2606:4700::1"],
+            "private.example" => &["10.0.0.5"],
+            "mixed.example" => &["93.184.215.14", "127.0.0.1"],
+            "mapped.example" => &["::ffff:169.254.169.254"],
+            "nat64.example" => &["64:ff9b::a00:5"],
+            "empty.example" => &[],
+            "slow.example" => {
+                self.release.notified().await;
+                &["93.184.215.14"]
+            }
+            "hangs.example" => std::future::pending().await,
+            "changes.example" if nth == 0 => &["93.184.215.14"],
+            "changes.example" => &["127.0.0.1"],
+            _ => return Err(io::Error::other("resolver at 10.9.8.7 says no")),
+        };
+        Ok(ips.iter().map(|ip| ip.parse().unwrap()).collect())
+    }
+}
+
+fn guard(change: impl FnOnce(&mut GuardConfig)) -> (Guard, Arc<Table>) {
+    let mut config = Config::defaults().guard;
+    change(&mut config);
+    let table = Arc::new(Table::default());
+    (Guard::with_resolver(&config, table.clone()), table)
+}
+
+async fn verdict(guard: &Guard, url: &str) -> Result<usize, GuardError> {
+    let url = Url::parse(url).unwrap();
+    guard.check_url(&url).await.map(|addresses| addresses.len())
+}
+
+#[tokio::test]
+async fn one_address_that_is_not_public_suffices_to_refuse() {
+    let (guard, _) = guard(|_| {});
+    assert_eq!(verdict(&guard, "https://public.example/").await, Ok(2));
+    for host in ["private", "mixed", "mapped", "nat64"] {
+        let error = verdict(&guard, &format!("https://{host}.example/"))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.retryable()),
+            ("blocked", false),
+            "{host}"
+        );
+        let text = error.to_string();
+        for address in ["10.0.0.5", "127.0.0.1", "169.254.169.254", "a00:5"] {
+            assert!(!text.contains(address), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn addresses_in_every_spelling_are_judged() {
+    let (guard, table) = guard(|_| {});
+    for host in [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "017700000001",
+        "[::1]",
+        "[::]",
+        "0",
+        "0.0.0.0",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "[fd00:ec2::254]",
+        "[fe80::1]",
+        "[fec0::1]",
+        "169.254.169.254",
+        "100.100.100.200",
+        "192.0.0.192",
+        "168.63.129.16",
+        "255.255.255.255",
+    ] {
+        let error = verdict(&guard, &format!("http://{host}/"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), "blocked", "{host}");
+    }
+    assert_eq!(verdict(&guard, "http://1.1.1.1/").await, Ok(1));
+    assert_eq!(
+        table.lookups.load(Ordering::SeqCst),
+        0,
+        "addresses need no lookup"
+    );
+}
+
+#[tokio::test]
+async fn operators_can_allow_networks_hosts_and_only_some_ports() {
+    let (networks, _) = guard(|c| c.allow_networks = vec!["10.0.0.0/24".parse().unwrap()]);
+    for allowed in [
+        "http://private.example/",
+        "http://nat64.example/",
+        "http://[::ffff:10.0.0.9]/",
+    ] {
+        assert_eq!(verdict(&networks, allowed).await, Ok(1), "{allowed}");
+    }
+    assert!(verdict(&networks, "http://10.0.1.1/").await.is_err());
+    assert!(verdict(&networks, "http://mixed.example/").await.is_err());
+
+    let (hosts, _) =
+        guard(|c| c.allow_hosts = vec!["Private.Example".to_owned(), "::1".to_owned()]);
+    assert_eq!(verdict(&hosts, "http://private.example/").await, Ok(1));
+    assert_eq!(verdict(&hosts, "http://[::1]/").await, Ok(1));
+    assert!(verdict(&hosts, "http://mixed.example/").await.is_err());
+    assert!(verdict(&hosts, "http://10.0.0.5/").await.is_err());
+
+    let (ports, _) = guard(|c| c.allow_ports = vec![443]);
+    assert_eq!(verdict(&ports, "https://public.example/").await, Ok(2));
+    for refused in ["http://public.example/", "https://public.example:8443/"] {
+        assert_eq!(
+            verdict(&ports, refused).await.unwrap_err().kind(),
+            "blocked"
+        );
+    }
+}
+
+#[tokio::test]
+async fn names_without_an_answer_may_be_tried_again() {
+    let (guard, _) = guard(|_| {});
+    for host in ["unknown.example", "empty.example", "hangs.example"] {
+        let error = verdict(&guard, &format!("http://{host}/"))
+            .await
+            .unwrap_err();
+        assert_eq!((error.kind(), error.retryable()), ("dns", true), "{host}");
+        assert!(!error.to_string().contains("10.9.8.7"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn lookups_of_one_name_are_shared_while_they_last_and_for_seconds_after() {
+    let (guard, table) = guard(|_| {});
+    let (a, b) = (guard.clone(), guard.clone());
+    let both =
+        tokio::spawn(
+            async move { tokio::join!(a.resolve("slow.example"), b.resolve("SLOW.example")) },
+        );
+    while table.lookups.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    table.release.notify_one();
+    let (first, second) = both.await.unwrap();
+    assert_eq!(first, second);
+    assert!(guard.resolve("slow.example").await.is_ok());
+    assert_eq!(table.lookups.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_name_that_changes_its_answer_is_judged_again() {
+    let (guard, _) = guard(|_| {});
+    assert!(guard.resolve("changes.example").await.is_ok());
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    // As soon as the first answer is forgotten the second is refused.
+    loop {
+        match guard.resolve("changes.example").await {
+            Err(error) => break assert_eq!(error.kind(), "blocked"),
+            Ok(_) => assert!(std::time::Instant::now() < deadline),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn other_schemes_are_blocked() {
+    let (guard, _) = guard(|_| {});
+    for url in ["ftp://public.example/", "file:///etc/passwd", "data:,x"] {
+        assert_eq!(
+            verdict(&guard, url).await.unwrap_err().kind(),
+            "blocked",
+            "{url}"
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! Reading deliveries, events and attempts.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Row, ToSql, types::Value};
+
+use crate::{
+    ingest::Event,
+    model::{DeliveryId, EventId, RuleId, TenantId, Timestamp, WebhookId},
+    queue::{Delivery, DeliveryFilter, Page, Status, StoredEvent},
+    record::Attempt,
+    registry::sqlite::{
+        Cursor,
+        cursor::{page as cut, rows_for},
+        fault::{Fault, Sql},
+    },
+};
+
+/// What [`read`] needs, then what the lists sort by and what a claim goes on with.
+const COLUMNS: &str = "SELECT d.id, d.tenant, e.id, o.webhook, d.rule, d.object_type, e.event_type,
+        d.status, d.attempts, d.total_attempts, d.receives, d.created, d.updated,
+        CASE WHEN d.lane IS NOT NULL THEN d.due END, d.last_result, d.seq, d.event, d.fence
+    FROM deliveries d JOIN events e ON e.seq = d.event JOIN outlets o ON o.id = d.outlet";
+
+/// A delivery with the keys that only the backend knows.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) delivery: Delivery,
+    pub(super) seq: i64,
+    pub(super) event: i64,
+    pub(super) fence: u64,
+}
+
+fn read(row: &Row<'_>) -> Result<Stored, Fault> {
+    let text = |column| row.get::<_, String>(column);
+    let time = |column| row.get(column).map(Timestamp::from_millis);
+    let delivery = Delivery {
+        id: text(0)?.into(),
+        tenant: text(1)?.into(),
+        event: text(2)?.into(),
+        webhook: WebhookId::from(text(3)?),
+        rule: RuleId::from(text(4)?),
+        object_type: text(5)?,
+        event_type: text(6)?,
+        status: status(row, 7)?,
+        attempts: row.get(8)?,
+        total_attempts: row.get(9)?,
+        receives: row.get(10)?,
+        created: time(11)?,
+        updated: time(12)?,
+        next_attempt: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_millis),
+        last_result: row.get(14)?,
+    };
+    Ok(Stored {
+        delivery,
+        seq: row.get(15)?,
+        event: row.get(16)?,
+        fence: row.get::<_, i64>(17)?.unsigned_abs(),
+    })
+}
+
+pub(super) fn status(row: &Row<'_>, column: usize) -> Result<Status, Fault> {
+    let name: String = row.get(column)?;
+    Status::from_name(&name).ok_or_else(|| Fault::stored("a delivery has an unknown state"))
+}
+
+pub(super) fn by_seq(conn: &Connection, seq: i64) -> Result<Stored, Fault> {
+    let found = conn.one(&format!("{COLUMNS} WHERE d.seq = ?1"), [seq], read)?;
+    found.ok_or_else(|| Fault::stored("a delivery has no event or no outlet"))
+}
+
+pub(super) fn find(
+    conn: &Connection,
+    tenant: &TenantId,
+    id: &DeliveryId,
+) -> Result<Option<Stored>, Fault> {
+    let sql = format!("{COLUMNS} WHERE d.id = ?1 AND d.tenant = ?2");
+    conn.one(&sql, [id.as_str(), tenant.as_str()], read)
+}
+
+pub(super) fn delivery(
+    conn: &Connection,
+    tenant: &TenantId,
+    id: &DeliveryId,
+) -> Result<Option<Delivery>, Fault> {
+    Ok(find(conn, tenant, id)?.map(|stored| stored.delivery))
+}
+
+pub(super) fn attempts(
+    conn: &Connection,
+    tenant: &TenantId,
+    id: &DeliveryId,
+) -> Result<Vec<Attempt>, Fault> {
+    let sql = "SELECT a.document FROM deliveries d JOIN attempts a ON a.delivery = d.seq
+               WHERE d.id = ?1 AND d.tenant = ?2 ORDER BY a.number";
+    conn.all(sql, [id.as_str(), tenant.as_str()], |row| {
+        Ok(serde_json::from_str(
+            row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?,
+        )?)
+    })
+}
+
+const EVENT: &str =
+    "SELECT id, tenant, event_type, object_type, received, context, seq, explanation FROM events";
+
+fn read_event(row: &Row<'_>) -> Result<Event, Fault> {
+    Ok(Event::from_stored(
+        EventId::from(row.get::<_, String>(0)?),
+        TenantId::from(row.get::<_, String>(1)?),
+        row.get(2)?,
+        row.get(3)?,
+        Timestamp::from_millis(row.get(4)?),
+        Arc::from(row.get_ref(5)?.as_str().map_err(rusqlite::Error::from)?),
+    ))
+}
+
+pub(super) fn event_by_seq(conn: &Connection, seq: i64) -> Result<Event, Fault> {
+    let found = conn.one(&format!("{EVENT} WHERE seq = ?1"), [seq], read_event)?;
+    found.ok_or_else(|| Fault::stored("a delivery has no event"))
+}
+
+pub(super) fn event(
+    conn: &Connection,
+    tenant: &TenantId,
+    id: &EventId,
+) -> Result<Option<StoredEvent>, Fault> {
+    let sql = format!("{EVENT} WHERE id = ?1 AND tenant = ?2");
+    let found = conn.one(&sql, [id.as_str(), tenant.as_str()], |row| {
+        let explanation: String = row.get(7)?;
+        let explanation = serde_json::from_str(&explanation)?;
+        Ok((read_event(row)?, row.get::<_, i64>(6)?, explanation))
+    })?;
+    let Some((event, seq, explanation)) = found else {
+        return Ok(None);
+    };
+    let sql = format!("{COLUMNS} WHERE d.event = ?1 ORDER BY d.created, d.seq");
+    let deliveries = conn.all(&sql, [seq], |row| Ok(read(row)?.delivery))?;
+    Ok(Some(StoredEvent {
+        event,
+        explanation,
+        deliveries,
+    }))
+}
+
+/// A filter as SQL: fixed pieces, and the values that go into their parameters.
+pub(super) struct Condition {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Condition {
+    pub(super) fn new(tenant: &TenantId, filter: &DeliveryFilter) -> Self {
+        let mut condition = Self {
+            sql: "d.tenant = ?1".to_owned(),
+            values: vec![text(tenant.as_str())],
+        };
+        if let Some(status) = filter.status {
+            condition.and("d.status = ?", text(status.as_str()));
+        }
+        if let Some(webhook) = &filter.webhook {
+            condition.and(
+                "d.outlet = (SELECT id FROM outlets WHERE tenant = ?1 AND webhook = ?)",
+                text(webhook.as_str()),
+            );
+        }
+        if let Some(rule) = &filter.rule {
+            condition.and("d.rule = ?", text(rule.as_str()));
+        }
+        if let Some(event) = &filter.event {
+            condition.and(
+                "d.event = (SELECT seq FROM events WHERE id = ?)",
+                text(event.as_str()),
+            );
+        }
+        if let Some(object_type) = &filter.object_type {
+            condition.and("d.object_type = ?", text(object_type));
+        }
+        if let Some(since) = filter.since {
+            condition.and("d.created >= ?", Value::Integer(since.as_millis()));
+        }
+        if let Some(until) = filter.until {
+            condition.and("d.created < ?", Value::Integer(until.as_millis()));
+        }
+        condition
+    }
+
+    /// Adds a value; its parameter.
+    pub(super) fn bind(&mut self, value: Value) -> String {
+        self.values.push(value);
+        format!("?{}", self.values.len())
+    }
+
+    /// Adds a condition on a value, for which its last `?` stands.
+    fn and(&mut self, sql: &str, value: Value) {
+        let parameter = self.bind(value);
+        self.sql.push_str(" AND ");
+        if let Some((before, after)) = sql.rsplit_once('?') {
+            self.sql.push_str(before);
+            self.sql.push_str(&parameter);
+            self.sql.push_str(after);
+        }
+    }
+
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &dyn ToSql> {
+        self.values.iter().map(|value| value as &dyn ToSql)
+    }
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+/// The query of one page, newest first, after the position `(created, seq)`.
+pub(super) fn page_query(
+    tenant: &TenantId,
+    filter: &DeliveryFilter,
+    limit: usize,
+    (created, seq): (i64, i64),
+) -> (String, Condition) {
+    let mut condition = Condition::new(tenant, filter);
+    let (created, seq) = (
+        condition.bind(Value::Integer(created)),
+        condition.bind(Value::Integer(seq)),
+    );
+    let limit = condition.bind(Value::Integer(rows_for(limit)));
+    let sql = format!(
+        "{COLUMNS} WHERE {} AND (d.created, d.seq) < ({created}, {seq})
+         ORDER BY d.created DESC, d.seq DESC LIMIT {limit}",
+        condition.sql
+    );
+    (sql, condition)
+}
+
+pub(super) fn deliveries(
+    conn: &Connection,
+    tenant: &TenantId,
+    filter: &DeliveryFilter,
+    limit: usize,
+    after: (i64, i64),
+) -> Result<Page<Delivery>, Fault> {
+    let (sql, condition) = page_query(tenant, filter, limit, after);
+    let rows = conn.all(&sql, rusqlite::params_from_iter(condition.values()), read)?;
+    let page = cut(rows, limit, |last| {
+        Cursor::Delivery(last.delivery.created.as_millis(), last.seq)
+    });
+    Ok(Page {
+        results: page.results.into_iter().map(|row| row.delivery).collect(),
+        next: page.next,
+    })
+}

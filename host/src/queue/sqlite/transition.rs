@@ -1,0 +1,154 @@
+//! The transitions that people and shutdowns ask for: renew, release, requeue, cancel.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use rusqlite::{params, params_from_iter, types::Value};
+
+use super::{
+    Scheduler, later,
+    list::{self, Condition},
+    settle::fence,
+};
+use crate::{
+    model::{DeliveryId, TenantId},
+    queue::{Delivery, DeliveryFilter, LeaseToken, Status, TransitionError},
+    registry::sqlite::{
+        Tx,
+        fault::{Fault, Sql},
+    },
+};
+
+/// Deliveries requeued by one call at most: all of them are one step, for which others wait.
+const MAX_REQUEUE: usize = 10_000;
+
+pub(super) fn renew(
+    tx: &Tx<'_>,
+    leases: Vec<LeaseToken>,
+    lease: Duration,
+) -> Result<Vec<LeaseToken>, Fault> {
+    let until = later(tx.now, lease).as_millis();
+    let sql = "UPDATE deliveries SET lease_until = ?3
+               WHERE id = ?1 AND fence = ?2 AND status = 'started'";
+    let mut lost = Vec::new();
+    for token in leases {
+        let key = params![token.delivery.as_str(), fence(token.fence), until];
+        if tx.run(sql, key)? == 0 {
+            lost.push(token);
+        }
+    }
+    Ok(lost)
+}
+
+pub(super) fn release(
+    tx: &Tx<'_>,
+    scheduler: &Scheduler,
+    leases: &[LeaseToken],
+) -> Result<(), Fault> {
+    let sql = "UPDATE deliveries SET status = 'queued', lane = (attempts > 0), updated = ?3,
+                   receives = max(receives - 1, 0),
+                   worker = NULL, leased_at = NULL, lease_until = NULL
+               WHERE id = ?1 AND fence = ?2 AND status = 'started' RETURNING outlet";
+    let mut outlets = BTreeSet::new();
+    for token in leases {
+        let key = params![
+            token.delivery.as_str(),
+            fence(token.fence),
+            tx.now.as_millis()
+        ];
+        outlets.extend(tx.one(sql, key, |row| Ok(row.get::<_, i64>(0)?))?);
+    }
+    refresh_all(tx, scheduler, outlets)
+}
+
+fn refresh_all(
+    tx: &Tx<'_>,
+    scheduler: &Scheduler,
+    outlets: BTreeSet<i64>,
+) -> Result<(), Fault> {
+    for outlet in outlets {
+        scheduler.refresh(tx, tx.now, outlet)?;
+        tx.wake();
+    }
+    Ok(())
+}
+
+/// To the end of the lane of first attempts.
+const REQUEUE: &str = "UPDATE deliveries SET status = 'queued', lane = 0, due = ?2, updated = ?2,
+     attempts = 0, receives = 0 WHERE seq = ?1 RETURNING outlet";
+
+pub(super) fn requeue(
+    tx: &Tx<'_>,
+    scheduler: &Scheduler,
+    tenant: &TenantId,
+    id: &DeliveryId,
+) -> Result<Result<Delivery, TransitionError>, Fault> {
+    let may = |status: Status| status.is_ended() || status == Status::Scheduled;
+    let allowed = "only one that has ended or is scheduled can be requeued";
+    move_one(tx, scheduler, tenant, id, may, allowed, REQUEUE)
+}
+
+pub(super) fn cancel(
+    tx: &Tx<'_>,
+    scheduler: &Scheduler,
+    tenant: &TenantId,
+    id: &DeliveryId,
+) -> Result<Result<Delivery, TransitionError>, Fault> {
+    let may = |status: Status| matches!(status, Status::Queued | Status::Scheduled);
+    let allowed = "only one that is queued or scheduled can be cancelled";
+    let sql = "UPDATE deliveries SET status = 'cancelled', lane = NULL, updated = ?2
+               WHERE seq = ?1 RETURNING outlet";
+    move_one(tx, scheduler, tenant, id, may, allowed, sql)
+}
+
+fn move_one(
+    tx: &Tx<'_>,
+    scheduler: &Scheduler,
+    tenant: &TenantId,
+    id: &DeliveryId,
+    may: impl FnOnce(Status) -> bool,
+    allowed: &'static str,
+    sql: &str,
+) -> Result<Result<Delivery, TransitionError>, Fault> {
+    let Some(found) = list::find(tx, tenant, id)? else {
+        return Ok(Err(TransitionError::NotFound(id.clone())));
+    };
+    let status = found.delivery.status;
+    if !may(status) {
+        return Ok(Err(TransitionError::WrongState {
+            id: id.clone(),
+            status,
+            allowed,
+        }));
+    }
+    let key = [found.seq, tx.now.as_millis()];
+    let outlet = tx.one(sql, key, |row| Ok(row.get::<_, i64>(0)?))?;
+    refresh_all(tx, scheduler, outlet.into_iter().collect())?;
+    Ok(Ok(list::by_seq(tx, found.seq)?.delivery))
+}
+
+pub(super) fn requeue_matching(
+    tx: &Tx<'_>,
+    scheduler: &Scheduler,
+    tenant: &TenantId,
+    filter: &DeliveryFilter,
+    limit: usize,
+) -> Result<usize, Fault> {
+    let mut condition = Condition::new(tenant, filter);
+    let limit = condition.bind(Value::Integer(limit.min(MAX_REQUEUE) as i64));
+    let sql = format!(
+        "SELECT d.seq FROM deliveries d WHERE {}
+           AND d.status IN ('finished', 'failed', 'skipped', 'cancelled', 'scheduled')
+         ORDER BY d.created, d.seq LIMIT {limit}",
+        condition.sql()
+    );
+    let matching = tx.all(&sql, params_from_iter(condition.values()), |row| {
+        Ok(row.get::<_, i64>(0)?)
+    })?;
+    let mut outlets = BTreeSet::new();
+    for seq in &matching {
+        let key = [*seq, tx.now.as_millis()];
+        outlets.extend(tx.one(REQUEUE, key, |row| Ok(row.get::<_, i64>(0)?))?);
+    }
+    refresh_all(tx, scheduler, outlets)?;
+    Ok(matching.len())
+}

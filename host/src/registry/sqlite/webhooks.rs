@@ -1,0 +1,90 @@
+//! Webhooks.
+
+use rusqlite::{Connection, Row, params};
+
+use super::{
+    Cursor, Tx,
+    cursor::{page as cut, rows_for},
+    fault::{Fault, Sql},
+};
+use crate::{
+    model::{TenantId, Webhook, WebhookId},
+    queue::Page,
+    registry::BackendError,
+};
+
+fn read(row: &Row<'_>) -> Result<Webhook, Fault> {
+    Ok(serde_json::from_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?)
+}
+
+pub(super) fn all(conn: &Connection, tenant: &TenantId) -> Result<Vec<Webhook>, Fault> {
+    let sql = "SELECT document FROM webhooks WHERE tenant = ?1 ORDER BY name";
+    conn.all(sql, [tenant.as_str()], read)
+}
+
+pub(super) fn page(
+    conn: &Connection,
+    tenant: &TenantId,
+    limit: usize,
+    after: &str,
+) -> Result<Page<Webhook>, Fault> {
+    let sql = "SELECT document FROM webhooks WHERE tenant = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
+    let rows = conn.all(sql, params![tenant.as_str(), after, rows_for(limit)], read)?;
+    Ok(cut(rows, limit, |last| Cursor::Name(last.spec.name.clone())))
+}
+
+pub(super) fn get(
+    conn: &Connection,
+    tenant: &TenantId,
+    id: &WebhookId,
+) -> Result<Option<Webhook>, Fault> {
+    let sql = "SELECT document FROM webhooks WHERE tenant = ?1 AND id = ?2";
+    conn.one(sql, [tenant.as_str(), id.as_str()], read)
+}
+
+pub(super) fn put(tx: &Tx<'_>, tenant: &TenantId, webhook: &Webhook) -> Result<(), Fault> {
+    let name = &webhook.spec.name;
+    let sql = "SELECT 1 FROM webhooks WHERE tenant = ?1 AND name = ?2 AND id <> ?3";
+    let key = [tenant.as_str(), name, webhook.id.as_str()];
+    if tx.one(sql, key, |_| Ok(()))?.is_some() {
+        return Err(name_taken("webhook", name).into());
+    }
+    tx.run(
+        "INSERT INTO webhooks (tenant, id, name, document) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (tenant, id) DO UPDATE SET name = ?3, document = ?4",
+        params![
+            tenant.as_str(),
+            webhook.id.as_str(),
+            name,
+            serde_json::to_string(webhook)?
+        ],
+    )?;
+    tx.raise_revision()
+}
+
+pub(super) fn delete(tx: &Tx<'_>, tenant: &TenantId, id: &WebhookId) -> Result<bool, Fault> {
+    let key = [tenant.as_str(), id.as_str()];
+    let sql = "SELECT r.name FROM rule_webhooks w JOIN rules r ON r.tenant = w.tenant AND r.id = w.rule
+               WHERE w.tenant = ?1 AND w.webhook = ?2 ORDER BY r.name LIMIT 1";
+    if let Some(rule) = tx.one(sql, key, |row| Ok(row.get::<_, String>(0)?))? {
+        return Err(Fault::Backend(BackendError::Conflict {
+            field: "id".to_owned(),
+            message: format!(
+                "the event rule {rule:?} runs this webhook; change or delete the rule first"
+            ),
+        }));
+    }
+    let deleted = tx.run("DELETE FROM webhooks WHERE tenant = ?1 AND id = ?2", key)? > 0;
+    if deleted {
+        tx.raise_revision()?;
+    }
+    Ok(deleted)
+}
+
+/// The answer to a name that is not unique.
+pub(super) fn name_taken(kind: &str, name: &str) -> BackendError {
+    BackendError::Conflict {
+        field: "name".to_owned(),
+        message: format!("another {kind} has the name {name:?}; choose another name"),
+    }
+}

@@ -1,0 +1,272 @@
+//! From a rendered text to the URL that is requested.
+//!
+//! NetBox hands the text to Python's `requests`, and templates rely on what that forgives: space before
+//! the URL, spaces and line breaks inside it, characters that need percent-encoding. The same is forgiven
+//! here. The `url` crate (WHATWG) forgives in other ways, which could make an address look like another:
+//! it drops tabs and line breaks, reads `\` as `/` and adds missing slashes. So the text is quoted as
+//! `requests` would do before that crate sees it.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::{RequestContext, invalid, too_large};
+use crate::sandbox::RenderError;
+
+const FIELD: &str = "payload_url";
+
+/// A validated URL.
+pub(super) struct Target {
+    /// http or https, without user information and fragment. May hold secrets.
+    pub(super) url: Url,
+    /// `Authorization: Basic …`'s value, if the URL had user information.
+    pub(super) basic: Option<String>,
+    /// The URL as it may be shown.
+    pub(super) shown: String,
+    /// The host as it may be shown.
+    pub(super) shown_host: String,
+}
+
+pub(super) fn target(rendered: &str, ctx: &RequestContext<'_>) -> Result<Target, RenderError> {
+    let limit = ctx.limits.url_bytes;
+    let over = || too_large(format!("the URL is over its limit of {limit} bytes")).in_field(FIELD);
+    let rendered = rendered.trim_start();
+    if rendered.len() > limit {
+        return Err(over());
+    }
+    let substituted = ctx
+        .secrets
+        .substitute_text(rendered, limit)
+        .map_err(|_| over())?;
+    let sent = substituted.as_ref().map_or(rendered, |(value, _)| value);
+    let (url, basic) = parse(sent).map_err(|message| invalid(message).in_field(FIELD))?;
+    if url.as_str().len() > limit {
+        return Err(over());
+    }
+    let (shown, shown_host) = match &substituted {
+        None => (url.to_string(), host_of(&url)),
+        Some((_, marked)) => redact(rendered, marked, ctx),
+    };
+    Ok(Target {
+        url,
+        basic,
+        shown,
+        shown_host,
+    })
+}
+
+/// How a URL with secrets in it is shown: parsed with the handles in their places, so that it reads as
+/// the one that is sent, and then the handles replaced. Where a secret makes up so much of it that it is
+/// no URL without, the template's output is shown, unless it could hold a password of its own.
+fn redact(rendered: &str, marked: &str, ctx: &RequestContext<'_>) -> (String, String) {
+    let mark = |text: String| match ctx.secrets.substitute_text(&text, usize::MAX) {
+        Ok(Some((_, shown))) => shown,
+        _ => text,
+    };
+    match parse(rendered) {
+        Ok((url, _)) => (mark(url.to_string()), mark(host_of(&url))),
+        Err(_) if marked.contains('@') => ("[redacted]".to_owned(), "[redacted]".to_owned()),
+        Err(_) => (marked.to_owned(), "[redacted]".to_owned()),
+    }
+}
+
+fn host_of(url: &Url) -> String {
+    url.host_str().unwrap_or_default().to_owned()
+}
+
+/// The URL and the credentials it carried. The errors do not quote the text: it may hold secrets.
+fn parse(text: &str) -> Result<(Url, Option<String>), String> {
+    let after_scheme = ["http://", "https://"].iter().find_map(|scheme| {
+        let head = text.get(..scheme.len())?;
+        head.eq_ignore_ascii_case(scheme)
+            .then(|| text.get(scheme.len()..))?
+    });
+    let Some(after_scheme) = after_scheme else {
+        let found = match text {
+            "" => "it is empty",
+            _ if text.contains("://") => "it has another scheme",
+            _ => "it has no scheme",
+        };
+        return Err(format!(
+            "the URL must start with http:// or https://, and {found}"
+        ));
+    };
+    if after_scheme.starts_with(['/', '?', '#']) || after_scheme.is_empty() {
+        return Err("the URL names no host".to_owned());
+    }
+    let mut url = Url::parse(&quote(text)).map_err(|e| format!("the URL is not valid: {e}"))?;
+
+    let basic =
+        (!url.username().is_empty() || url.password().is_some_and(|p| !p.is_empty())).then(|| {
+            let mut credentials: Vec<u8> = percent_decode_str(url.username()).collect();
+            credentials.push(b':');
+            credentials.extend(percent_decode_str(url.password().unwrap_or_default()));
+            format!("Basic {}", STANDARD.encode(credentials))
+        });
+    let stripped = url.set_username("").and_then(|()| url.set_password(None));
+    if stripped.is_err() {
+        return Err("the URL names no host".to_owned());
+    }
+    url.set_fragment(None);
+
+    // The client dials what the `http` crate reads in this text. The guard judges what the `url` crate
+    // reads. They must not differ.
+    let uri = http::Uri::try_from(url.as_str())
+        .map_err(|_| "the URL holds characters that cannot be sent".to_owned())?;
+    let same_port = uri.port_u16().or(default_port(&uri)) == url.port_or_known_default();
+    if uri.host() != url.host_str() || !same_port {
+        return Err("the URL's host is ambiguous".to_owned());
+    }
+    Ok((url, basic))
+}
+
+fn default_port(uri: &http::Uri) -> Option<u16> {
+    match uri.scheme_str() {
+        Some("http") => Some(80),
+        Some("https") => Some(443),
+        _ => None,
+    }
+}
+
+/// Percent-encodes what `requests` would: every ASCII character that is neither unreserved nor reserved
+/// (RFC 3986), control characters and `\` among them, and `%` where no two hexadecimal digits follow.
+/// Characters beyond ASCII stay, for the URL parser to turn into punycode or UTF-8 by where they stand.
+fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 16);
+    for (at, c) in text.char_indices() {
+        let keep = match c {
+            '%' => {
+                let digits = text.get(at + 1..at + 3);
+                digits.is_some_and(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))
+            }
+            c if c.is_ascii() => c.is_ascii_alphanumeric() || "-._~!#$&'()*+,/:;=?@[]".contains(c),
+            _ => true,
+        };
+        if keep {
+            quoted.push(c);
+        } else {
+            quoted.push_str(&format!("%{:02X}", u32::from(c)));
+        }
+    }
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sent(text: &str) -> Result<String, String> {
+        parse(text.trim_start()).map(|(url, _)| url.to_string())
+    }
+
+    #[test]
+    fn what_requests_forgives_is_forgiven() {
+        for (rendered, expected) in [
+            ("  http://Example.COM", "http://example.com/"),
+            ("HTTPS://example.com/a b", "https://example.com/a%20b"),
+            ("http://example.com/a ", "http://example.com/a%20"),
+            (
+                "http://example.com/?q=a\r\nb\tc",
+                "http://example.com/?q=a%0D%0Ab%09c",
+            ),
+            ("http://example.com/ü?ü", "http://example.com/%C3%BC?%C3%BC"),
+            ("http://bücher.example/", "http://xn--bcher-kva.example/"),
+            ("http://example.com/100%", "http://example.com/100%25"),
+            ("http://example.com/%7Bx%7D", "http://example.com/%7Bx%7D"),
+            ("http://example.com/{x}|", "http://example.com/%7Bx%7D%7C"),
+            ("http://example.com/a\\b", "http://example.com/a%5Cb"),
+            ("http://example.com/p#fragment", "http://example.com/p"),
+            ("http://under_score/", "http://under_score/"),
+        ] {
+            assert_eq!(sent(rendered).as_deref(), Ok(expected), "{rendered:?}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_an_address_ends_as_that_address() {
+        for spelling in [
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0177.0.0.1",
+            "0x7f.1",
+            "127.0.0.1.",
+            "%31%32%37.0.0.1",
+            "１２７.0.0.1",
+            "127。0。0。1",
+            "①②⑦.0.0.1",
+        ] {
+            assert_eq!(
+                sent(&format!("http://{spelling}/")).as_deref(),
+                Ok("http://127.0.0.1/"),
+                "{spelling}"
+            );
+        }
+        assert_eq!(
+            sent("http://[::ffff:127.0.0.1]/").as_deref(),
+            Ok("http://[::ffff:7f00:1]/")
+        );
+    }
+
+    #[test]
+    fn what_names_no_host_to_requests_is_refused() {
+        for rendered in [
+            "",
+            "example.com/x",
+            "//example.com/x",
+            "ftp://example.com",
+            "file:///etc/passwd",
+            "javascript:x",
+            "http:example.com",
+            "http:/example.com",
+            "http:///example.com",
+            "http://",
+            "http://?q",
+            "http://#",
+            "http://:80/",
+            "http://user@/",
+            "http:\\\\example.com",
+            "http://a b.example/",
+            "http://ex\nample.com/",
+            "http://ex\tample.com/",
+            "http://example.com\\@other.example/",
+            "http://example.com:99999/",
+            "http://example.com:x/",
+            "http://[::1",
+            "http://[fe80::1%25eth0]/",
+            "http://1.2.3.4.5/",
+            "http://a%00b/",
+        ] {
+            assert!(
+                sent(rendered).is_err(),
+                "{rendered:?} became {:?}",
+                sent(rendered)
+            );
+        }
+    }
+
+    #[test]
+    fn credentials_leave_the_url() {
+        let (url, basic) = parse("http://us%3Aer:p%40ss@example.com/x").unwrap();
+        assert_eq!(url.as_str(), "http://example.com/x");
+        assert_eq!(
+            basic,
+            Some(format!("Basic {}", STANDARD.encode("us:er:p@ss")))
+        );
+        assert_eq!(parse("http://@example.com/x").unwrap().1, None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_a_clean_url_or_an_error(text in "(http://|https://)?[ -~\\t\\r\\nü／。@:/\\\\]{0,40}") {
+            if let Ok((url, _)) = parse(&text) {
+                prop_assert!(url.as_str().bytes().all(|b| b.is_ascii_graphic()));
+                prop_assert!(matches!(url.scheme(), "http" | "https"));
+                prop_assert!(url.host_str().is_some_and(|h| !h.is_empty()));
+                prop_assert!(url.username().is_empty() && url.password().is_none());
+            }
+        }
+    }
+}

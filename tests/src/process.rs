@@ -1,0 +1,204 @@
+//! The real program as a process: run to its end, or kept running and killed when the test is over.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Duration,
+};
+
+/// How long a test waits for a line of output. Far longer than any takes, so that a hang is a failure
+/// and a busy machine is not.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The built program, next to the test's own executable.
+///
+/// # Panics
+/// If it has not been built.
+#[must_use]
+#[expect(clippy::expect_used, clippy::panic, reason = "a test helper")]
+pub fn program() -> PathBuf {
+    let own = env::current_exe().expect("the test knows its own path");
+    // target/debug/deps/it-… → target/debug/hookbox
+    let path = own
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("in a target folder")
+        .join("hookbox");
+    if !path.exists() {
+        panic!(
+            "{} is missing: run `cargo build -p hookbox` first",
+            path.display()
+        );
+    }
+    path
+}
+
+/// A command that runs the program, without the variables and files that would configure it.
+#[must_use]
+pub fn hookbox() -> Command {
+    let mut command = Command::new(program());
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("HOOKBOX") {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(env::temp_dir()).env("NO_COLOR", "1");
+    command
+}
+
+/// Runs the program with these arguments to its end.
+///
+/// # Panics
+/// If it cannot be started.
+#[must_use]
+#[expect(clippy::expect_used, reason = "a test helper")]
+pub fn run(arguments: &[&str]) -> Output {
+    hookbox()
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts")
+}
+
+/// What a run printed on stdout.
+#[must_use]
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What a run printed on stderr.
+#[must_use]
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A running program whose stdout is read line by line. Killed when dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[expect(clippy::expect_used, reason = "a test helper")]
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let (send, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines() {
+                let Ok(line) = line else { return };
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// The next line of stdout, or nothing when the program has closed it.
+    ///
+    /// # Panics
+    /// If none comes in time.
+    #[expect(clippy::panic, reason = "a test helper")]
+    pub fn line(&self) -> Option<String> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => None,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                panic!("the program printed nothing for {PATIENCE:?}")
+            }
+        }
+    }
+
+    /// The lines up to and including the first that contains `text`.
+    ///
+    /// # Panics
+    /// If none does.
+    #[expect(clippy::panic, reason = "a test helper")]
+    pub fn lines_until(&self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(line) = self.line() {
+            let found = line.contains(text);
+            lines.push(line);
+            if found {
+                return lines;
+            }
+        }
+        panic!("no line contains {text:?}: {lines:#?}");
+    }
+
+    /// The port in the first line that names a local URL.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[expect(clippy::expect_used, reason = "a test helper")]
+    pub fn port(&self) -> u16 {
+        let lines = self.lines_until("http://");
+        let line = lines.last().expect("a line was found");
+        let (_, after) = line.rsplit_once("http://").expect("a URL");
+        let (_, after) = after.split_once(':').expect("a port");
+        let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().expect("a port number")
+    }
+
+    /// Sends a signal, by its name for kill(1).
+    ///
+    /// # Panics
+    /// If it cannot be sent.
+    #[expect(clippy::expect_used, reason = "a test helper")]
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([format!("-{name}"), self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success());
+    }
+
+    /// Waits for the end; the exit code.
+    ///
+    /// # Panics
+    /// If it cannot be waited for.
+    #[expect(clippy::expect_used, reason = "a test helper")]
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child.wait().expect("the child exists").code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends raw bytes to a local port, closes the sending side, and reads the answer to its end.
+///
+/// # Panics
+/// If the connection breaks.
+#[must_use]
+#[expect(clippy::expect_used, reason = "a test helper")]
+pub fn exchange(port: u16, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    stream.write_all(request).expect("sent");
+    stream
+        .shutdown(std::net::Shutdown::Write)
+        .expect("half closed");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("answered");
+    String::from_utf8_lossy(&answer).into_owned()
+}

@@ -1,0 +1,196 @@
+//! The cache of compiled components: used when it can be trusted, replaced or left alone when not.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+};
+
+use hookbox::{config::SandboxConfig, sandbox::Sandbox};
+
+use super::guest::{config, echo, render, request};
+
+fn artifacts(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(dir)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "bin"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Loads the echo guest in a new sandbox with this cache and runs it.
+async fn start(config: &SandboxConfig, dir: &Path) {
+    let sandbox = Sandbox::new(config, Some(dir)).expect("a sandbox");
+    let transformer = sandbox.load("echo", &echo()).expect("fits");
+    assert_eq!(
+        request(&render(&sandbox, &transformer, "{}").await).body(),
+        b"{}"
+    );
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("there").permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn the_second_start_uses_what_the_first_compiled_and_all_of_it_is_private() {
+    let home = tempfile::tempdir().expect("a folder");
+    let dir = home.path().join("cache");
+    start(&config(), &dir).await;
+    let [artifact] = artifacts(&dir).try_into().expect("one artifact");
+    assert_eq!(
+        (mode(&dir), mode(&dir.join("key")), mode(&artifact)),
+        (0o700, 0o600, 0o600)
+    );
+    let written = fs::metadata(&artifact)
+        .expect("there")
+        .modified()
+        .expect("a time");
+    start(&config(), &dir).await;
+    assert_eq!(
+        fs::metadata(&artifact)
+            .expect("there")
+            .modified()
+            .expect("a time"),
+        written
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_cut_or_foreign_artifact_is_replaced_and_not_loaded() {
+    let home = tempfile::tempdir().expect("a folder");
+    let dir = home.path().join("cache");
+    start(&config(), &dir).await;
+    let [artifact] = artifacts(&dir).try_into().expect("one artifact");
+    let good = fs::read(&artifact).expect("readable");
+
+    let mut flipped = good.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    let mut mac_flipped = good.clone();
+    mac_flipped[0] ^= 1;
+    // what somebody who knows the format but not the key would write
+    let mut unkeyed = vec![0; 32];
+    unkeyed.extend_from_slice(&good[32..]);
+    for bad in [
+        &flipped[..],
+        &mac_flipped,
+        &unkeyed,
+        &good[..good.len() - 1],
+        &good[..10],
+        b"",
+    ] {
+        fs::write(&artifact, bad).expect("writable");
+        start(&config(), &dir).await;
+        assert_eq!(
+            fs::read(&artifact).expect("readable"),
+            good,
+            "it was replaced"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_artifact_under_another_key_is_replaced() {
+    let home = tempfile::tempdir().expect("a folder");
+    let dir = home.path().join("cache");
+    start(&config(), &dir).await;
+    let [artifact] = artifacts(&dir).try_into().expect("one artifact");
+    let old = fs::read(&artifact).expect("readable");
+    for key in [&[7u8; 32][..], b"short"] {
+        fs::write(dir.join("key"), key).expect("writable");
+        start(&config(), &dir).await;
+        let new = fs::read(&artifact).expect("readable");
+        assert_ne!(new[..32], old[..32], "another MAC");
+        assert_eq!(new[32..], old[32..], "over the same artifact");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_others_could_read_is_replaced() {
+    let home = tempfile::tempdir().expect("a folder");
+    let dir = home.path().join("cache");
+    start(&config(), &dir).await;
+    let key = dir.join("key");
+    let old = fs::read(&key).expect("readable");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("set");
+    start(&config(), &dir).await;
+    assert_ne!(fs::read(&key).expect("readable"), old);
+    assert_eq!(mode(&key), 0o600);
+}
+
+#[tokio::test]
+async fn an_artifact_of_another_component_in_the_place_of_ours_is_not_loaded() {
+    let home = tempfile::tempdir().expect("a folder");
+    let dir = home.path().join("cache");
+    start(&config(), &dir).await;
+    let [ours] = artifacts(&dir).try_into().expect("one artifact");
+    let good = fs::read(&ours).expect("readable");
+    {
+        let sandbox = Sandbox::new(&config(), Some(&dir)).expect("a sandbox");
+        let other = super::guest::assemble(
+            "other",
+            r#"(func (export "transform") (param i32 i32 i32 i32) (result i32) (unreachable))"#,
+        );
+        sandbox.load("other", &other).expect("fits");
+    }
+    let other = artifacts(&dir)
+        .into_iter()
+        .find(|path| *path != ours)
+        .expect("a second one");
+    fs::copy(&other, &ours).expect("copied");
+    // `start` would see the other one's trap
+    start(&config(), &dir).await;
+    assert_eq!(fs::read(&ours).expect("readable"), good);
+}
+
+#[tokio::test]
+async fn an_engine_with_other_settings_has_artifacts_of_its_own() {
+    let home = tempfile::tempdir().expect("a folder");
+    let dir = home.path().join("cache");
+    start(&config(), &dir).await;
+    start(
+        &SandboxConfig {
+            fuel: 1_000_000,
+            ..config()
+        },
+        &dir,
+    )
+    .await;
+    assert_eq!(
+        artifacts(&dir).len(),
+        1,
+        "the amount of fuel is not compiled in"
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_others_can_write_to_is_left_alone() {
+    let home = tempfile::tempdir().expect("a folder");
+    let dir = home.path().join("cache");
+    fs::create_dir(&dir).expect("made");
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).expect("set");
+    start(&config(), &dir).await;
+    assert_eq!(fs::read_dir(&dir).expect("readable").count(), 0);
+}
+
+#[tokio::test]
+async fn a_symbolic_link_in_the_folders_place_is_left_alone() {
+    let home = tempfile::tempdir().expect("a folder");
+    let (real, dir) = (home.path().join("real"), home.path().join("cache"));
+    fs::create_dir(&real).expect("made");
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o700)).expect("set");
+    symlink(&real, &dir).expect("linked");
+    start(&config(), &dir).await;
+    assert_eq!(fs::read_dir(&real).expect("readable").count(), 0);
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_made_costs_only_the_cache() {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("file");
+    fs::write(&file, "").expect("written");
+    start(&config(), &file.join("cache")).await;
+}

@@ -1,0 +1,2 @@
+;; is refused: transform
+(component)

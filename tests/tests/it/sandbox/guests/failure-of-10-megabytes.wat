@@ -1,0 +1,4 @@
+;; ends in output_too_large
+;; memory 200
+(func (export "transform") (param $event i32) (param $event-len i32) (param $webhook i32) (param $webhook-len i32) (result i32)
+  (call $fail (i32.const 5) (i32.const 0) (i32.const 10000000) (i32.const 0) (i32.const 10000000)))

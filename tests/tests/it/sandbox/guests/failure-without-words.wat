@@ -1,0 +1,3 @@
+;; ends in plugin_error: did not say why
+(func (export "transform") (param $event i32) (param $event-len i32) (param $webhook i32) (param $webhook-len i32) (result i32)
+  (call $fail (i32.const 5) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))

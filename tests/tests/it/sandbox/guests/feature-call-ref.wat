@@ -1,0 +1,5 @@
+;; is refused: function references
+(type $f (func))
+(func $go (param (ref $f)) (call_ref $f (local.get 0)))
+(func (export "transform") (param $event i32) (param $event-len i32) (param $webhook i32) (param $webhook-len i32) (result i32)
+  (call $send (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))

@@ -1,0 +1,3 @@
+;; is refused: component imports are not supported
+(component
+  (import "nested" (component)))

@@ -1,0 +1,3 @@
+;; is refused: `evil`
+(component
+  (import "evil" (core module)))

@@ -1,0 +1,3 @@
+;; is refused: `launch-missiles`
+(component
+  (import "launch-missiles" (func)))

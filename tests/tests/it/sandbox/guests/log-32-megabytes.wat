@@ -1,0 +1,5 @@
+;; ends in output_too_large
+;; memory 500
+(func (export "transform") (param $event i32) (param $event-len i32) (param $webhook i32) (param $webhook-len i32) (result i32)
+  (call $log (i32.const 1) (i32.const 0) (i32.const 32000000))
+  (call $send (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))

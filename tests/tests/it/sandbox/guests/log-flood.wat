@@ -1,0 +1,7 @@
+;; ends in out_of_fuel
+;; Empty lines, millions of them.
+(func (export "transform") (param $event i32) (param $event-len i32) (param $webhook i32) (param $webhook-len i32) (result i32)
+  (loop $again
+    (call $log (i32.const 1) (i32.const 0) (i32.const 0))
+    (br $again))
+  (unreachable))

@@ -1,0 +1,5 @@
+;; ends in trap: not valid
+(func (export "transform") (param $event i32) (param $event-len i32) (param $webhook i32) (param $webhook-len i32) (result i32)
+  (drop (call $send (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))
+  (i32.store8 (i32.const 2048) (i32.const 2))
+  (i32.const 2048))

@@ -1,0 +1,8 @@
+//! The sandbox against guests that mean harm. `guests/` is the corpus: one file for each thing a guest
+//! can try, with what it must come to in its first line.
+
+mod cache;
+mod guest;
+mod hostile;
+mod isolation;
+mod limits;
