@@ -56,7 +56,9 @@ fn main() {
         .build()
         .expect("a runtime");
     let sandbox = Sandbox::new(&Config::defaults().sandbox, None).expect("a sandbox");
-    let jinja = sandbox.load("jinja", JINJA).expect("the built-in transformer");
+    let jinja = sandbox
+        .load("jinja", JINJA)
+        .expect("the built-in transformer");
     let job = || RenderJob {
         event: Arc::clone(&event),
         webhook: Arc::clone(&webhook),

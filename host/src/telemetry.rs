@@ -27,7 +27,9 @@ pub fn init(config: &LogConfig) -> Result<(), String> {
     let filter = EnvFilter::try_from_default_env()
         .or_else(|_| EnvFilter::try_new(&config.filter))
         .map_err(|e| format!("log.filter is {:?}: {e}", config.filter))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match config.format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
@@ -80,16 +82,51 @@ impl Default for Metrics {
             registry: Registry::default(),
         };
         registry.register("events", "Events accepted", metrics.events.clone());
-        registry.register("duplicate_events", "Events recognised as sent before", metrics.duplicates.clone());
-        registry.register("deliveries_created", "Deliveries created", metrics.deliveries.clone());
+        registry.register(
+            "duplicate_events",
+            "Events recognised as sent before",
+            metrics.duplicates.clone(),
+        );
+        registry.register(
+            "deliveries_created",
+            "Deliveries created",
+            metrics.deliveries.clone(),
+        );
         registry.register("attempts", "Attempts by result", metrics.attempts.clone());
-        registry.register("fuel_consumed", "Fuel spent in the sandbox", metrics.fuel.clone());
-        registry.register("attempt_duration_seconds", "Whole attempts", metrics.attempt_seconds.clone());
-        registry.register("render_duration_seconds", "Runs in the sandbox", metrics.render_seconds.clone());
-        registry.register("queue_wait_seconds", "From acceptance to the first attempt", metrics.wait_seconds.clone());
-        registry.register("in_flight", "Deliveries under way in this process", metrics.in_flight.clone());
-        registry.register("queue_deliveries", "Deliveries in the queue by state", metrics.queue.clone());
-        Self { registry, ..metrics }
+        registry.register(
+            "fuel_consumed",
+            "Fuel spent in the sandbox",
+            metrics.fuel.clone(),
+        );
+        registry.register(
+            "attempt_duration_seconds",
+            "Whole attempts",
+            metrics.attempt_seconds.clone(),
+        );
+        registry.register(
+            "render_duration_seconds",
+            "Runs in the sandbox",
+            metrics.render_seconds.clone(),
+        );
+        registry.register(
+            "queue_wait_seconds",
+            "From acceptance to the first attempt",
+            metrics.wait_seconds.clone(),
+        );
+        registry.register(
+            "in_flight",
+            "Deliveries under way in this process",
+            metrics.in_flight.clone(),
+        );
+        registry.register(
+            "queue_deliveries",
+            "Deliveries in the queue by state",
+            metrics.queue.clone(),
+        );
+        Self {
+            registry,
+            ..metrics
+        }
     }
 }
 
@@ -116,13 +153,16 @@ impl Metrics {
             (AttemptOutcome::Failed, None) => "failed".to_owned(),
         };
         self.attempts.get_or_create(&AttemptLabels { result }).inc();
-        self.attempt_seconds.observe(attempt.timings.total_us as f64 * MICROS);
+        self.attempt_seconds
+            .observe(attempt.timings.total_us as f64 * MICROS);
         if attempt.timings.waited_ms > 0 {
-            self.wait_seconds.observe(attempt.timings.waited_ms as f64 * 1e-3);
+            self.wait_seconds
+                .observe(attempt.timings.waited_ms as f64 * 1e-3);
         }
         if let Some(render) = &attempt.render {
             self.fuel.inc_by(render.fuel);
-            self.render_seconds.observe(render.elapsed_us as f64 * MICROS);
+            self.render_seconds
+                .observe(render.elapsed_us as f64 * MICROS);
         }
     }
 
@@ -140,7 +180,9 @@ impl Metrics {
             ("failed", overview.failed),
         ] {
             self.queue
-                .get_or_create(&StatusLabels { status: status.to_owned() })
+                .get_or_create(&StatusLabels {
+                    status: status.to_owned(),
+                })
                 .set(i64::try_from(n).unwrap_or(i64::MAX));
         }
     }
@@ -155,4 +197,3 @@ impl Metrics {
         }
     }
 }
-

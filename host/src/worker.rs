@@ -79,7 +79,12 @@ impl Worker {
         loop {
             let mut slots = self.free_slots().await;
             while deliveries.try_join_next().is_some() {}
-            match self.engine.backend().claim(&self.id, slots.len(), self.lease).await {
+            match self
+                .engine
+                .backend()
+                .claim(&self.id, slots.len(), self.lease)
+                .await
+            {
                 Ok(claim) => {
                     backoff.reset();
                     let is_empty = claim.leased.is_empty();
@@ -176,7 +181,10 @@ impl Worker {
         }
         let left: Vec<LeaseToken> = self.held().drain().map(|(_, token)| token).collect();
         if !left.is_empty() {
-            tracing::warn!(deliveries = left.len(), "gave back what was still under way");
+            tracing::warn!(
+                deliveries = left.len(),
+                "gave back what was still under way"
+            );
             self.give_back(&left).await;
         }
         if let Err(error) = self.engine.backend().farewell(&self.id).await {
@@ -195,7 +203,10 @@ impl Worker {
             }
             match self.engine.backend().renew(&tokens, self.lease).await {
                 Ok(lost) => {
-                    for token in lost.iter().filter(|token| self.held().contains_key(&token.delivery)) {
+                    for token in lost
+                        .iter()
+                        .filter(|token| self.held().contains_key(&token.delivery))
+                    {
                         tracing::warn!(delivery = %token.delivery, "its lease was lost");
                     }
                 }
@@ -211,12 +222,16 @@ impl Worker {
             let in_flight = self.held().len();
             let info = WorkerInfo {
                 id: self.id.clone(),
-                host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+                host: rustix::system::uname()
+                    .nodename()
+                    .to_string_lossy()
+                    .into_owned(),
                 pid: std::process::id(),
                 started: self.started,
                 last_seen: Timestamp::now(),
                 in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
-                concurrency: u32::try_from(self.engine.config().worker.concurrency).unwrap_or(u32::MAX),
+                concurrency: u32::try_from(self.engine.config().worker.concurrency)
+                    .unwrap_or(u32::MAX),
             };
             if let Err(error) = self.engine.backend().heartbeat(&info).await {
                 tracing::debug!(%error, "cannot send a heartbeat");
@@ -233,7 +248,9 @@ impl Worker {
             loop {
                 match self.engine.backend().prune(retention, RETENTION_STEP).await {
                     Ok(removed) if removed < RETENTION_STEP => break,
-                    Ok(removed) => tracing::debug!(removed, "removed what had been kept long enough"),
+                    Ok(removed) => {
+                        tracing::debug!(removed, "removed what had been kept long enough")
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "retention failed");
                         break;

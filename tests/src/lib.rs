@@ -1,3 +1,4 @@
 //! What the tests share: see the modules of `tests/it`.
 
-pub mod process;
+pub mod server;
+pub mod sink;

@@ -261,8 +261,7 @@ pub(super) async fn evaluate(
     let event = parse_event(&key.tenant, &body.event, config)?;
     let conditions = match &body.conditions {
         Value::Null => None,
-        json => Conditions::parse(json, config.condition_limits())
-            .map_err(|errors| errors.under("conditions"))?,
+        json => Conditions::parse(json, config.condition_limits())?,
     };
     let Some(conditions) = conditions else {
         return Ok(axum::Json(Evaluation {

@@ -13,9 +13,7 @@ use crate::{
     ingest::Event,
     model::{Timestamp, WorkerId},
     queue::{Delivery, Leased, Settlement},
-    record::{
-        Attempt, AttemptError, AttemptOutcome, RenderRecord, RetryInput, Timings, decide,
-    },
+    record::{Attempt, AttemptError, AttemptOutcome, RenderRecord, RetryInput, Timings, decide},
     registry::{BackendError, Prepared, Snapshot},
     request::{OutboundRequest, RequestContext},
     sandbox::{Output, RenderError, RenderJob, Rendering, Transformer},
@@ -43,18 +41,31 @@ impl Engine {
             render: None,
             request: None,
             response: None,
-            timings: Timings { waited_ms: waited_ms(delivery), ..Timings::default() },
+            timings: Timings {
+                waited_ms: waited_ms(delivery),
+                ..Timings::default()
+            },
             error: None,
             warnings: Vec::new(),
         };
         let mut rest = Rest::default();
         let policy = match snapshot.webhook(&delivery.webhook) {
             Some(prepared) => {
-                self.run_stages(&snapshot, prepared, leased, &mut attempt, &mut rest).await;
-                prepared.webhook.spec.retry.clone().unwrap_or_else(|| self.config.default_retry())
+                self.run_stages(&snapshot, prepared, leased, &mut attempt, &mut rest)
+                    .await;
+                prepared
+                    .webhook
+                    .spec
+                    .retry
+                    .clone()
+                    .unwrap_or_else(|| self.config.default_retry())
             }
             None => {
-                attempt.error = Some(error("webhook_missing", "its webhook has been deleted", false));
+                attempt.error = Some(error(
+                    "webhook_missing",
+                    "its webhook has been deleted",
+                    false,
+                ));
                 self.config.default_retry()
             }
         };
@@ -69,7 +80,12 @@ impl Engine {
             },
         );
         self.metrics.attempted(&attempt);
-        Ok(Settlement { lease: leased.token.clone(), attempt, next, pause: rest.retry_after })
+        Ok(Settlement {
+            lease: leased.token.clone(),
+            attempt,
+            next,
+            pause: rest.retry_after,
+        })
     }
 
     async fn run_stages(
@@ -100,7 +116,9 @@ impl Engine {
             Output::Request(rendered) => rendered,
             Output::Skip(reason) => {
                 attempt.outcome = AttemptOutcome::Skipped;
-                attempt.warnings.push(format!("skipped by its transformer: {reason}"));
+                attempt
+                    .warnings
+                    .push(format!("skipped by its transformer: {reason}"));
                 return;
             }
             Output::Error(e) => return attempt.error = Some(render_error(e)),
@@ -135,7 +153,7 @@ impl Engine {
         let options = SendOptions {
             timeout: limit.saturating_sub(clock.elapsed()),
             ssl_verification: spec.ssl_verification,
-            ca_file_path: spec.ca_file_path.clone(),
+            ca_file_path: spec.ca_file_path.as_deref(),
         };
         let clock = Instant::now();
         match self.client.send(guarded, &options).await {
@@ -156,12 +174,21 @@ impl Engine {
             return;
         }
         let most = Duration::from_secs(self.config.retry.max_retry_after_seconds);
-        rest.retry_after = response.retry_after.map(|wait| wait.min(most)).filter(|w| !w.is_zero());
+        rest.retry_after = response
+            .retry_after
+            .map(|wait| wait.min(most))
+            .filter(|w| !w.is_zero());
         let message = match response.status {
-            status @ 300..=399 => format!("the receiver answered {status}; redirects are not followed"),
+            status @ 300..=399 => {
+                format!("the receiver answered {status}; redirects are not followed")
+            }
             status => format!("the receiver answered {status}"),
         };
-        attempt.error = Some(error("status", &message, status_is_retryable(response.status)));
+        attempt.error = Some(error(
+            "status",
+            &message,
+            status_is_retryable(response.status),
+        ));
     }
 }
 

@@ -62,7 +62,10 @@ impl Engine {
     /// A sentence for the operator.
     pub async fn open(config: Config, backend: Arc<dyn Backend>) -> Result<Arc<Self>, StartError> {
         let (sandbox, jinja) = {
-            let (limits, cache) = (config.sandbox.clone(), config.storage.data_dir.join("cache"));
+            let (limits, cache) = (
+                config.sandbox.clone(),
+                config.storage.data_dir.join("cache"),
+            );
             tokio::task::spawn_blocking(move || open_sandbox(&limits, Some(&cache)))
                 .await
                 .map_err(|_| StartError::Interrupted)??
@@ -71,7 +74,16 @@ impl Engine {
         let client = Client::new(&config.delivery, guard.clone())?;
         let directory = Directory::open(Arc::clone(&backend), config.condition_limits()).await?;
         let metrics = Metrics::default();
-        Ok(Arc::new(Self { config, backend, directory, sandbox, jinja, guard, client, metrics }))
+        Ok(Arc::new(Self {
+            config,
+            backend,
+            directory,
+            sandbox,
+            jinja,
+            guard,
+            client,
+            metrics,
+        }))
     }
 
     /// The configuration in force.
@@ -116,28 +128,28 @@ impl Engine {
         let batch: Vec<NewEvent> = incoming
             .into_iter()
             .map(|incoming| {
-                let matched = snapshot.rules().match_event(&incoming.event);
-                if matched.targets().len() > most {
+                let (targets, explanation) =
+                    snapshot.rules().match_event(&incoming.event).into_parts();
+                if targets.len() > most {
                     tracing::warn!(
-                        %tenant, event = %incoming.event.id(), targets = matched.targets().len(), most,
-                        "an event matches more webhooks than limits.deliveries_per_event allows; the rest is left out"
+                        %tenant, event = %incoming.event.id(), targets = targets.len(), most,
+                        "an event matches more webhooks than limits.deliveries_per_event; the rest is left out"
                     );
                 }
-                let deliveries = matched
-                    .targets()
+                let deliveries = targets
                     .iter()
                     .take(most)
                     .map(|target| NewDelivery {
                         id: DeliveryId::generate(),
-                        webhook: target.webhook.clone(),
-                        rule: target.rule.clone(),
+                        webhook: target.webhook().clone(),
+                        rule: target.rule().clone(),
                     })
                     .collect();
                 NewEvent {
                     event: incoming.event,
                     idempotency: incoming.idempotency,
                     deliveries,
-                    explanation: matched.into_explanation(),
+                    explanation,
                 }
             })
             .collect();
@@ -170,7 +182,9 @@ impl Engine {
             None | Some(BUILT_IN) => Ok(&self.jinja),
             Some(other) => Err(RenderError::new(
                 ErrorKind::PluginError,
-                format!("there is no transformer named {other:?}; the built-in one is {BUILT_IN:?}"),
+                format!(
+                    "there is no transformer named {other:?}; the built-in one is {BUILT_IN:?}"
+                ),
             )
             .in_field("plugin")),
         }

@@ -128,8 +128,14 @@ impl RenderSetup<'_> {
                 report.request = Some(outbound.record());
                 report.warnings = outbound.warnings().to_vec();
                 report.guard = Some(match self.guard.check_url(outbound.url()).await {
-                    Ok(_) => GuardVerdict { allowed: true, reason: None },
-                    Err(e) => GuardVerdict { allowed: false, reason: Some(e.to_string()) },
+                    Ok(_) => GuardVerdict {
+                        allowed: true,
+                        reason: None,
+                    },
+                    Err(e) => GuardVerdict {
+                        allowed: false,
+                        reason: Some(e.to_string()),
+                    },
                 });
             }
             Err(error) => report.error = Some(error),

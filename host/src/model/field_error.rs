@@ -57,7 +57,8 @@ impl FieldErrors {
     #[must_use]
     pub fn under(mut self, parent: &str) -> Self {
         for error in &mut self.0 {
-            let dot = if error.field.is_empty() || error.field.starts_with('[') {
+            let joins = parent.is_empty() || error.field.is_empty();
+            let dot = if joins || error.field.starts_with('[') {
                 ""
             } else {
                 "."

@@ -43,7 +43,12 @@ impl Directory {
         limits: ConditionLimits,
     ) -> Result<Self, BackendError> {
         let handle_key = backend.instance_key().await?;
-        Ok(Self { backend, limits, handle_key, snapshots: Mutex::default() })
+        Ok(Self {
+            backend,
+            limits,
+            handle_key,
+            snapshots: Mutex::default(),
+        })
     }
 
     /// The tenant as it is now: changes made before this call are in it.
@@ -58,8 +63,13 @@ impl Directory {
             return Ok(Arc::clone(found));
         }
         let config = self.backend.tenant(tenant).await?;
-        let snapshot =
-            Arc::new(Snapshot::compile(tenant, revision, config, self.limits, self.handle_key));
+        let snapshot = Arc::new(Snapshot::compile(
+            tenant,
+            revision,
+            config,
+            self.limits,
+            self.handle_key,
+        ));
         let mut snapshots = self.lock();
         if snapshots.len() >= MAX_SNAPSHOTS {
             snapshots.clear();
@@ -69,7 +79,9 @@ impl Directory {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Arc<Snapshot>>> {
-        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
+        self.snapshots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,7 +144,15 @@ impl Snapshot {
             })
             .collect();
         let tenant = tenant.clone();
-        Self { revision, tenant, handle_key, rules, action_data, webhooks, secrets: config.secrets }
+        Self {
+            revision,
+            tenant,
+            handle_key,
+            rules,
+            action_data,
+            webhooks,
+            secrets: config.secrets,
+        }
     }
 
     /// The compiled rules.
@@ -174,10 +194,19 @@ impl Snapshot {
         let handles: BTreeMap<String, String> = self
             .secrets
             .keys()
-            .map(|name| (name.clone(), handle(&self.handle_key, &self.tenant, webhook, name)))
+            .map(|name| {
+                (
+                    name.clone(),
+                    handle(&self.handle_key, &self.tenant, webhook, name),
+                )
+            })
             .collect();
         let values = handles.iter().filter_map(|(name, handle)| {
-            Some((handle.clone(), name.clone(), self.secrets.get(name)?.clone()))
+            Some((
+                handle.clone(),
+                name.clone(),
+                self.secrets.get(name)?.clone(),
+            ))
         });
         WebhookSecrets {
             values: Arc::new(SecretValues::new(values)),
@@ -207,9 +236,13 @@ pub fn guest_view(spec: &WebhookSpec) -> Arc<str> {
 /// Spares the many webhooks that name no secret the making of handles.
 fn may_use_secrets(spec: &WebhookSpec) -> bool {
     spec.plugin.is_some()
-        || [&spec.payload_url, &spec.additional_headers, &spec.body_template]
-            .iter()
-            .any(|template| template.contains("secret"))
+        || [
+            &spec.payload_url,
+            &spec.additional_headers,
+            &spec.body_template,
+        ]
+        .iter()
+        .any(|template| template.contains("secret"))
 }
 
 #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]

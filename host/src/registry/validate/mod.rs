@@ -45,3 +45,6 @@ const IGNORED: &[&str] = &[
 const NAME_CHARS: usize = 150;
 /// The longest description, in characters; NetBox's is 200.
 const DESCRIPTION_CHARS: usize = 1000;
+
+#[cfg(test)]
+mod tests;

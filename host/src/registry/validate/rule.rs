@@ -74,9 +74,13 @@ pub fn event_rule(
     f.set(&mut spec.event_types, "event_types", |v| {
         types(v, |t| event_type_slug(t).to_owned())
     });
-    f.set(&mut spec.conditions, "conditions", |v| {
-        conditions(v, config)
-    });
+    if let Some(json) = f.get("conditions") {
+        // Its errors come with their whole path.
+        match Conditions::parse(json, config.condition_limits()) {
+            Ok(parsed) => spec.conditions = parsed.map(|_| json.clone()),
+            Err(errors) => f.absorb("", errors),
+        }
+    }
     f.set_nullable(&mut spec.action_data, "action_data", |v| {
         small_json(limits.conditions_bytes)(v)?;
         object(v).cloned()
@@ -131,21 +135,6 @@ fn types(value: &Value, canonical: impl Fn(&str) -> String) -> Read<Vec<String>>
         return wrong("must not be empty; write [\"*\"] for all");
     }
     Ok(all.into_iter().filter(|t| seen.insert(t.clone())).collect())
-}
-
-/// NetBox takes null, "" and {} for none.
-fn conditions(value: &Value, config: &Config) -> Read<Option<Value>> {
-    let is_none = match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Object(object) => object.is_empty(),
-        _ => false,
-    };
-    if is_none {
-        return Ok(None);
-    }
-    let value = small_json(config.limits.conditions_bytes)(value)?;
-    Ok(Conditions::parse(&value, config.condition_limits())?.map(|_| value))
 }
 
 /// Sets the webhooks from `webhooks`, or from NetBox's action fields.

@@ -1,0 +1,198 @@
+//! The real program, started as a server in a process of its own.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, ExitStatus, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::process::hookbox;
+
+/// The admin key of every test server.
+pub const KEY: &str = "hb_test_admin_key_of_the_end_to_end_tests_0123456789";
+
+/// A running `hookbox serve`; killed when it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// Where its API is.
+    pub url: String,
+    client: Client,
+}
+
+impl Server {
+    /// Starts a server on a free port with its data in `dir`, and waits until it listens.
+    #[must_use]
+    pub fn start(dir: &Path) -> Self {
+        Self::start_with(dir, &[])
+    }
+
+    /// The same with further arguments.
+    #[must_use]
+    pub fn start_with(dir: &Path, args: &[&str]) -> Self {
+        let mut child = hookbox()
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--allow-network",
+                "127.0.0.0/8",
+                "--data-dir",
+            ])
+            .arg(dir)
+            .args(args)
+            .env("HOOKBOX_ADMIN_KEY", KEY)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("hookbox starts");
+        let stdout = child.stdout.take().expect("piped");
+        let (sender, receiver) = mpsc::channel();
+        // Reads on for as long as the server runs, so that it never blocks on a full pipe.
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some(at) = line.find("http://") {
+                    let url = line[at..].split_whitespace().next().unwrap_or_default();
+                    let _ = sender.send(url.trim_end_matches(['.', '/']).to_owned());
+                }
+            }
+        });
+        let url = receiver
+            .recv_timeout(Duration::from_secs(60))
+            .expect("the server prints its address within a minute");
+        Self {
+            child,
+            url,
+            client: Client::new(),
+        }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL: no chance to tidy up.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let status = std::process::Command::new("kill")
+            .args(["-TERM", &self.pid().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success());
+        self.child.wait().expect("gone")
+    }
+
+    /// A request with the admin key; the answer's status and JSON (null if it is none).
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (StatusCode, Value) {
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(KEY);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.expect("an answer");
+        let status = response.status();
+        let bytes = response.bytes().await.expect("a body");
+        (
+            status,
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        )
+    }
+
+    /// GET, which must succeed.
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.request(Method::GET, path, None).await;
+        assert!(status.is_success(), "GET {path}: {status} {body}");
+        body
+    }
+
+    /// POST, which must succeed.
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        let (status, answer) = self.request(Method::POST, path, Some(body)).await;
+        assert!(status.is_success(), "POST {path}: {status} {answer}");
+        answer
+    }
+
+    /// POST, which must be refused.
+    pub async fn refuse(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        let (status, answer) = self.request(Method::POST, path, Some(body)).await;
+        assert!(status.is_client_error(), "POST {path}: {status} {answer}");
+        (status, answer)
+    }
+
+    /// A webhook with a rule that runs it for every event; the webhook's id.
+    pub async fn webhook(&self, mut webhook: Value) -> String {
+        let name = webhook["name"].as_str().unwrap_or("hook").to_owned();
+        webhook["name"] = json!(name);
+        let created = self.post("/v1/webhooks", &webhook).await;
+        let id = created["id"].as_str().expect("an id").to_owned();
+        let rule = json!({
+            "name": format!("every event to {name}"),
+            "object_types": ["*"], "event_types": ["*"], "webhooks": [id],
+        });
+        self.post("/v1/event-rules", &rule).await;
+        id
+    }
+
+    /// Polls a path until `done` holds of its answer; panics after 60 seconds.
+    pub async fn wait_until(&self, path: &str, done: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let answer = self.get(path).await;
+            if done(&answer) {
+                return answer;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "still not so: {answer:#}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Posts one event that sets off one delivery; the delivery's id.
+    pub async fn send(&self, event: &Value) -> String {
+        let answer = self.post("/v1/events", event).await;
+        let delivery = &answer["events"][0]["deliveries"][0];
+        delivery
+            .as_str()
+            .unwrap_or_else(|| panic!("no delivery: {answer}"))
+            .to_owned()
+    }
+
+    /// Waits until a delivery has this status; the delivery with its attempts.
+    pub async fn delivery(&self, id: &str, status: &str) -> Value {
+        self.wait_until(&format!("/v1/deliveries/{id}"), |d| d["status"] == status)
+            .await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// NetBox's default webhook body for a new site, as 4.6 sends it.
+#[must_use]
+pub fn netbox_event() -> Value {
+    serde_json::from_str(include_str!("../data/netbox-site-created.json")).expect("valid JSON")
+}

@@ -1,0 +1,6 @@
+//! The whole path, through the real program: what an operator would see.
+
+mod crash;
+mod hostile;
+mod path;
+mod retries;
