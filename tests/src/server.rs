@@ -11,7 +11,7 @@ use std::{
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::process::hookbox;
+use crate::process::{hookbox, program};
 
 /// The admin key of every test server.
 pub const KEY: &str = "hb_test_admin_key_of_the_end_to_end_tests_0123456789";
@@ -47,6 +47,11 @@ impl Server {
             .arg(dir)
             .args(args)
             .env("HOOKBOX_ADMIN_KEY", KEY)
+            // One for all tests: compiling the built-in transformer takes seconds in a debug build.
+            .env(
+                "HOOKBOX__STORAGE__CACHE_DIR",
+                program().with_file_name("test-cache"),
+            )
             .stdout(Stdio::piped())
             .spawn()
             .expect("hookbox starts");
@@ -64,6 +69,8 @@ impl Server {
         let url = receiver
             .recv_timeout(Duration::from_secs(60))
             .expect("the server prints its address within a minute");
+        // Errs when another test in this process has done it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
             child,
             url,

@@ -61,6 +61,7 @@ section!(
     /// `[storage]`
     StorageConfig {
         data_dir: PathBuf,
+        cache_dir: PathBuf,
     }
 );
 section!(
@@ -181,6 +182,17 @@ impl Config {
         Retention {
             finished: hours(self.retention.finished_hours),
             failed: hours(self.retention.failed_hours),
+        }
+    }
+
+    /// Where compiled transformers are cached.
+    #[must_use]
+    pub fn cache_dir(&self) -> PathBuf {
+        let dir = &self.storage.cache_dir;
+        if dir.as_os_str().is_empty() {
+            self.storage.data_dir.join("cache")
+        } else {
+            dir.clone()
         }
     }
 

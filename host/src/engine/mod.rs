@@ -62,10 +62,7 @@ impl Engine {
     /// A sentence for the operator.
     pub async fn open(config: Config, backend: Arc<dyn Backend>) -> Result<Arc<Self>, StartError> {
         let (sandbox, jinja) = {
-            let (limits, cache) = (
-                config.sandbox.clone(),
-                config.storage.data_dir.join("cache"),
-            );
+            let (limits, cache) = (config.sandbox.clone(), config.cache_dir());
             tokio::task::spawn_blocking(move || open_sandbox(&limits, Some(&cache)))
                 .await
                 .map_err(|_| StartError::Interrupted)??
