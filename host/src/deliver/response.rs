@@ -8,6 +8,7 @@ use jiff::{civil::DateTime, tz::Offset};
 use crate::{
     model::Timestamp,
     record::{Body, ResponseRecord},
+    request::SecretValues,
 };
 
 /// Bytes of response headers that are kept; the client itself reads at most about 400 KiB of them.
@@ -46,15 +47,20 @@ impl Response {
         matches!(self.status, 200..=299)
     }
 
-    /// The response as it is stored and shown.
+    /// The response as it is stored and shown: the secrets that the request carried are hidden, should the
+    /// receiver have echoed them.
     #[must_use]
-    pub fn record(&self) -> ResponseRecord {
+    pub fn record(&self, secrets: &SecretValues) -> ResponseRecord {
+        let header = |(name, value): &(String, String)| {
+            let value = secrets.redact(value.as_bytes());
+            (name.clone(), String::from_utf8_lossy(&value).into_owned())
+        };
         ResponseRecord {
             status: self.status,
             version: self.version.to_owned(),
             peer: self.peer.map(|peer| peer.to_string()),
-            headers: self.headers.clone(),
-            body: Body::new(&self.body),
+            headers: self.headers.iter().map(header).collect(),
+            body: Body::new(&secrets.redact(&self.body)),
             truncated: self.truncated,
         }
     }

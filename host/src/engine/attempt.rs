@@ -15,7 +15,7 @@ use crate::{
     queue::{Delivery, Leased, Settlement},
     record::{Attempt, AttemptError, AttemptOutcome, RenderRecord, RetryInput, Timings, decide},
     registry::{BackendError, Prepared, Snapshot},
-    request::{OutboundRequest, RequestContext},
+    request::{OutboundRequest, RequestContext, SecretValues},
     sandbox::{Output, RenderError, RenderJob, Rendering, Transformer},
 };
 
@@ -157,7 +157,7 @@ impl Engine {
         };
         let clock = Instant::now();
         match self.client.send(guarded, &options).await {
-            Ok(response) => self.take_response(&response, attempt, rest),
+            Ok(response) => self.take_response(&response, &secrets.values, attempt, rest),
             Err(e) => {
                 attempt.timings.response_us = micros(clock.elapsed());
                 attempt.error = Some(error(e.kind(), &e.to_string(), e.retryable()));
@@ -165,10 +165,16 @@ impl Engine {
         }
     }
 
-    fn take_response(&self, response: &Response, attempt: &mut Attempt, rest: &mut Rest) {
+    fn take_response(
+        &self,
+        response: &Response,
+        secrets: &SecretValues,
+        attempt: &mut Attempt,
+        rest: &mut Rest,
+    ) {
         attempt.timings.response_us = response.response_us;
         attempt.timings.body_us = response.body_us;
-        attempt.response = Some(response.record());
+        attempt.response = Some(response.record(secrets));
         if response.is_success() {
             attempt.outcome = AttemptOutcome::Delivered;
             return;

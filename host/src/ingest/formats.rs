@@ -79,6 +79,12 @@ pub fn parse_request(
             other => return Err(IngestError::UnsupportedMediaType(other.to_owned())),
         }
     };
+    if !is_batch && body.len() > limits.max_event_bytes {
+        return Err(IngestError::TooLarge {
+            what: "the event".to_owned(),
+            limit: limits.max_event_bytes,
+        });
+    }
     if parts.len() > limits.max_batch {
         return Err(IngestError::Invalid(FieldErrors::one(
             "",
