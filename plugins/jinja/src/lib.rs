@@ -8,6 +8,7 @@ mod functions;
 mod headers;
 mod json;
 mod limits;
+mod memory;
 mod parse;
 mod python;
 
@@ -15,6 +16,8 @@ use hookbox_guest::{BodyEscape, Decision, Event, Failure, FailureKind, Request, 
 use minijinja::Value;
 
 use engine::{Engine, Field};
+
+pub use memory::Counting;
 
 hookbox_guest::transformer!(transform, check);
 
