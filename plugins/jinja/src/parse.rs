@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use hookbox_guest::Failure;
 use minijinja::Value;
-use minijinja::value::{Enumerator, Object, ObjectRepr};
+use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr};
 
 use crate::python;
 
@@ -78,7 +78,7 @@ impl Object for Lazy {
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         self.items()
             .as_object()
-            .map_or(Enumerator::Empty, |items| items.enumerate())
+            .map_or(Enumerator::Empty, DynObject::enumerate)
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {

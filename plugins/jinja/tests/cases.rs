@@ -2,6 +2,8 @@
 //! the webhook's fields are where they differ from the defaults, and the request or error to expect.
 //! Cases marked `"jinja2": true` expect what Jinja2 itself made; `jinja2_check.py` holds them to it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use std::fs;
 use std::path::Path;
 
