@@ -1,10 +1,4 @@
 //! The component's side of the world, and the conversions to this crate's own types.
-#![expect(
-    unsafe_code,
-    reason = "wit-bindgen generates the canonical ABI: raw pointers into linear memory"
-)]
-#![expect(missing_docs, unreachable_pub, reason = "generated")]
-
 use crate::{Decision, Event, Failure, FailureKind, Level, Webhook};
 
 /// The world `transformer`.

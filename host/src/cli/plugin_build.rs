@@ -374,7 +374,7 @@ fn componentize(module: &[u8]) -> Result<Vec<u8>, BuildError> {
     let component = ComponentEncoder::default()
         .validate(true)
         .module(module)
-        .and_then(|encoder| encoder.encode())
+        .and_then(ComponentEncoder::encode)
         .map_err(|e| refuse(format!("{e:#}")))?;
     let decoded = wit_component::decode(&component).map_err(|e| refuse(format!("{e:#}")))?;
     let DecodedWasm::Component(resolve, world) = decoded else {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hookbox_guest::{Failure, FailureKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value};
 
-use crate::{functions, headers, json::Place, limits, python};
+use crate::{functions, headers, json::Place, limits, memory, python};
 
 /// A field of the webhook that is a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,6 @@ impl Engine {
             functions::environment()
         };
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_fuel(Some(limits::FUEL));
         environment.set_recursion_limit(limits::RECURSION);
         Self { environment }
     }
@@ -84,13 +83,57 @@ impl Engine {
         context: &Value,
     ) -> Result<Vec<u8>, Failure> {
         let source = normalise(source);
-        let mut sink = Sink::new(field.limit());
         if !is_template(&source) {
             let text = source.strip_suffix('\n').unwrap_or(&source);
-            io::Write::write_all(&mut sink, text.as_bytes()).map_err(|_| too_large(field, None))?;
-            return Ok(sink.written);
+            return if text.len() > field.limit() {
+                Err(too_large(field, None))
+            } else {
+                Ok(text.as_bytes().to_vec())
+            };
         }
+        let mut sink = Sink::new(field.limit());
+        let (result, used) =
+            memory::measure(|| self.run(field, &source, context, limits::FUEL, &mut sink));
+        // What the output takes, while it grows, is not what the template holds.
+        let held = used.peak.saturating_sub(sink.written.len() * 3);
+        result.map(|()| sink.written).map_err(|mut failure| {
+            if failure.kind == FailureKind::OutOfFuel
+                && (held > limits::MUCH_MEMORY || self.asks_for_much(field, &source, context))
+            {
+                failure.kind = FailureKind::OutOfMemory;
+                failure.message =
+                    "the template makes more data than one render may hold; make it shorter"
+                        .to_owned();
+            }
+            failure
+        })
+    }
+
+    /// Whether a template that ran out of fuel did so at one request for more memory than its fuel would
+    /// ever pay for, which the engine refuses beforehand and calls by the same name.
+    ///
+    /// Such a request fails with any budget, at the same place; a loop gets further with a larger one, and
+    /// cannot do so without allocating.
+    fn asks_for_much(&self, field: Field, source: &str, context: &Value) -> bool {
+        let try_with = |fuel| {
+            let mut sink = Sink::new(field.limit());
+            memory::measure(|| self.run(field, source, context, fuel, &mut sink))
+        };
+        let (small, small_use) = try_with(limits::FUEL / 16);
+        let (large, large_use) = try_with(limits::FUEL / 8);
+        small == large && small_use.calls == large_use.calls
+    }
+
+    fn run(
+        &self,
+        field: Field,
+        source: &str,
+        context: &Value,
+        fuel: u64,
+        sink: &mut Sink,
+    ) -> Result<(), Failure> {
         let mut environment = self.environment.clone();
+        environment.set_fuel(Some(fuel));
         match field {
             Field::Headers => environment.set_formatter(format_header),
             Field::Body | Field::Url => environment.set_formatter(format_text),
@@ -101,10 +144,10 @@ impl Engine {
             }
         }
         let template = environment
-            .template_from_named_str(field.name(), &source)
+            .template_from_named_str(field.name(), source)
             .map_err(|e| failure(field, &e, false))?;
-        match template.render_captured_to(context.clone(), &mut sink) {
-            Ok(_) => Ok(sink.written),
+        match template.render_captured_to(context.clone(), &mut *sink) {
+            Ok(_) => Ok(()),
             Err(error) => Err(failure(field, &error, sink.full)),
         }
     }

@@ -8,13 +8,15 @@ mod functions;
 mod headers;
 mod json;
 mod limits;
+mod memory;
 mod parse;
 mod python;
 
 use hookbox_guest::{BodyEscape, Decision, Event, Failure, FailureKind, Request, Webhook};
-use minijinja::Value;
 
 use engine::{Engine, Field};
+
+pub use memory::Counting;
 
 hookbox_guest::transformer!(transform, check);
 
@@ -27,7 +29,7 @@ pub fn transform(event: &Event, webhook: &Webhook) -> Result<Decision, Failure> 
     let engine = engine(webhook);
     let headers = engine.render(Field::Headers, &webhook.additional_headers, &context)?;
     let body = if webhook.body_template.is_empty() {
-        default_body(&context)?
+        default_body(event)?
     } else {
         engine.render(body_field(webhook), &webhook.body_template, &context)?
     };
@@ -67,11 +69,8 @@ fn body_field(webhook: &Webhook) -> Field {
 }
 
 /// The whole context as Python's `json.dumps()` writes it.
-fn default_body(context: &Value) -> Result<Vec<u8>, Failure> {
-    let mut out = String::new();
-    python::Dumps::default()
-        .write(&mut out, context)
-        .map_err(|e| Failure::plugin_error(e.to_string()))?;
+fn default_body(event: &Event) -> Result<Vec<u8>, Failure> {
+    let out = parse::dumps(event.text())?;
     if out.len() > limits::BODY {
         return Err(Failure::new(
             FailureKind::OutputTooLarge,

@@ -1,8 +1,12 @@
 //! What one template is granted. Each ends in a message that names field and line, and each lies well
 //! below the sandbox's own limit, which ends the whole run without knowing of templates.
 
-/// The engine's own fuel for one template: about one per instruction, and one per 64 bytes made.
-pub(crate) const FUEL: u64 = 60_000;
+/// The engine's own fuel for one template: about one per instruction, and one per 64 bytes made, so it
+/// bounds data too. An instruction costs some hundreds of the sandbox's fuel.
+pub(crate) const FUEL: u64 = 20_000;
+
+/// A template that ran out of fuel while it held this many bytes did so for its data.
+pub(crate) const MUCH_MEMORY: usize = 256 << 10;
 
 /// Nested macros, loops and blocks. A macro call costs about its depth plus 4.
 pub(crate) const RECURSION: usize = 100;

@@ -1,33 +1,114 @@
-//! JSON text straight into the engine's values, without a tree in between.
+//! JSON text straight into the engine's values, without a tree in between, and only as far as a template
+//! looks into it: templates use a few fields of events that have hundreds.
 //!
 //! Integers stay exact as far as 128 bits reach and become floats beyond; everything else is RFC 8259.
 
+use std::sync::{Arc, OnceLock};
+
 use hookbox_guest::Failure;
 use minijinja::Value;
+use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr};
+
+use crate::python;
 
 /// How deep arrays and objects may nest. The host lets 64 through; the stack stands several times this.
 const MAX_DEPTH: usize = 128;
 
-/// Parses one JSON value.
+/// Reads a JSON value. Arrays and objects are parsed when they are first looked into; until then only
+/// their ends are known. What turns out to be no JSON there, which a host never sends, is empty.
 ///
 /// # Errors
 /// A plugin error that says where the text is no JSON or nests too deeply.
 pub(crate) fn parse(text: &str) -> Result<Value, Failure> {
-    let mut parser = Parser { text, at: 0 };
-    let value = parser.value(MAX_DEPTH)?;
-    parser.skip_space();
-    if parser.at < text.len() {
-        return Err(parser.error("text after the end"));
-    }
+    let text: Arc<str> = text.into();
+    let mut parser = Parser::new(&text, 0);
+    let value = parser.value()?;
+    parser.end()?;
     Ok(value)
 }
 
+/// Writes a JSON text as Python's `json.dumps()` writes the value it stands for.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn dumps(text: &str) -> Result<String, Failure> {
+    let text: Arc<str> = text.into();
+    let mut parser = Parser::new(&text, 0);
+    let mut out = String::with_capacity(text.len() + text.len() / 8);
+    parser.dump(&mut out, MAX_DEPTH)?;
+    parser.end()?;
+    Ok(out)
+}
+
+/// An array or object that begins at `at`.
+#[derive(Debug)]
+struct Lazy {
+    text: Arc<str>,
+    at: usize,
+    repr: ObjectRepr,
+    items: OnceLock<Value>,
+}
+
+impl Lazy {
+    fn items(&self) -> &Value {
+        self.items.get_or_init(|| {
+            let mut parser = Parser::new(&self.text, self.at);
+            let items = match self.repr {
+                ObjectRepr::Map => parser.object(),
+                _ => parser.array(),
+            };
+            items.unwrap_or_default()
+        })
+    }
+}
+
+impl Object for Lazy {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        self.repr
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.items().as_object()?.get_value(key)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        self.items().as_object()?.get_value_by_str(key)
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        self.items()
+            .as_object()
+            .map_or(Enumerator::Empty, DynObject::enumerate)
+    }
+
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        self.items().as_object()?.enumerator_len()
+    }
+}
+
 struct Parser<'a> {
+    source: &'a Arc<str>,
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Parser<'a> {
+    fn new(source: &'a Arc<str>, at: usize) -> Self {
+        Self {
+            source,
+            text: source,
+            at,
+        }
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        self.skip_space();
+        if self.at < self.text.len() {
+            return Err(self.error("text after the end"));
+        }
+        Ok(())
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -70,11 +151,11 @@ impl<'a> Parser<'a> {
         Err(self.error("an unknown word"))
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value, Failure> {
+    fn value(&mut self) -> Result<Value, Failure> {
         self.skip_space();
         match self.peek() {
-            Some(b'{') => self.object(self.deeper(depth)?),
-            Some(b'[') => self.array(self.deeper(depth)?),
+            Some(b'{') => self.lazy(ObjectRepr::Map),
+            Some(b'[') => self.lazy(ObjectRepr::Seq),
             Some(b'"') => self.string(),
             Some(b't') => self.word("true", Value::from(true)),
             Some(b'f') => self.word("false", Value::from(false)),
@@ -85,10 +166,105 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn deeper(&self, depth: usize) -> Result<usize, Failure> {
-        depth
+    fn lazy(&mut self, repr: ObjectRepr) -> Result<Value, Failure> {
+        let at = self.at;
+        self.skip_container()?;
+        Ok(Value::from_object(Lazy {
+            text: Arc::clone(self.source),
+            at,
+            repr,
+            items: OnceLock::new(),
+        }))
+    }
+
+    /// Steps over a whole array or object.
+    fn skip_container(&mut self) -> Result<(), Failure> {
+        let mut depth = 0_usize;
+        while let Some(byte) = self.peek() {
+            self.at += 1;
+            match byte {
+                b'"' => {
+                    self.skip_string()?;
+                }
+                b'{' | b'[' if depth == MAX_DEPTH => return Err(self.error("nested too deeply")),
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return Ok(());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Err(self.error("a sudden end"))
+    }
+
+    /// Steps over the rest of a string whose quote was just passed; tells whether it is the same in
+    /// Python's writing.
+    fn skip_string(&mut self) -> Result<bool, Failure> {
+        let mut same = true;
+        while let Some(byte) = self.peek() {
+            self.at += 1;
+            match byte {
+                b'"' => return Ok(same),
+                b'\\' => {
+                    same = false;
+                    self.at += 1;
+                }
+                0x7f.. => same = false,
+                _ => {}
+            }
+        }
+        Err(self.error("a sudden end"))
+    }
+
+    fn dump(&mut self, out: &mut String, depth: usize) -> Result<(), Failure> {
+        self.skip_space();
+        let Some(open @ (b'{' | b'[')) = self.peek() else {
+            return self.dump_scalar(out);
+        };
+        let depth = depth
             .checked_sub(1)
-            .ok_or_else(|| self.error("nested too deeply"))
+            .ok_or_else(|| self.error("nested too deeply"))?;
+        let close = if open == b'{' { b'}' } else { b']' };
+        out.push(char::from(open));
+        if !self.empty(close) {
+            loop {
+                if open == b'{' {
+                    self.skip_space();
+                    if self.peek() != Some(b'"') {
+                        return Err(self.error("no key"));
+                    }
+                    self.dump_scalar(out)?;
+                    self.expect(b':')?;
+                    out.push_str(": ");
+                }
+                self.dump(out, depth)?;
+                if !self.more(close)? {
+                    break;
+                }
+                out.push_str(", ");
+            }
+        }
+        out.push(char::from(close));
+        Ok(())
+    }
+
+    fn dump_scalar(&mut self, out: &mut String) -> Result<(), Failure> {
+        let start = self.at;
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            if self.skip_string()? {
+                out.push_str(self.slice(start, self.at)?);
+                return Ok(());
+            }
+            self.at = start;
+        }
+        let value = self.value()?;
+        python::Dumps::default()
+            .write(out, &value)
+            .map_err(|e| Failure::plugin_error(e.to_string()))
     }
 
     /// Steps over a separator; false at the closing byte.
@@ -116,11 +292,11 @@ impl<'a> Parser<'a> {
         empty
     }
 
-    fn array(&mut self, depth: usize) -> Result<Value, Failure> {
+    fn array(&mut self) -> Result<Value, Failure> {
         let mut items = Vec::new();
         if !self.empty(b']') {
             loop {
-                items.push(self.value(depth)?);
+                items.push(self.value()?);
                 if !self.more(b']')? {
                     break;
                 }
@@ -129,7 +305,7 @@ impl<'a> Parser<'a> {
         Ok(Value::from(items))
     }
 
-    fn object(&mut self, depth: usize) -> Result<Value, Failure> {
+    fn object(&mut self) -> Result<Value, Failure> {
         let mut pairs = Vec::new();
         if !self.empty(b'}') {
             loop {
@@ -139,7 +315,7 @@ impl<'a> Parser<'a> {
                 }
                 let key = self.string()?;
                 self.expect(b':')?;
-                pairs.push((key, self.value(depth)?));
+                pairs.push((key, self.value()?));
                 if !self.more(b'}')? {
                     break;
                 }

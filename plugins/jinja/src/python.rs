@@ -92,7 +92,6 @@ fn write_float(out: &mut impl Write, number: f64) -> fmt::Result {
         };
         return write!(out, "{digits}e{sign}{exponent:0>2}");
     }
-    // `Debug` always shows the point, and in this range never an exponent.
     let text = number.to_string();
     out.write_str(&text)?;
     if text.contains('.') {
@@ -137,13 +136,14 @@ impl Dumps {
                 let Some(number) = as_float(value) else {
                     return Ok(write!(out, "{value}")?);
                 };
-                return Ok(match number {
+                match number {
                     n if n.is_finite() => write_float(out, n)?,
                     _ if self.strict => out.write_str("null")?,
                     n if n.is_nan() => out.write_str("NaN")?,
                     n if n > 0.0 => out.write_str("Infinity")?,
                     _ => out.write_str("-Infinity")?,
-                });
+                }
+                return Ok(());
             }
             _ => {}
         }
