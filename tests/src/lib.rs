@@ -5,6 +5,7 @@
     reason = "a helper that cannot do its work fails the test"
 )]
 
+pub mod api;
 pub mod process;
 pub mod server;
 pub mod sink;
