@@ -110,6 +110,8 @@ section!(
         header_bytes: usize,
         url_bytes: usize,
         log_bytes: usize,
+        compile_seconds: u64,
+        compile_memory_bytes: u64,
     }
 );
 section!(

@@ -2,12 +2,12 @@
 //!
 //! What a guest does when it runs is bounded to the instruction; what a compiler does with a hostile
 //! component is not. So it does it in a child with hard limits: no environment, few files, no way to
-//! write any, a minute of CPU, two gigabytes. The component goes in on its standard input and the
+//! write any, a minute of CPU, two gigabytes (by default). The component goes in on its standard input and the
 //! artifact, or the reason why there is none, comes back on its standard output.
 
 use std::{
     io::{self, Read, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     thread,
 };
@@ -20,10 +20,6 @@ use crate::config::SandboxConfig;
 
 /// The first argument of a compiler process.
 const ARGUMENT: &str = "__compile-component";
-/// CPU seconds of one compilation.
-const CPU_SECONDS: u64 = 60;
-/// Address space of one compilation.
-const ADDRESS_SPACE: u64 = 2 << 30;
 /// The most bytes of an artifact that are taken back.
 const MAX_ARTIFACT: u64 = 1 << 30;
 /// Stack of the thread that compiles: generous, as the compiler recurses on what it is given.
@@ -39,16 +35,17 @@ pub(super) enum Compiler {
     /// In a process of its own each.
     Process {
         program: PathBuf,
-        /// The configuration as JSON: both sides' engines must agree.
-        config: String,
+        /// Both sides' engines must agree.
+        config: Box<SandboxConfig>,
     },
 }
 
 impl Compiler {
-    pub(super) fn process(program: PathBuf, config: &SandboxConfig) -> Result<Self, SandboxError> {
-        let config =
-            serde_json::to_string(config).map_err(|e| SandboxError::Engine(e.to_string()))?;
-        Ok(Self::Process { program, config })
+    pub(super) fn process(program: PathBuf, config: &SandboxConfig) -> Self {
+        Self::Process {
+            program,
+            config: Box::new(config.clone()),
+        }
     }
 
     /// Compiles a component in the binary format. Blocking, up to a minute or two.
@@ -56,7 +53,7 @@ impl Compiler {
         match self {
             Self::Here => Component::from_binary(engine, wasm),
             Self::Process { program, config } => {
-                let artifact = run(Command::new(program).args([ARGUMENT, config]), wasm)?;
+                let artifact = run(program, config, wasm)?;
                 // our own compiler's answer, over a pipe that nobody else holds
                 Artifact::of_our_own(&artifact).load(engine)
             }
@@ -66,8 +63,11 @@ impl Compiler {
 }
 
 /// Runs a compiler process on a component and takes its answer apart.
-fn run(command: &mut Command, wasm: &[u8]) -> Result<Vec<u8>, SandboxError> {
-    let mut child = command
+fn run(program: &Path, config: &SandboxConfig, wasm: &[u8]) -> Result<Vec<u8>, SandboxError> {
+    let settings =
+        serde_json::to_string(config).map_err(|error| SandboxError::Compiler(error.into()))?;
+    let mut child = Command::new(program)
+        .args([ARGUMENT, &settings])
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::piped())
@@ -97,9 +97,9 @@ fn run(command: &mut Command, wasm: &[u8]) -> Result<Vec<u8>, SandboxError> {
             600,
         ))),
         _ => Err(SandboxError::Refused(format!(
-            "compiling it takes more than {CPU_SECONDS} seconds or {} MiB of memory; make it smaller, or \
-             split its largest functions",
-            ADDRESS_SPACE >> 20
+            "compiling it takes more than {} seconds (sandbox.compile_seconds) or {} bytes of memory \
+             (sandbox.compile_memory_bytes); make it smaller, or split its largest functions",
+            config.compile_seconds, config.compile_memory_bytes
         ))),
     }
 }
@@ -112,26 +112,18 @@ pub fn serve_as_compiler() -> Option<ExitCode> {
     if arguments.next().as_deref() != Some(ARGUMENT) {
         return None;
     }
-    let config = arguments.next().unwrap_or_default();
-    let served = limit_this_process().and_then(|()| {
-        thread::Builder::new()
-            .stack_size(STACK)
-            .spawn(move || serve(&config))?
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::other("the compiler panicked")))
-    });
-    Some(if served.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    Some(match serve(&arguments.next().unwrap_or_default()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // the other side sees that there is no answer, and says so
+        Err(_) => ExitCode::FAILURE,
     })
 }
 
 /// Before a byte of the component is read. The limits are hard: they cannot be raised again.
-fn limit_this_process() -> io::Result<()> {
+fn limit_this_process(config: &SandboxConfig) -> io::Result<()> {
     for (resource, most) in [
-        (Resource::Cpu, CPU_SECONDS),
-        (Resource::As, ADDRESS_SPACE),
+        (Resource::Cpu, config.compile_seconds),
+        (Resource::As, config.compile_memory_bytes),
         // no file can be written, no core is dumped, and nothing more than a few files opened
         (Resource::Fsize, 0),
         (Resource::Core, 0),
@@ -150,10 +142,20 @@ fn limit_this_process() -> io::Result<()> {
 
 fn serve(config: &str) -> io::Result<()> {
     let config: SandboxConfig = serde_json::from_str(config)?;
+    limit_this_process(&config)?;
+    thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(move || answer(&config))?
+        .join()
+        .unwrap_or_else(|_| Err(io::Error::other("the compiler panicked")))
+}
+
+/// Reads a component and writes the artifact, or why there is none.
+fn answer(config: &SandboxConfig) -> io::Result<()> {
     let mut wasm = Vec::new();
     let most = Sandbox::MAX_COMPONENT_BYTES as u64;
     io::stdin().lock().take(most).read_to_end(&mut wasm)?;
-    let artifact = engine::compiler(&config)
+    let artifact = engine::compiler(config)
         .map_err(|error| SandboxError::refused(&error))
         .and_then(|engine| {
             super::component::check_format(&wasm)?;

@@ -115,7 +115,7 @@ impl Sandbox {
         cache_dir: Option<&Path>,
         program: PathBuf,
     ) -> Result<Self, SandboxError> {
-        Self::start(config, cache_dir, Compiler::process(program, config)?)
+        Self::start(config, cache_dir, Compiler::process(program, config))
     }
 
     fn start(

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use hookbox::sandbox::{JINJA, Sandbox, SandboxError};
+use hookbox::{
+    config::SandboxConfig,
+    sandbox::{JINJA, Sandbox, SandboxError},
+};
 
 use super::guest::{assemble, config, corpus, echo, render, request, sandbox};
 
@@ -48,7 +51,12 @@ fn what_is_refused_here_is_refused_apart_in_the_same_words() {
 
 #[tokio::test]
 async fn a_component_that_takes_too_much_to_compile_is_refused_and_the_next_one_is_not() {
-    let sandbox = apart();
+    let config = SandboxConfig {
+        compile_seconds: 1,
+        ..config()
+    };
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_compiler"));
+    let sandbox = Sandbox::with_compiler(&config, None, program).expect("a sandbox");
     // a hundred kilobytes in which thousands of loops each carry thousands of variables
     let (locals, loops) = (2000, 2000);
     let body: String = (0..locals)
@@ -70,10 +78,12 @@ async fn a_component_that_takes_too_much_to_compile_is_refused_and_the_next_one_
         ),
     );
     assert!(bomb.len() < 200_000, "{}", bomb.len());
-    match sandbox.load("bomb", &bomb) {
-        Ok(_) => panic!("it compiled: not much of a bomb"),
-        Err(error) => assert!(error.is_refusal(), "{error}"),
-    }
+    let error = sandbox.load("bomb", &bomb).expect_err("refused");
+    assert!(error.is_refusal(), "{error}");
+    assert!(
+        error.to_string().contains("sandbox.compile_seconds"),
+        "{error}"
+    );
     let echo = sandbox.load("echo", &echo()).expect("fits");
     request(&render(&sandbox, &echo, "{}").await);
 }
