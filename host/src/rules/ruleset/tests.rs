@@ -265,6 +265,15 @@ fn an_explanation_lists_all_that_match_and_the_nearest_of_the_rest() {
 }
 
 #[test]
+fn rules_that_are_not_listed_take_no_room_from_the_traces_of_others() {
+    let rule = |name: String, value| with_conditions(&name, json!({ "attr": "x", "value": value }));
+    let mut rules: Vec<EventRule> = (0..1100).map(|i| rule(format!("a{i:04}"), 1)).collect();
+    rules.push(rule("z".to_owned(), 2));
+    let matched = matched(&rules, &site_created(&json!({ "x": 2 })));
+    assert_eq!(verdict(&matched, "z").trace.len(), 1);
+}
+
+#[test]
 fn an_explanation_stays_small_whatever_the_rules_and_the_event_hold() {
     let members: Vec<Value> = (0..900)
         .map(|i| json!({ "attr": "x", "value": i, "negate": true }))
