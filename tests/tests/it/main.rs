@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod contract;
 mod e2e;
+// `cfg(test)` tells clippy that helpers here are test code too.
+#[cfg(test)]
 mod rules;
 mod sandbox;
 #[cfg(test)]
