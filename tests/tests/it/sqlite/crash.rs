@@ -71,10 +71,6 @@ async fn fill_the_disk() {
         BackendError::Full(_) | BackendError::Unavailable { .. }
     );
     assert!(passing, "{full:?}");
-    assert!(
-        bed.ping().await.is_err() || bed.ping().await.is_ok(),
-        "the writer answers"
-    );
     // What was accepted can still be read.
     let view = bed.overview(Some(&t)).await.unwrap();
     assert_eq!(view.queued, accepted.len() as u64);
