@@ -10,6 +10,9 @@ mod scheduler;
 mod settle;
 mod transition;
 
+#[cfg(test)]
+mod plans;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

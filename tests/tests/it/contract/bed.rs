@@ -1,14 +1,18 @@
 //! What the cases stand on: an empty backend and short words for what they do with it.
 
-use std::{any::Any, collections::HashMap, future::Future, ops::Deref, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    any::Any, collections::HashMap, future::Future, ops::Deref, pin::Pin, sync::Arc, time::Duration,
+};
 
 use hookbox::{
     config::Config,
     ingest::parse_event,
-    model::{DeliveryId, EventId, RuleId, TenantId, Timestamp, Webhook, WebhookId, WebhookSpec, WorkerId},
+    model::{
+        DeliveryId, EventId, RuleId, TenantId, Timestamp, Webhook, WebhookId, WebhookSpec, WorkerId,
+    },
     queue::{
-        Claim, Delivery, DeliveryFilter, Enqueued, LeaseToken, Leased, NewDelivery, NewEvent, QueueLimits,
-        Settled, Settlement, Status,
+        Claim, Delivery, DeliveryFilter, Enqueued, LeaseToken, Leased, NewDelivery, NewEvent,
+        QueueLimits, Settled, Settlement, Status,
     },
     record::{Attempt, AttemptError, AttemptOutcome, Next, Timings},
     registry::{Backend, Registry},
@@ -65,7 +69,7 @@ impl Bed {
     }
 
     pub(crate) async fn stored_webhook(&self, tenant: &TenantId, id: &WebhookId) -> Webhook {
-        Registry::webhook(&**self.backend, tenant, id)
+        Registry::webhook(&*self.backend, tenant, id)
             .await
             .unwrap()
             .expect("the webhook is there")
@@ -86,7 +90,9 @@ impl Bed {
     }
 
     pub(crate) async fn claim_for(&self, max: usize, lease: Duration) -> Claim {
-        self.claim(&WorkerId::from("wrk_test"), max, lease).await.unwrap()
+        self.claim(&WorkerId::from("wrk_test"), max, lease)
+            .await
+            .unwrap()
     }
 
     /// Claims all there is, for long.
@@ -103,10 +109,7 @@ impl Bed {
 
     /// Waits until something can be claimed, and claims it with this lease.
     pub(crate) async fn claim_when_due(&self, lease: Duration) -> Leased {
-        until(async || {
-            self.claim_for(1, lease).await.leased.pop()
-        })
-        .await
+        until(async || self.claim_for(1, lease).await.leased.pop()).await
     }
 
     pub(crate) async fn end(&self, token: &LeaseToken, next: Next) -> Settled {
@@ -114,7 +117,10 @@ impl Bed {
     }
 
     pub(crate) async fn get(&self, tenant: &TenantId, id: &DeliveryId) -> Delivery {
-        self.delivery(tenant, id).await.unwrap().expect("the delivery is there")
+        self.delivery(tenant, id)
+            .await
+            .unwrap()
+            .expect("the delivery is there")
     }
 
     pub(crate) async fn status(&self, tenant: &TenantId, id: &DeliveryId) -> Status {
@@ -173,7 +179,11 @@ pub(crate) fn event(tenant: &TenantId, webhooks: &[&WebhookId]) -> NewEvent {
     event_about(tenant, "dcim.site", webhooks)
 }
 
-pub(crate) fn event_about(tenant: &TenantId, object_type: &str, webhooks: &[&WebhookId]) -> NewEvent {
+pub(crate) fn event_about(
+    tenant: &TenantId,
+    object_type: &str,
+    webhooks: &[&WebhookId],
+) -> NewEvent {
     let limits = Config::defaults().ingest;
     let json = json!({"event": "created", "object_type": object_type, "data": {"name": "Zürich \u{0} \"1\""}});
     let incoming = parse_event(tenant, json.to_string().as_bytes(), &limits).unwrap();

@@ -2,11 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use hookbox::{
-    model::WorkerId,
-    queue::Status,
-    record::Next,
-};
+use hookbox::{model::WorkerId, queue::Status, record::Next};
 
 use super::bed::{LIMITS, LONG, Open, SHORT, ids, tenant};
 
@@ -66,7 +62,8 @@ pub(crate) async fn next_due_is_the_next_retry(open: Open) {
     for seconds in [100, 50, 200] {
         bed.send_one(&t, &hook).await;
         let leased = bed.claim_one().await;
-        bed.end(&leased.token, Next::Retry(Duration::from_secs(seconds))).await;
+        bed.end(&leased.token, Next::Retry(Duration::from_secs(seconds)))
+            .await;
     }
     let due = bed.claim_for(1, LONG).await.next_due.unwrap();
     assert!((40..=50).contains(&due.as_secs()), "{due:?}");

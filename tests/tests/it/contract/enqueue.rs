@@ -36,7 +36,14 @@ pub(crate) async fn an_event_comes_back_with_its_explanation_and_deliveries(open
         assert_eq!(delivery.object_type, "dcim.site");
         assert_eq!(delivery.event_type, "object_created");
         assert_eq!(delivery.status, Status::Queued);
-        assert_eq!((delivery.attempts, delivery.total_attempts, delivery.receives), (0, 0, 0));
+        assert_eq!(
+            (
+                delivery.attempts,
+                delivery.total_attempts,
+                delivery.receives
+            ),
+            (0, 0, 0)
+        );
         assert!(delivery.next_attempt.is_some());
     }
     assert!(bed.event(&t, &no_event()).await.unwrap().is_none());
@@ -45,12 +52,17 @@ pub(crate) async fn an_event_comes_back_with_its_explanation_and_deliveries(open
 pub(crate) async fn a_known_key_stores_nothing_and_names_the_first_event(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let hook = bed.webhook(&t, |_| ()).await;
-    let first = bed.enqueue_one(keyed(event(&t, &[&hook]), "k", Some("f"))).await;
+    let first = bed
+        .enqueue_one(keyed(event(&t, &[&hook]), "k", Some("f")))
+        .await;
     for fingerprint in [Some("f"), None] {
         let again = keyed(event(&t, &[&hook]), "k", fingerprint);
         let answer = bed.enqueue_one(again.clone()).await;
         assert!(answer.duplicate);
-        assert_eq!((&answer.id, &answer.deliveries), (&first.id, &first.deliveries));
+        assert_eq!(
+            (&answer.id, &answer.deliveries),
+            (&first.id, &first.deliveries)
+        );
         assert!(bed.event(&t, again.event.id()).await.unwrap().is_none());
     }
     assert_eq!(bed.claim_all().await.len(), 1);
@@ -59,13 +71,16 @@ pub(crate) async fn a_known_key_stores_nothing_and_names_the_first_event(open: O
 pub(crate) async fn other_content_under_a_key_is_refused_with_the_whole_batch(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let hook = bed.webhook(&t, |_| ()).await;
-    bed.enqueue_one(keyed(event(&t, &[&hook]), "k", Some("f"))).await;
+    bed.enqueue_one(keyed(event(&t, &[&hook]), "k", Some("f")))
+        .await;
     let good = event(&t, &[&hook]);
     let batch = vec![good.clone(), keyed(event(&t, &[&hook]), "k", Some("other"))];
     let refused = bed.enqueue(batch).await;
     assert_eq!(
         refused,
-        Err(BackendError::IdempotencyMismatch { key: "k".to_owned() })
+        Err(BackendError::IdempotencyMismatch {
+            key: "k".to_owned()
+        })
     );
     assert!(bed.event(&t, good.event.id()).await.unwrap().is_none());
     assert_eq!(bed.claim_all().await.len(), 1);
@@ -74,7 +89,9 @@ pub(crate) async fn other_content_under_a_key_is_refused_with_the_whole_batch(op
 pub(crate) async fn within_a_batch_later_ones_are_duplicates_of_earlier_ones(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let hook = bed.webhook(&t, |_| ()).await;
-    let batch = (0..3).map(|_| keyed(event(&t, &[&hook]), "k", None)).collect();
+    let batch = (0..3)
+        .map(|_| keyed(event(&t, &[&hook]), "k", None))
+        .collect();
     let answers = bed.enqueue(batch).await.unwrap();
     let duplicates: Vec<_> = answers.iter().map(|a| a.duplicate).collect();
     assert_eq!(duplicates, [false, true, true]);

@@ -1,6 +1,9 @@
 //! Whose turn it is, and who has to wait.
 
-use std::{collections::HashSet, time::{Duration, Instant}};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use hookbox::{
     model::{Timestamp, Webhook},
@@ -13,7 +16,10 @@ use super::bed::{LIMITS, LONG, Open, ids, settlement, tenant, until, webhook, we
 pub(crate) async fn tenants_take_turns(open: Open) {
     let bed = open(LIMITS).await;
     let (big, small) = (tenant("big"), tenant("small"));
-    let hooks = [bed.webhook(&big, |_| ()).await, bed.webhook(&big, |_| ()).await];
+    let hooks = [
+        bed.webhook(&big, |_| ()).await,
+        bed.webhook(&big, |_| ()).await,
+    ];
     for i in 0..60 {
         bed.send_one(&big, &hooks[i % 2]).await;
     }
@@ -76,7 +82,11 @@ pub(crate) async fn a_webhook_has_no_more_under_way_than_it_may(open: Open) {
     // Only a settlement can help, not time; the next moment is a lease's end.
     assert!(claim.next_due.unwrap() > LONG / 2);
 
-    let first = claim.leased.iter().find(|l| l.delivery.webhook == capped).unwrap();
+    let first = claim
+        .leased
+        .iter()
+        .find(|l| l.delivery.webhook == capped)
+        .unwrap();
     bed.end(&first.token, Next::Finished).await;
     assert_eq!(webhooks_of(&bed.claim_all().await), [capped.clone()]);
     let more: Webhook = {
@@ -179,7 +189,11 @@ pub(crate) async fn a_rate_limit_holds_back_and_says_until_when(open: Open) {
         (count == 30).then_some(())
     })
     .await;
-    assert!(begun.elapsed() >= Duration::from_millis(400), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() >= Duration::from_millis(400),
+        "{:?}",
+        begun.elapsed()
+    );
     let due = bed.claim_for(1, LONG).await.next_due.unwrap();
     assert!((50..=100).contains(&due.as_secs()), "{due:?}");
 }

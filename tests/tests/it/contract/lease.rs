@@ -33,7 +33,10 @@ pub(crate) async fn an_expired_lease_is_reclaimed_and_recorded(open: Open) {
     assert_eq!(again.delivery.id, sent);
     assert_eq!(again.delivery.receives, 2);
     // The retry schedule is for receivers that fail, not for our workers.
-    assert_eq!((again.delivery.attempts, again.delivery.total_attempts), (0, 1));
+    assert_eq!(
+        (again.delivery.attempts, again.delivery.total_attempts),
+        (0, 1)
+    );
     let attempts = bed.attempts(&t, &sent).await.unwrap();
     assert_eq!(attempts.len(), 1);
     assert_eq!(attempts[0].number, 1);
@@ -54,7 +57,10 @@ pub(crate) async fn a_superseded_lease_changes_nothing(open: Open) {
 
     let before = bed.get(&t, &sent).await;
     assert_eq!(bed.end(&old, Next::Finished).await, Settled::LeaseLost);
-    assert_eq!(bed.renew(std::slice::from_ref(&old), LONG).await.unwrap(), [old.clone()]);
+    assert_eq!(
+        bed.renew(std::slice::from_ref(&old), LONG).await.unwrap(),
+        [old.clone()]
+    );
     bed.release(&[old]).await.unwrap();
     assert_eq!(bed.get(&t, &sent).await, before);
     assert_eq!(bed.attempts(&t, &sent).await.unwrap().len(), 1);
@@ -99,10 +105,16 @@ pub(crate) async fn a_renewed_lease_is_kept(open: Open) {
     }
     let leased = bed.claim_for(2, Duration::from_millis(300)).await.leased;
     let (kept, dropped) = (&leased[0], &leased[1]);
-    let lost = bed.renew(std::slice::from_ref(&kept.token), LONG).await.unwrap();
+    let lost = bed
+        .renew(std::slice::from_ref(&kept.token), LONG)
+        .await
+        .unwrap();
     if lost.is_empty() {
         // When the other one has been reclaimed, this one would have been too.
-        assert_eq!(bed.claim_when_due(LONG).await.delivery.id, dropped.delivery.id);
+        assert_eq!(
+            bed.claim_when_due(LONG).await.delivery.id,
+            dropped.delivery.id
+        );
         assert_eq!(bed.end(&kept.token, Next::Finished).await, Settled::Done);
     }
 }
@@ -118,7 +130,10 @@ pub(crate) async fn lost_leases_are_named_when_renewed(open: Open) {
     assert_eq!(bed.renew(&tokens, LONG).await.unwrap(), [tokens[1].clone()]);
     let mut unknown = tokens[0].clone();
     unknown.fence = u64::MAX;
-    assert_eq!(bed.renew(&[unknown.clone()], LONG).await.unwrap(), [unknown]);
+    assert_eq!(
+        bed.renew(&[unknown.clone()], LONG).await.unwrap(),
+        [unknown]
+    );
 }
 
 pub(crate) async fn released_deliveries_are_claimable_at_once_and_unreceived(open: Open) {

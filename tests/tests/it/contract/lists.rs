@@ -56,14 +56,62 @@ pub(crate) async fn each_filter_finds_what_it_says(open: Open) {
 
     let none = DeliveryFilter::default();
     let cases = [
-        (DeliveryFilter { status: Some(Status::Queued), ..none.clone() }, &one),
-        (DeliveryFilter { status: Some(Status::Cancelled), ..none.clone() }, &two),
-        (DeliveryFilter { webhook: Some(a.clone()), ..none.clone() }, &one),
-        (DeliveryFilter { rule: Some(second.deliveries[0].rule.clone()), ..none.clone() }, &two),
-        (DeliveryFilter { event: Some(first.event.id().clone()), ..none.clone() }, &one),
-        (DeliveryFilter { object_type: Some("dcim.rack".to_owned()), ..none.clone() }, &two),
-        (DeliveryFilter { since: Some(later), ..none.clone() }, &two),
-        (DeliveryFilter { until: Some(later), ..none.clone() }, &one),
+        (
+            DeliveryFilter {
+                status: Some(Status::Queued),
+                ..none.clone()
+            },
+            &one,
+        ),
+        (
+            DeliveryFilter {
+                status: Some(Status::Cancelled),
+                ..none.clone()
+            },
+            &two,
+        ),
+        (
+            DeliveryFilter {
+                webhook: Some(a.clone()),
+                ..none.clone()
+            },
+            &one,
+        ),
+        (
+            DeliveryFilter {
+                rule: Some(second.deliveries[0].rule.clone()),
+                ..none.clone()
+            },
+            &two,
+        ),
+        (
+            DeliveryFilter {
+                event: Some(first.event.id().clone()),
+                ..none.clone()
+            },
+            &one,
+        ),
+        (
+            DeliveryFilter {
+                object_type: Some("dcim.rack".to_owned()),
+                ..none.clone()
+            },
+            &two,
+        ),
+        (
+            DeliveryFilter {
+                since: Some(later),
+                ..none.clone()
+            },
+            &two,
+        ),
+        (
+            DeliveryFilter {
+                until: Some(later),
+                ..none.clone()
+            },
+            &one,
+        ),
         (
             DeliveryFilter {
                 status: Some(Status::Queued),
@@ -81,10 +129,24 @@ pub(crate) async fn each_filter_finds_what_it_says(open: Open) {
         assert_eq!(&bed.list(&t, filter).await, *expected, "{filter:?}");
     }
     for filter in [
-        DeliveryFilter { status: Some(Status::Failed), ..none.clone() },
-        DeliveryFilter { rule: Some(RuleId::generate()), ..none.clone() },
-        DeliveryFilter { webhook: Some(a), status: Some(Status::Cancelled), ..none.clone() },
-        DeliveryFilter { since: Some(created), until: Some(created), ..none },
+        DeliveryFilter {
+            status: Some(Status::Failed),
+            ..none.clone()
+        },
+        DeliveryFilter {
+            rule: Some(RuleId::generate()),
+            ..none.clone()
+        },
+        DeliveryFilter {
+            webhook: Some(a),
+            status: Some(Status::Cancelled),
+            ..none.clone()
+        },
+        DeliveryFilter {
+            since: Some(created),
+            until: Some(created),
+            ..none
+        },
     ] {
         assert!(bed.list(&t, &filter).await.is_empty(), "{filter:?}");
     }
@@ -114,9 +176,18 @@ pub(crate) async fn tenants_see_only_their_own(open: Open) {
     assert!(bed.attempts(&other, &id).await.unwrap().is_empty());
     for filter in [
         DeliveryFilter::default(),
-        DeliveryFilter { webhook: Some(hook), ..DeliveryFilter::default() },
-        DeliveryFilter { event: Some(new.event.id().clone()), ..DeliveryFilter::default() },
-        DeliveryFilter { rule: Some(new.deliveries[0].rule.clone()), ..DeliveryFilter::default() },
+        DeliveryFilter {
+            webhook: Some(hook),
+            ..DeliveryFilter::default()
+        },
+        DeliveryFilter {
+            event: Some(new.event.id().clone()),
+            ..DeliveryFilter::default()
+        },
+        DeliveryFilter {
+            rule: Some(new.deliveries[0].rule.clone()),
+            ..DeliveryFilter::default()
+        },
     ] {
         assert!(bed.list(&other, &filter).await.is_empty());
         assert_eq!(bed.list(&t, &filter).await.len(), 1);
@@ -130,7 +201,12 @@ pub(crate) async fn the_overview_counts_each_state(open: Open) {
     let hook = bed.webhook(&t, |_| ()).await;
     assert_eq!(bed.overview(None).await.unwrap(), Default::default());
     let oldest = bed.send_one(&t, &hook).await;
-    for next in [Next::Finished, Next::Skip, Next::Fail("no".to_owned()), Next::Retry(LONG)] {
+    for next in [
+        Next::Finished,
+        Next::Skip,
+        Next::Fail("no".to_owned()),
+        Next::Retry(LONG),
+    ] {
         bed.send_one(&t, &hook).await;
         let leased = bed.claim_for(1, LONG).await.leased.remove(0);
         bed.end(&leased.token, next).await;
@@ -142,7 +218,15 @@ pub(crate) async fn the_overview_counts_each_state(open: Open) {
     assert_ne!(bed.status(&t, &oldest).await, Status::Queued);
     for of in [None, Some(&t)] {
         let view = bed.overview(of).await.unwrap();
-        let counts = [view.queued, view.started, view.scheduled, view.finished, view.failed, view.skipped, view.cancelled];
+        let counts = [
+            view.queued,
+            view.started,
+            view.scheduled,
+            view.finished,
+            view.failed,
+            view.skipped,
+            view.cancelled,
+        ];
         assert_eq!(counts, [1; 7]);
         assert_eq!(view.oldest_queued, Some(bed.get(&t, &last).await.created));
     }
@@ -168,17 +252,22 @@ pub(crate) async fn usage_adds_up_by_tenant(open: Open) {
             headers: vec![("X".to_owned(), "1".to_owned())],
             body: Body::Text("12345".to_owned()),
         });
-        end.attempt.response = (end.attempt.outcome == AttemptOutcome::Delivered).then(|| ResponseRecord {
-            status: 204,
-            version: "HTTP/1.1".to_owned(),
-            peer: None,
-            headers: Vec::new(),
-            body: Body::Text(String::new()),
-            truncated: false,
-        });
+        end.attempt.response =
+            (end.attempt.outcome == AttemptOutcome::Delivered).then(|| ResponseRecord {
+                status: 204,
+                version: "HTTP/1.1".to_owned(),
+                peer: None,
+                headers: Vec::new(),
+                body: Body::Text(String::new()),
+                truncated: false,
+            });
         let recorded = end.attempt.clone();
         bed.settle(end).await.unwrap();
-        let mut stored = bed.attempts(&t, &leased.delivery.id).await.unwrap().remove(0);
+        let mut stored = bed
+            .attempts(&t, &leased.delivery.id)
+            .await
+            .unwrap()
+            .remove(0);
         stored.number = recorded.number;
         assert_eq!(stored, recorded);
     }
@@ -193,7 +282,10 @@ pub(crate) async fn usage_adds_up_by_tenant(open: Open) {
     };
     assert_eq!(bed.usage(&t, since, until).await.unwrap(), expected);
     assert_eq!(bed.usage(&t, since, since).await.unwrap(), Usage::default());
-    assert_eq!(bed.usage(&tenant("other"), since, until).await.unwrap(), Usage::default());
+    assert_eq!(
+        bed.usage(&tenant("other"), since, until).await.unwrap(),
+        Usage::default()
+    );
 }
 
 pub(crate) async fn pruning_removes_what_ended_long_enough_ago(open: Open) {
@@ -201,17 +293,25 @@ pub(crate) async fn pruning_removes_what_ended_long_enough_ago(open: Open) {
     let hook = bed.webhook(&t, |_| ()).await;
     let done = event(&t, &[&hook, &hook]);
     let unmatched = event(&t, &[]);
-    bed.enqueue(vec![done.clone(), unmatched.clone()]).await.unwrap();
+    bed.enqueue(vec![done.clone(), unmatched.clone()])
+        .await
+        .unwrap();
     let leased = bed.claim_all().await;
     bed.end(&leased[0].token, Next::Finished).await;
     bed.end(&leased[1].token, Next::Fail("no".to_owned())).await;
     let waiting = bed.send_one(&t, &hook).await;
 
-    let kept = Retention { finished: LONG, failed: LONG };
+    let kept = Retention {
+        finished: LONG,
+        failed: LONG,
+    };
     assert_eq!(bed.prune(kept, 100).await.unwrap(), 0);
     // The finished one goes; its event stays as long as the failed one needs it; the event that matched
     // nothing goes with the finished.
-    let failed_kept = Retention { finished: Duration::ZERO, failed: LONG };
+    let failed_kept = Retention {
+        finished: Duration::ZERO,
+        failed: LONG,
+    };
     assert_eq!(bed.prune(failed_kept, 100).await.unwrap(), 2);
     let finished = &leased[0].delivery.id;
     assert!(bed.delivery(&t, finished).await.unwrap().is_none());
@@ -224,7 +324,11 @@ pub(crate) async fn pruning_removes_what_ended_long_enough_ago(open: Open) {
     assert!(bed.event(&t, done.event.id()).await.unwrap().is_none());
     assert_eq!(bed.prune(NOW, 100).await.unwrap(), 0);
     assert_eq!(bed.claim_one().await.delivery.id, waiting);
-    assert_eq!(bed.prune(NOW, 100).await.unwrap(), 0, "one under way is not pruned");
+    assert_eq!(
+        bed.prune(NOW, 100).await.unwrap(),
+        0,
+        "one under way is not pruned"
+    );
 }
 
 pub(crate) async fn pruning_stops_at_its_limit(open: Open) {

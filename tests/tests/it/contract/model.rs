@@ -28,7 +28,10 @@ enum Op {
     Send(usize),
     Toggle(usize),
     /// With a lease that lasts, or one that has expired when the next claim comes.
-    Claim { max: usize, lasting: bool },
+    Claim {
+        max: usize,
+        lasting: bool,
+    },
     Settle(usize, End),
     Release(usize),
     Renew(usize),
@@ -141,7 +144,10 @@ impl World {
     fn any_token(&self, index: usize) -> Option<(LeaseToken, bool)> {
         let token = self.tokens.get(index % self.tokens.len().max(1))?;
         let lease = &self.model[&token.delivery].lease;
-        Some((token.clone(), lease.as_ref().is_some_and(|(held, _)| held == token)))
+        Some((
+            token.clone(),
+            lease.as_ref().is_some_and(|(held, _)| held == token),
+        ))
     }
 
     fn place(&self, id: &WebhookId) -> usize {
@@ -170,7 +176,9 @@ impl World {
             }
             Op::Claim { max, lasting } => self.claim(max, lasting).await,
             Op::Settle(index, end) => {
-                let Some((token, counts)) = self.any_token(index) else { return };
+                let Some((token, counts)) = self.any_token(index) else {
+                    return;
+                };
                 let (next, status, due) = match end {
                     End::Finished => (Next::Finished, Status::Finished, false),
                     End::Skip => (Next::Skip, Status::Skipped, false),
@@ -179,7 +187,14 @@ impl World {
                     End::RetryLater => (Next::Retry(LONG), Status::Scheduled, false),
                 };
                 let settled = self.bed.end(&token, next).await;
-                assert_eq!(settled, if counts { Settled::Done } else { Settled::LeaseLost });
+                assert_eq!(
+                    settled,
+                    if counts {
+                        Settled::Done
+                    } else {
+                        Settled::LeaseLost
+                    }
+                );
                 if counts {
                     let expected = self.model.get_mut(&token.delivery).unwrap();
                     (expected.status, expected.due) = (status, due);
@@ -190,8 +205,13 @@ impl World {
                 }
             }
             Op::Release(index) => {
-                let Some((token, counts)) = self.any_token(index) else { return };
-                self.bed.release(std::slice::from_ref(&token)).await.unwrap();
+                let Some((token, counts)) = self.any_token(index) else {
+                    return;
+                };
+                self.bed
+                    .release(std::slice::from_ref(&token))
+                    .await
+                    .unwrap();
                 if counts {
                     let expected = self.model.get_mut(&token.delivery).unwrap();
                     (expected.status, expected.due) = (Status::Queued, true);
@@ -200,15 +220,24 @@ impl World {
                 }
             }
             Op::Renew(index) => {
-                let Some((token, counts)) = self.any_token(index) else { return };
-                let lost = self.bed.renew(std::slice::from_ref(&token), LONG).await.unwrap();
+                let Some((token, counts)) = self.any_token(index) else {
+                    return;
+                };
+                let lost = self
+                    .bed
+                    .renew(std::slice::from_ref(&token), LONG)
+                    .await
+                    .unwrap();
                 assert_eq!(lost.is_empty(), counts);
                 if counts {
-                    self.model.get_mut(&token.delivery).unwrap().lease = Some((token, true));
+                    let expected = self.model.get_mut(&token.delivery).unwrap();
+                    expected.lease = Some((token, true));
                 }
             }
             Op::Cancel(index) => {
-                let Some(id) = self.any_delivery(index) else { return };
+                let Some(id) = self.any_delivery(index) else {
+                    return;
+                };
                 let expected = self.model.get_mut(&id).unwrap();
                 let may = matches!(expected.status, Status::Queued | Status::Scheduled);
                 assert_eq!(self.bed.cancel(&t, &id).await.is_ok(), may);
@@ -217,7 +246,9 @@ impl World {
                 }
             }
             Op::Requeue(index) => {
-                let Some(id) = self.any_delivery(index) else { return };
+                let Some(id) = self.any_delivery(index) else {
+                    return;
+                };
                 let expected = self.model.get_mut(&id).unwrap();
                 let may = expected.status.is_ended() || expected.status == Status::Scheduled;
                 assert_eq!(self.bed.requeue(&t, &id).await.is_ok(), may);
@@ -235,7 +266,11 @@ impl World {
                 expected.lease = None;
                 expected.total += 1;
                 let poisonous = expected.receives >= MAX_RECEIVES;
-                expected.status = if poisonous { Status::Failed } else { Status::Queued };
+                expected.status = if poisonous {
+                    Status::Failed
+                } else {
+                    Status::Queued
+                };
                 expected.due = true;
             }
         }
@@ -244,7 +279,11 @@ impl World {
             let of = || self.model.values().filter(|e| e.webhook == index);
             let waiting = of().filter(|e| is_claimable(e)).count();
             let room = CAP - of().filter(|e| e.lease.is_some()).count();
-            claimable += if hook.spec.enabled { waiting.min(room) } else { 0 };
+            claimable += if hook.spec.enabled {
+                waiting.min(room)
+            } else {
+                0
+            };
         }
         let lease = if lasting { LONG } else { Duration::ZERO };
         let claim = self.bed.claim_for(max, lease).await;
@@ -257,10 +296,18 @@ impl World {
             let webhook = self.place(&leased.delivery.webhook);
             assert!(self.hooks[webhook].spec.enabled);
             let expected = self.model.get_mut(&leased.delivery.id).unwrap();
-            assert!(is_claimable(expected), "{} was claimed as {expected:?}", leased.delivery.id);
+            assert!(
+                is_claimable(expected),
+                "{} was claimed as {expected:?}",
+                leased.delivery.id
+            );
             expected.status = Status::Started;
             expected.receives += 1;
-            for token in self.tokens.iter().filter(|token| token.delivery == leased.delivery.id) {
+            for token in self
+                .tokens
+                .iter()
+                .filter(|token| token.delivery == leased.delivery.id)
+            {
                 assert!(leased.token.fence > token.fence);
             }
             self.tokens.push(leased.token.clone());
@@ -275,8 +322,18 @@ impl World {
         assert_eq!(page.results.len(), self.model.len());
         for found in &page.results {
             let expected = &self.model[&found.id];
-            let counters = (found.status, found.attempts, found.total_attempts, found.receives);
-            let predicted = (expected.status, expected.attempts, expected.total, expected.receives);
+            let counters = (
+                found.status,
+                found.attempts,
+                found.total_attempts,
+                found.receives,
+            );
+            let predicted = (
+                expected.status,
+                expected.attempts,
+                expected.total,
+                expected.receives,
+            );
             assert_eq!(counters, predicted, "{expected:?}");
         }
         let view = self.bed.overview(Some(&t)).await.unwrap();

@@ -48,7 +48,11 @@ pub(crate) async fn a_webhook_comes_back_as_it_was_put(open: Open) {
     hook.spec.name = "renamed".to_owned();
     bed.put_webhook(&t, &hook).await.unwrap();
     assert_eq!(get(&bed, &t, &hook.id).await, Some(hook.clone()));
-    assert!(!bed.delete_webhook(&tenant("other"), &hook.id).await.unwrap());
+    assert!(
+        !bed.delete_webhook(&tenant("other"), &hook.id)
+            .await
+            .unwrap()
+    );
     assert!(bed.delete_webhook(&t, &hook.id).await.unwrap());
     assert_eq!(get(&bed, &t, &hook.id).await, None);
 }
@@ -64,7 +68,9 @@ pub(crate) async fn names_are_unique_within_a_tenant(open: Open) {
 
     bed.put_rule(&t, &rule("r", &[])).await.unwrap();
     assert_eq!(conflict(bed.put_rule(&t, &rule("r", &[])).await), "name");
-    bed.put_rule(&tenant("other"), &rule("r", &[])).await.unwrap();
+    bed.put_rule(&tenant("other"), &rule("r", &[]))
+        .await
+        .unwrap();
 
     bed.put_key(&key("t", "k", "h1")).await.unwrap();
     assert_eq!(conflict(bed.put_key(&key("t", "k", "h2")).await), "name");
@@ -75,7 +81,9 @@ pub(crate) async fn lists_are_by_name_and_paged(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let names = ["b", "a", "é", "c", "A", "d'", "%"];
     for name in names {
-        bed.put_webhook(&t, &webhook(|spec| spec.name = name.to_owned())).await.unwrap();
+        bed.put_webhook(&t, &webhook(|spec| spec.name = name.to_owned()))
+            .await
+            .unwrap();
         bed.put_rule(&t, &rule(name, &[])).await.unwrap();
         bed.put_secret(&t, name, &Secret::new("x")).await.unwrap();
         bed.put_key(&key("t", name, name)).await.unwrap();
@@ -103,7 +111,10 @@ pub(crate) async fn lists_are_by_name_and_paged(open: Open) {
         walk!(secrets, |s| s.name);
         walk!(keys, |k| k.name);
     }
-    assert_eq!(bed.webhooks(&t, 1, Some("?")).await.unwrap_err(), BackendError::BadCursor);
+    assert_eq!(
+        bed.webhooks(&t, 1, Some("?")).await.unwrap_err(),
+        BackendError::BadCursor
+    );
 }
 
 pub(crate) async fn a_webhook_that_a_rule_names_cannot_be_deleted(open: Open) {
@@ -142,7 +153,9 @@ pub(crate) async fn a_tenant_is_read_as_a_whole(open: Open) {
     for rule in &rules {
         bed.put_rule(&t, rule).await.unwrap();
     }
-    bed.put_secret(&t, "token", &Secret::new("s3cret")).await.unwrap();
+    bed.put_secret(&t, "token", &Secret::new("s3cret"))
+        .await
+        .unwrap();
     let config = bed.tenant(&t).await.unwrap();
     assert_eq!(config.webhooks, [get(&bed, &t, &hook).await.unwrap()]);
     assert_eq!(config.rules, [rules[1].clone(), rules[0].clone()]);
@@ -154,8 +167,13 @@ pub(crate) async fn a_tenant_is_read_as_a_whole(open: Open) {
 pub(crate) async fn secrets_are_listed_without_values(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     for value in ["one", "two"] {
-        bed.put_secret(&t, "token", &Secret::new(value)).await.unwrap();
-        assert_eq!(bed.tenant(&t).await.unwrap().secrets["token"].expose(), value);
+        bed.put_secret(&t, "token", &Secret::new(value))
+            .await
+            .unwrap();
+        assert_eq!(
+            bed.tenant(&t).await.unwrap().secrets["token"].expose(),
+            value
+        );
     }
     let page = bed.secrets(&t, 10, None).await.unwrap();
     assert_eq!(page.results.len(), 1);

@@ -9,7 +9,13 @@ pub(super) fn command(name: &str, dir: &std::path::Path, limits: &str) -> Comman
         .arg("-c")
         .arg(format!("{limits} exec \"$0\" \"$@\""))
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"])
+        .args([
+            "--exact",
+            name,
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ])
         .env("HOOKBOX_TEST_DIR", dir);
     command
 }

@@ -66,21 +66,30 @@ async fn fill_the_disk() {
             Err(error) => break error,
         }
     };
-    let passing = matches!(full, BackendError::Full(_) | BackendError::Unavailable { .. });
+    let passing = matches!(
+        full,
+        BackendError::Full(_) | BackendError::Unavailable { .. }
+    );
     assert!(passing, "{full:?}");
-    assert!(bed.ping().await.is_err() || bed.ping().await.is_ok(), "the writer answers");
     // What was accepted can still be read.
     let view = bed.overview(Some(&t)).await.unwrap();
     assert_eq!(view.queued, accepted.len() as u64);
     // Room again: the soft limit is ours to lift.
     let lifted = std::process::Command::new("prlimit")
-        .args(["--fsize=unlimited", "--pid", &std::process::id().to_string()])
+        .args([
+            "--fsize=unlimited",
+            "--pid",
+            &std::process::id().to_string(),
+        ])
         .status()
         .unwrap();
     assert!(lifted.success());
     bed.ping().await.unwrap();
     accepted.push(bed.send_one(&t, &hook).await);
-    assert_eq!(bed.overview(Some(&t)).await.unwrap().queued, accepted.len() as u64);
+    assert_eq!(
+        bed.overview(Some(&t)).await.unwrap().queued,
+        accepted.len() as u64
+    );
     println!("\nwent on after {} deliveries", accepted.len());
 }
 

@@ -11,7 +11,7 @@ use std::{
 use hookbox::{
     queue::{Queue, QueueLimits},
     record::Next,
-    registry::{BackendError, Registry, sqlite::SqliteBackend},
+    registry::{BackendError, sqlite::SqliteBackend},
 };
 
 use super::open_in;
@@ -52,7 +52,10 @@ async fn a_file_that_others_could_read_is_made_private() {
     let file = dir.path().join("hookbox.db");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     open_in(dir.path()).await.0.close().await;
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }
 
 #[tokio::test]
@@ -61,7 +64,11 @@ async fn one_process_at_a_time_uses_a_folder() {
     let (backend, bed) = open_in(dir.path()).await;
     let refused = error(dir.path()).await;
     assert!(matches!(refused, BackendError::Unavailable { .. }));
-    assert!(refused.to_string().contains("another hookbox uses this folder"));
+    assert!(
+        refused
+            .to_string()
+            .contains("another hookbox uses this folder")
+    );
     bed.ping().await.unwrap();
     backend.close().await;
     open_in(dir.path()).await;
@@ -77,7 +84,10 @@ async fn closing_leaves_one_file_and_refuses_what_comes_later() {
     bed.get(&t, &sent).await;
     backend.close().await;
     assert!(!dir.path().join("hookbox.db-wal").exists());
-    assert!(matches!(bed.ping().await, Err(BackendError::Unavailable { .. })));
+    assert!(matches!(
+        bed.ping().await,
+        Err(BackendError::Unavailable { .. })
+    ));
     let read = bed.delivery(&t, &sent).await;
     assert!(matches!(read, Err(BackendError::Unavailable { .. })));
     backend.close().await;
@@ -124,12 +134,22 @@ async fn what_was_stored_is_there_after_reopening() {
     let key = bed.instance_key().await.unwrap();
     let sent = [bed.send_one(&t, &hook).await, bed.send_one(&t, &hook).await];
     let leased = bed.claim_for(1, LONG).await.leased;
-    bed.end(&leased[0].token, Next::Retry(Duration::from_secs(50))).await;
-    let before = (bed.get(&t, &sent[0]).await, bed.overview(None).await.unwrap());
+    bed.end(&leased[0].token, Next::Retry(Duration::from_secs(50)))
+        .await;
+    let before = (
+        bed.get(&t, &sent[0]).await,
+        bed.overview(None).await.unwrap(),
+    );
     backend.close().await;
 
     let (_backend, bed) = open_in(dir.path()).await;
-    assert_eq!((bed.get(&t, &sent[0]).await, bed.overview(None).await.unwrap()), before);
+    assert_eq!(
+        (
+            bed.get(&t, &sent[0]).await,
+            bed.overview(None).await.unwrap()
+        ),
+        before
+    );
     assert_eq!(bed.instance_key().await.unwrap(), key);
     assert_eq!(bed.tenant(&t).await.unwrap().webhooks.len(), 1);
     assert_eq!(bed.claim_one().await.delivery.id, sent[1]);
@@ -181,7 +201,8 @@ async fn a_damaged_file_is_refused_with_what_to_do() {
     let size = file.metadata().unwrap().len();
     // All pages but the first ones, which hold the schema.
     file.seek(SeekFrom::Start(size / 2)).unwrap();
-    file.write_all(&vec![0x5a; usize::try_from(size / 2).unwrap()]).unwrap();
+    file.write_all(&vec![0x5a; usize::try_from(size / 2).unwrap()])
+        .unwrap();
     drop(file);
     corrupt(&error(dir.path()).await, &path, "restore a backup");
 }

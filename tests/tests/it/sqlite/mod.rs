@@ -27,5 +27,5 @@ async fn open_in(dir: &Path) -> (Arc<SqliteBackend>, Bed) {
 }
 
 mod contract {
-    crate::contract::contract!(super::open);
+    crate::contract::contract!(crate::sqlite::open);
 }
