@@ -49,14 +49,16 @@ impl Answer {
     }
 
     /// The body as JSON, of an answer that must have this status.
-    #[must_use]
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
-        if self.text.is_empty() { Value::Null } else { self.json() }
+        if self.text.is_empty() {
+            Value::Null
+        } else {
+            self.json()
+        }
     }
 
     /// The problem's `errors` as `field: message` lines, of an answer that must be a problem of this kind.
-    #[must_use]
     pub fn problem(&self, status: u16, slug: &str) -> String {
         assert_eq!(
             self.headers.get("content-type").map(|v| v.as_bytes()),
@@ -92,7 +94,8 @@ impl Api {
         let dir = tempfile::tempdir().expect("a folder");
         let mut config = Config::defaults();
         // Compiled transformers are shared by all tests; the store is not.
-        config.storage.data_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache");
+        config.storage.data_dir =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache");
         if let Some(target) = std::env::var_os("CARGO_TARGET_DIR") {
             config.storage.data_dir = Path::new(&target).join("test-cache");
         }
@@ -139,7 +142,13 @@ impl Api {
     }
 
     /// A request with a key and perhaps JSON.
-    pub async fn call_as(&self, key: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
+    pub async fn call_as(
+        &self,
+        key: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
         let mut request = self.request(method, path).bearer_auth(key);
         if let Some(body) = body {
             request = request.json(body);

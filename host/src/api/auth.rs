@@ -103,7 +103,11 @@ pub async fn ensure_admin_key(
                 ),
             });
         }
-        if backend.key_by_hash(&key_hash(key.expose())).await?.is_none() {
+        if backend
+            .key_by_hash(&key_hash(key.expose()))
+            .await?
+            .is_none()
+        {
             backend.delete_key(&tenant, FROM_ENV).await?;
             let name = "HOOKBOX_ADMIN_KEY".to_owned();
             let mut record = record(name, tenant, KeyScope::Admin, &key);

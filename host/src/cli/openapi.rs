@@ -13,6 +13,6 @@ use super::error::{CliError, CliResult};
 pub(super) struct OpenapiArgs {}
 
 pub(super) fn run(_: &OpenapiArgs) -> CliResult {
-    let text = serde_json::to_string_pretty(crate::api::document()).map_err(CliError::failed)?;
+    let text = serde_json::to_string_pretty(&crate::api::document()).map_err(CliError::failed)?;
     Ok(writeln!(io::stdout(), "{text}")?)
 }

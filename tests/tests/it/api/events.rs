@@ -32,7 +32,9 @@ async fn an_accepted_event_says_what_it_set_off_and_why() {
     let of = |matched: bool| verdicts.iter().find(|v| v["matched"] == matched).unwrap();
     assert_eq!(of(true)["rule"], json!(rule));
     assert_eq!(of(false)["mismatch"], "object_type");
-    let _ = api.get("/v1/events/evt_none").await.problem(404, "not-found");
+    api.get("/v1/events/evt_none")
+        .await
+        .problem(404, "not-found");
 }
 
 #[tokio::test]
@@ -46,28 +48,48 @@ async fn an_event_that_is_sent_again_is_recognised() {
     let again = send("k1", event("a")).await.expect(202);
     assert_eq!(again["events"][0]["id"], first["events"][0]["id"]);
     assert_eq!(again["events"][0]["duplicate"], true);
-    let _ = send("k1", event("b")).await.problem(422, "idempotency-mismatch");
-    let _ = send("", event("b")).await.problem(422, "validation-failed");
+    send("k1", event("b"))
+        .await
+        .problem(422, "idempotency-mismatch");
+    send("", event("b")).await.problem(422, "validation-failed");
 
     let twice = api.request(Method::POST, "/v1/events").bearer_auth(ADMIN);
-    let twice = twice.header("idempotency-key", "x").header("idempotency-key", "y").json(&event("b"));
-    let _ = api.send(twice).await.problem(400, "malformed-body");
+    let twice = twice
+        .header("idempotency-key", "x")
+        .header("idempotency-key", "y")
+        .json(&event("b"));
+    api.send(twice).await.problem(400, "malformed-body");
 }
 
 #[tokio::test]
 async fn batches_are_taken_whole_or_not_at_all() {
     let api = Api::start_with(|config| config.ingest.max_batch = 3).await;
-    let accepted = api.post("/v1/events", &json!([event("a"), event("b")])).await.expect(202);
+    let accepted = api
+        .post("/v1/events", &json!([event("a"), event("b")]))
+        .await
+        .expect(202);
     assert_eq!(accepted["events"].as_array().unwrap().len(), 2);
-    let refused = api.post("/v1/events", &json!([event("a"), {"object_type": "x"}])).await;
-    assert!(refused.problem(422, "validation-failed").contains("[1]"), "{}", refused.text);
+    let refused = api
+        .post("/v1/events", &json!([event("a"), {"object_type": "x"}]))
+        .await;
+    assert!(
+        refused.problem(422, "validation-failed").contains("[1]"),
+        "{}",
+        refused.text
+    );
     let many: Vec<Value> = (0..4).map(|i| event(&i.to_string())).collect();
     let refused = api.post("/v1/events", &json!(many)).await;
     assert!(refused.status.is_client_error(), "{}", refused.text);
 
     let lines = format!("{}\n{}\n", event("a"), event("b"));
     let request = api.request(Method::POST, "/v1/events").bearer_auth(ADMIN);
-    let accepted = api.send(request.header("content-type", "application/x-ndjson").body(lines)).await;
+    let accepted = api
+        .send(
+            request
+                .header("content-type", "application/x-ndjson")
+                .body(lines),
+        )
+        .await;
     assert_eq!(accepted.expect(202)["events"].as_array().unwrap().len(), 2);
 }
 
@@ -75,9 +97,17 @@ async fn batches_are_taken_whole_or_not_at_all() {
 async fn what_holds_no_events_is_refused_by_its_type() {
     let api = Api::start().await;
     let request = api.request(Method::POST, "/v1/events").bearer_auth(ADMIN);
-    let refused = api.send(request.header("content-type", "text/html").body("<p>")).await;
-    let _ = refused.problem(415, "unsupported-media-type");
+    let refused = api
+        .send(request.header("content-type", "text/html").body("<p>"))
+        .await;
+    refused.problem(415, "unsupported-media-type");
     let request = api.request(Method::POST, "/v1/events").bearer_auth(ADMIN);
-    let refused = api.send(request.header("content-type", "application/json").body("{\"event\":")).await;
-    let _ = refused.problem(400, "malformed-body");
+    let refused = api
+        .send(
+            request
+                .header("content-type", "application/json")
+                .body("{\"event\":"),
+        )
+        .await;
+    refused.problem(400, "malformed-body");
 }

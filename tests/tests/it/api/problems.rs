@@ -13,10 +13,10 @@ use tokio::{
 #[tokio::test]
 async fn paths_and_methods_that_are_not_there_are_problems_too() {
     let api = Api::start().await;
-    let _ = api.get("/v1/webhoks").await.problem(404, "not-found");
-    let _ = api.get("/../etc/passwd").await.problem(404, "not-found");
+    api.get("/v1/webhoks").await.problem(404, "not-found");
+    api.get("/../etc/passwd").await.problem(404, "not-found");
     let wrong = api.call_as(ADMIN, Method::DELETE, "/v1/events", None).await;
-    let _ = wrong.problem(405, "method-not-allowed");
+    wrong.problem(405, "method-not-allowed");
     assert_eq!(wrong.headers["allow"], "POST");
 }
 
@@ -24,10 +24,14 @@ async fn paths_and_methods_that_are_not_there_are_problems_too() {
 async fn every_kind_of_problem_is_explained_where_its_type_leads() {
     let api = Api::start().await;
     let problem = api.get("/nowhere").await.json();
-    let page = api.send(api.request(Method::GET, problem["type"].as_str().unwrap())).await;
+    let page = api
+        .send(api.request(Method::GET, problem["type"].as_str().unwrap()))
+        .await;
     assert_eq!(page.status, 200);
     assert!(page.text.contains("no such path"), "{}", page.text);
-    let _ = api.get("/problems/unheard-of").await.problem(404, "not-found");
+    api.get("/problems/unheard-of")
+        .await
+        .problem(404, "not-found");
 }
 
 #[tokio::test]
@@ -35,18 +39,32 @@ async fn a_body_that_cannot_be_read_says_where() {
     let api = Api::start().await;
     let post = |content_type: &str, body: &str| {
         let request = api.request(Method::POST, "/v1/webhooks").bearer_auth(ADMIN);
-        api.send(request.header("content-type", content_type).body(body.to_owned()))
+        api.send(
+            request
+                .header("content-type", content_type)
+                .body(body.to_owned()),
+        )
     };
     let broken = post("application/json", "{\n \"name\": \"a\",,\n}").await;
-    assert!(broken.problem(400, "malformed-body").contains("line 2"), "{}", broken.text);
+    assert!(
+        broken.problem(400, "malformed-body").contains("line 2"),
+        "{}",
+        broken.text
+    );
     let wrong_type = post("text/plain", "{}").await;
-    let _ = wrong_type.problem(415, "unsupported-media-type");
+    wrong_type.problem(415, "unsupported-media-type");
     let array = post("application/json", "[]").await;
-    let _ = array.problem(422, "validation-failed");
+    array.problem(422, "validation-failed");
     let deep = post("application/json", &"[".repeat(100_000)).await;
     assert!(deep.status.is_client_error(), "{}", deep.text);
-    let nested = format!("{{\"name\":\"a\",\"settings\":{}1{}}}", "[".repeat(5000), "]".repeat(5000));
-    let _ = post("application/json", &nested).await.problem(400, "malformed-body");
+    let nested = format!(
+        "{{\"name\":\"a\",\"settings\":{}1{}}}",
+        "[".repeat(5000),
+        "]".repeat(5000)
+    );
+    post("application/json", &nested)
+        .await
+        .problem(400, "malformed-body");
 }
 
 #[tokio::test]
@@ -61,7 +79,10 @@ async fn query_parameters_are_checked() {
         ("/v1/deliveries?since=yesterday", "RFC 3339"),
         ("/v1/webhooks?cursor=nonsense", "cursor"),
         ("/v1/deliveries?cursor=nonsense", "cursor"),
-        ("/v1/usage?since=2026-02-01T00:00:00Z&until=2026-01-01T00:00:00Z", "later"),
+        (
+            "/v1/usage?since=2026-02-01T00:00:00Z&until=2026-01-01T00:00:00Z",
+            "later",
+        ),
     ] {
         let text = api.get(path).await.problem(400, "invalid-query");
         assert!(text.contains(says), "{path}: {text}");
@@ -99,14 +120,22 @@ async fn a_body_over_the_limit_is_refused_before_it_is_read() {
     let exact = format!("{{\"event\": \"created\"{}}}", " ".repeat(1000 - 20));
     assert_eq!(exact.len(), 1000);
     let request = api.request(Method::POST, "/v1/events").bearer_auth(ADMIN);
-    let taken = api.send(request.header("content-type", "application/json").body(exact)).await;
-    let _ = taken.expect(202);
+    let taken = api
+        .send(
+            request
+                .header("content-type", "application/json")
+                .body(exact),
+        )
+        .await;
+    taken.expect(202);
 }
 
 #[tokio::test]
 async fn a_body_that_does_not_come_ends_in_408() {
     let api = Api::start_with(|config| config.server.request_timeout_seconds = 1).await;
-    let mut stream = TcpStream::connect(api.url.trim_start_matches("http://")).await.unwrap();
+    let mut stream = TcpStream::connect(api.url.trim_start_matches("http://"))
+        .await
+        .unwrap();
     let head = format!(
         "POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {ADMIN}\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{{"
     );
@@ -123,15 +152,26 @@ async fn a_body_that_does_not_come_ends_in_408() {
 async fn all_answers_carry_the_security_headers_and_none_invites_other_origins() {
     let api = Api::start().await;
     for path in ["/", "/healthz", "/openapi.json", "/v1/webhooks", "/nowhere"] {
-        let request = api.request(Method::GET, path).header("origin", "https://evil.example");
+        let request = api
+            .request(Method::GET, path)
+            .header("origin", "https://evil.example");
         let answer = api.send(request).await;
-        assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
-        assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
-        assert!(
-            answer.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"),
+        assert_eq!(
+            answer.headers["x-content-type-options"], "nosniff",
             "{path}"
         );
-        assert!(!answer.headers.contains_key("access-control-allow-origin"), "{path}");
+        assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
+        assert!(
+            answer.headers["content-security-policy"]
+                .to_str()
+                .unwrap()
+                .starts_with("default-src 'none'"),
+            "{path}"
+        );
+        assert!(
+            !answer.headers.contains_key("access-control-allow-origin"),
+            "{path}"
+        );
     }
 }
 
@@ -143,9 +183,15 @@ async fn operators_see_that_it_lives_and_that_the_store_answers() {
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
     }
     let document = api.get("/openapi.json").await.json();
-    assert_eq!(document, serde_json::to_value(hookbox::api::document()).unwrap());
+    assert_eq!(
+        document,
+        serde_json::to_value(hookbox::api::document()).unwrap()
+    );
     assert_eq!(document["openapi"].as_str().unwrap().get(..3), Some("3.1"));
-    assert_eq!(document["components"]["securitySchemes"]["api_key"]["scheme"], json!("bearer"));
+    assert_eq!(
+        document["components"]["securitySchemes"]["api_key"]["scheme"],
+        json!("bearer")
+    );
 }
 
 #[test]
@@ -153,5 +199,9 @@ fn the_description_in_docs_is_the_one_that_the_handlers_make() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
     let committed = std::fs::read_to_string(path).expect("docs/openapi.json");
     let made = hookbox::api::document().to_pretty_json().unwrap();
-    assert_eq!(committed.trim_end(), made.trim_end(), "run `hookbox openapi > docs/openapi.json`");
+    assert_eq!(
+        committed.trim_end(),
+        made.trim_end(),
+        "run `hookbox openapi > docs/openapi.json`"
+    );
 }
