@@ -7,6 +7,7 @@ mod apply;
 mod client;
 mod config;
 mod deliveries;
+mod embedded;
 mod error;
 mod export;
 mod openapi;
@@ -14,6 +15,7 @@ pub mod plugin_build;
 mod receiver;
 mod render;
 mod send;
+mod serve;
 mod setup;
 mod terminal;
 
@@ -49,6 +51,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::ServeArgs),
     Receiver(receiver::ReceiverArgs),
     Render(render::RenderArgs),
     Send(send::SendArgs),
@@ -127,6 +130,7 @@ fn run(command: Command) -> CliResult {
         .map_err(|e| CliError::failed(format!("cannot start the runtime: {e}")))?;
     let result = runtime.block_on(async {
         match command {
+            Command::Serve(args) => serve::run(args).await,
             Command::Receiver(args) => receiver::run(args).await,
             Command::Render(args) => render::run(args).await,
             Command::Send(args) => send::run(args).await,
