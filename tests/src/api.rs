@@ -10,7 +10,10 @@ use hookbox::{
     model::{Secret, TenantId},
     registry::{ApiKey, Backend, KeyScope, sqlite::SqliteBackend},
 };
-use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
+use reqwest::{
+    Client, Method, RequestBuilder, StatusCode,
+    header::{HeaderMap, HeaderValue},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -61,7 +64,7 @@ impl Answer {
     /// The problem's `errors` as `field: message` lines, of an answer that must be a problem of this kind.
     pub fn problem(&self, status: u16, slug: &str) -> String {
         assert_eq!(
-            self.headers.get("content-type").map(|v| v.as_bytes()),
+            self.headers.get("content-type").map(HeaderValue::as_bytes),
             Some(&b"application/problem+json"[..]),
             "{} {}",
             self.status,
