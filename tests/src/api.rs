@@ -10,7 +10,10 @@ use hookbox::{
     model::{Secret, TenantId},
     registry::{ApiKey, Backend, KeyScope, sqlite::SqliteBackend},
 };
-use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
+use reqwest::{
+    Client, Method, RequestBuilder, StatusCode,
+    header::{HeaderMap, HeaderValue},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -49,7 +52,6 @@ impl Answer {
     }
 
     /// The body as JSON, of an answer that must have this status.
-    #[must_use]
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
         if self.text.is_empty() {
@@ -60,10 +62,9 @@ impl Answer {
     }
 
     /// The problem's `errors` as `field: message` lines, of an answer that must be a problem of this kind.
-    #[must_use]
     pub fn problem(&self, status: u16, slug: &str) -> String {
         assert_eq!(
-            self.headers.get("content-type").map(|v| v.as_bytes()),
+            self.headers.get("content-type").map(HeaderValue::as_bytes),
             Some(&b"application/problem+json"[..]),
             "{} {}",
             self.status,

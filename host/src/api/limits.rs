@@ -70,7 +70,7 @@ mod tests {
         Router::new()
             .route("/ok", get(|| async { "ok" }))
             .route("/panic", get(panics))
-            .route("/slow", get(|| std::future::pending::<&'static str>()))
+            .route("/slow", get(std::future::pending::<&'static str>))
             .layer(middleware::from_fn_with_state(limits, guard))
     }
 

@@ -218,7 +218,7 @@ pub(super) fn name(value: &Value) -> Read<String> {
 }
 
 /// A choice: its value alone, or NetBox's `{"value": …, "label": …}`.
-pub(super) fn choice<'a>(value: &'a Value) -> Read<&'a str> {
+pub(super) fn choice(value: &Value) -> Read<&str> {
     let inner = match value {
         Value::Object(object) => object.get("value").unwrap_or(value),
         value => value,

@@ -69,7 +69,7 @@ pub fn event_rule(
     );
     f.set(&mut spec.enabled, "enabled", boolean);
     f.set(&mut spec.object_types, "object_types", |v| {
-        types(v, |t| t.to_owned())
+        types(v, str::to_owned)
     });
     f.set(&mut spec.event_types, "event_types", |v| {
         types(v, |t| event_type_slug(t).to_owned())

@@ -44,8 +44,7 @@ async fn netboxs_rules_find_the_webhooks_that_came_with_the_same_number() {
     );
     assert_eq!(off["object_types"], json!(["ipam.ipaddress"]));
     api.delete(path).await.expect(204);
-    let _ = api
-        .patch(path, &json!({"enabled": true}))
+    api.patch(path, &json!({"enabled": true}))
         .await
         .problem(404, "not-found");
 }

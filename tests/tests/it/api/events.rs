@@ -32,8 +32,7 @@ async fn an_accepted_event_says_what_it_set_off_and_why() {
     let of = |matched: bool| verdicts.iter().find(|v| v["matched"] == matched).unwrap();
     assert_eq!(of(true)["rule"], json!(rule));
     assert_eq!(of(false)["mismatch"], "object_type");
-    let _ = api
-        .get("/v1/events/evt_none")
+    api.get("/v1/events/evt_none")
         .await
         .problem(404, "not-found");
 }
@@ -49,17 +48,17 @@ async fn an_event_that_is_sent_again_is_recognised() {
     let again = send("k1", event("a")).await.expect(202);
     assert_eq!(again["events"][0]["id"], first["events"][0]["id"]);
     assert_eq!(again["events"][0]["duplicate"], true);
-    let _ = send("k1", event("b"))
+    send("k1", event("b"))
         .await
         .problem(422, "idempotency-mismatch");
-    let _ = send("", event("b")).await.problem(422, "validation-failed");
+    send("", event("b")).await.problem(422, "validation-failed");
 
     let twice = api.request(Method::POST, "/v1/events").bearer_auth(ADMIN);
     let twice = twice
         .header("idempotency-key", "x")
         .header("idempotency-key", "y")
         .json(&event("b"));
-    let _ = api.send(twice).await.problem(400, "malformed-body");
+    api.send(twice).await.problem(400, "malformed-body");
 }
 
 #[tokio::test]
@@ -101,7 +100,7 @@ async fn what_holds_no_events_is_refused_by_its_type() {
     let refused = api
         .send(request.header("content-type", "text/html").body("<p>"))
         .await;
-    let _ = refused.problem(415, "unsupported-media-type");
+    refused.problem(415, "unsupported-media-type");
     let request = api.request(Method::POST, "/v1/events").bearer_auth(ADMIN);
     let refused = api
         .send(
@@ -110,5 +109,5 @@ async fn what_holds_no_events_is_refused_by_its_type() {
                 .body("{\"event\":"),
         )
         .await;
-    let _ = refused.problem(400, "malformed-body");
+    refused.problem(400, "malformed-body");
 }

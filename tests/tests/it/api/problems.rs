@@ -13,10 +13,10 @@ use tokio::{
 #[tokio::test]
 async fn paths_and_methods_that_are_not_there_are_problems_too() {
     let api = Api::start().await;
-    let _ = api.get("/v1/webhoks").await.problem(404, "not-found");
-    let _ = api.get("/../etc/passwd").await.problem(404, "not-found");
+    api.get("/v1/webhoks").await.problem(404, "not-found");
+    api.get("/../etc/passwd").await.problem(404, "not-found");
     let wrong = api.call_as(ADMIN, Method::DELETE, "/v1/events", None).await;
-    let _ = wrong.problem(405, "method-not-allowed");
+    wrong.problem(405, "method-not-allowed");
     assert_eq!(wrong.headers["allow"], "POST");
 }
 
@@ -29,8 +29,7 @@ async fn every_kind_of_problem_is_explained_where_its_type_leads() {
         .await;
     assert_eq!(page.status, 200);
     assert!(page.text.contains("no such path"), "{}", page.text);
-    let _ = api
-        .get("/problems/unheard-of")
+    api.get("/problems/unheard-of")
         .await
         .problem(404, "not-found");
 }
@@ -53,9 +52,9 @@ async fn a_body_that_cannot_be_read_says_where() {
         broken.text
     );
     let wrong_type = post("text/plain", "{}").await;
-    let _ = wrong_type.problem(415, "unsupported-media-type");
+    wrong_type.problem(415, "unsupported-media-type");
     let array = post("application/json", "[]").await;
-    let _ = array.problem(422, "validation-failed");
+    array.problem(422, "validation-failed");
     let deep = post("application/json", &"[".repeat(100_000)).await;
     assert!(deep.status.is_client_error(), "{}", deep.text);
     let nested = format!(
@@ -63,7 +62,7 @@ async fn a_body_that_cannot_be_read_says_where() {
         "[".repeat(5000),
         "]".repeat(5000)
     );
-    let _ = post("application/json", &nested)
+    post("application/json", &nested)
         .await
         .problem(400, "malformed-body");
 }
@@ -128,7 +127,7 @@ async fn a_body_over_the_limit_is_refused_before_it_is_read() {
                 .body(exact),
         )
         .await;
-    let _ = taken.expect(202);
+    taken.expect(202);
 }
 
 #[tokio::test]

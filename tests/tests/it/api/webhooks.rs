@@ -66,7 +66,7 @@ async fn a_template_that_does_not_parse_is_refused_with_field_and_line() {
     let mut broken = webhook("a");
     broken["body_template"] = json!("{\n  \"a\": {{ data.x\n}");
     let refused = api.post("/v1/webhooks", &broken).await;
-    let _ = refused.problem(422, "validation-failed");
+    refused.problem(422, "validation-failed");
     let error = &refused.json()["errors"][0];
     assert_eq!(error["field"], "body_template", "{error}");
     assert!(
@@ -128,13 +128,13 @@ async fn a_webhook_that_a_rule_names_cannot_be_removed() {
         api.create("/v1/webhooks", &webhook("a")).await
     );
     let rule = api.create("/v1/event-rules", &every_event_to("a")).await;
-    let _ = api.delete(&path).await.problem(409, "conflict");
+    api.delete(&path).await.problem(409, "conflict");
     api.delete(&format!("/v1/event-rules/{rule}"))
         .await
         .expect(204);
     api.delete(&path).await.expect(204);
-    let _ = api.delete(&path).await.problem(404, "not-found");
-    let _ = api.get(&path).await.problem(404, "not-found");
+    api.delete(&path).await.problem(404, "not-found");
+    api.get(&path).await.problem(404, "not-found");
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn a_tenant_has_as_many_as_it_may_even_when_it_asks_all_at_once() {
     let stored = answers.iter().filter(|a| a.status == 201).count();
     assert_eq!(stored, 3);
     for answer in answers.iter().filter(|a| a.status != 201) {
-        let _ = answer.problem(409, "limit-reached");
+        answer.problem(409, "limit-reached");
     }
 }
 
