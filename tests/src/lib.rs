@@ -1,4 +1,10 @@
 //! What the tests share: see the modules of `tests/it`.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that cannot do its work fails the test"
+)]
 
+pub mod process;
 pub mod server;
 pub mod sink;

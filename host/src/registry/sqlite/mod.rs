@@ -83,7 +83,7 @@ impl SqliteBackend {
 
 #[async_trait]
 impl Registry for SqliteBackend {
-    async fn revision(&self) -> Result<u64, BackendError> {
+    async fn revision(&self, _tenant: &TenantId) -> Result<u64, BackendError> {
         Ok(self.store.revision())
     }
 
