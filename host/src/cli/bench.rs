@@ -18,12 +18,11 @@ use url::Url;
 
 use super::{
     client::{Client, Payload},
-    demo::loopback,
     embedded::Embedded,
     error::{CliError, CliResult, root_cause},
     receiver::{Connection, listen},
+    setup::temporary,
 };
-use crate::config::Config;
 
 /// Events in one request.
 const BATCH: usize = 500;
@@ -192,13 +191,12 @@ async fn end_to_end(
 ) -> CliResult<(Duration, Vec<u64>)> {
     let folder = tempfile::tempdir()
         .map_err(|e| CliError::failed(format!("cannot make a temporary folder: {e}")))?;
-    let mut config = Config::defaults();
-    config.storage.data_dir = folder.path().join("data");
+    let mut config = temporary(folder.path())?;
     config.worker.concurrency = concurrency;
-    config.guard.allow_networks = vec![loopback()?];
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let base = format!("http://{}", listener.local_addr()?);
-    let hookbox = Embedded::start(config, listener, true, None).await?;
+    let hookbox =
+        Embedded::start(config, &folder.path().join("data"), listener, true, None).await?;
     let base = Url::parse(&base).map_err(CliError::failed)?;
     let client = Client::new(base, hookbox.new_admin_key.clone())?;
     let measured = measure(&client, receiver, total, concurrency).await;

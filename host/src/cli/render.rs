@@ -84,8 +84,11 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
 
     let limits = config.sandbox.clone();
     let (sandbox, transformer) = tokio::task::spawn_blocking(move || {
-        let (sandbox, jinja) =
-            open_sandbox(&limits, user_cache().as_deref()).map_err(CliError::failed)?;
+        let (sandbox, jinja) = open_sandbox(
+            &limits,
+            user_cache().map(|dir| dir.join("cache")).as_deref(),
+        )
+        .map_err(CliError::failed)?;
         let transformer = match plugin {
             None => jinja,
             Some((path, wasm)) => sandbox

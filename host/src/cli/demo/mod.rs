@@ -22,9 +22,10 @@ use super::{
     embedded::Embedded,
     error::{CliError, CliResult},
     render::{cost_line, describe_request},
+    setup::temporary,
     terminal::{Paint, one_line},
 };
-use crate::{config::Config, model::Secret, queue::Status};
+use crate::{model::Secret, queue::Status};
 
 const EVENT: &str = include_str!("../../../../examples/netbox/event.json");
 const WEBHOOKS: &str = include_str!("../../../../examples/netbox/webhooks.json");
@@ -70,12 +71,11 @@ impl Stage {
     async fn set_up() -> CliResult<Self> {
         let folder = tempfile::tempdir()
             .map_err(|e| CliError::failed(format!("cannot make a temporary folder: {e}")))?;
-        let mut config = Config::defaults();
-        config.storage.data_dir = folder.path().join("data");
-        config.guard.allow_networks = vec![loopback()?];
+        let config = temporary(folder.path())?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let hookbox = Embedded::start(config, listener, true, None).await?;
+        let hookbox =
+            Embedded::start(config, &folder.path().join("data"), listener, true, None).await?;
         let base = Url::parse(&url).map_err(CliError::failed)?;
         let client = Client::new(base, hookbox.new_admin_key.clone())?;
         let catcher = Catcher::start(Secret::new(SECRET)).await?;
@@ -276,11 +276,6 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-}
-
-/// The network that a receiver on this machine is in.
-pub(super) fn loopback() -> CliResult<ipnet::IpNet> {
-    "127.0.0.0/8".parse().map_err(CliError::failed)
 }
 
 fn last_attempt(delivery: &Value) -> CliResult<&Value> {
