@@ -59,8 +59,9 @@ fn random_bytes<const N: usize>() -> Result<[u8; N], BackendError> {
     Ok(bytes)
 }
 
-/// The form in which the store knows a key.
-pub(super) fn hash(key: &str) -> String {
+/// The form in which the store knows a key: its SHA-256, hexadecimal.
+#[must_use]
+pub fn key_hash(key: &str) -> String {
     hex::encode(Sha256::digest(key.as_bytes()))
 }
 
@@ -72,7 +73,7 @@ pub(super) fn record(name: String, tenant: TenantId, scope: KeyScope, key: &Secr
         tenant,
         scope,
         created: Timestamp::now(),
-        hash: hash(key.expose()),
+        hash: key_hash(key.expose()),
     }
 }
 
@@ -102,7 +103,7 @@ pub async fn ensure_admin_key(
                 ),
             });
         }
-        if backend.key_by_hash(&hash(key.expose())).await?.is_none() {
+        if backend.key_by_hash(&key_hash(key.expose())).await?.is_none() {
             backend.delete_key(&tenant, FROM_ENV).await?;
             let name = "HOOKBOX_ADMIN_KEY".to_owned();
             let mut record = record(name, tenant, KeyScope::Admin, &key);
@@ -187,7 +188,7 @@ async fn authenticate(parts: &Parts, state: &Shared) -> Answer<ApiKey> {
             "the Authorization header is not `Bearer` and an API key that begins with hb_",
         ));
     };
-    let hash = hash(token);
+    let hash = key_hash(token);
     if let Some(key) = state.keys.get(&hash) {
         return Ok(key);
     }

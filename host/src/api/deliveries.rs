@@ -12,7 +12,7 @@ use super::{
     problem::{Answer, Problem},
 };
 use crate::{
-    model::{EventId, RuleId, Timestamp, WebhookId},
+    model::{DeliveryId, EventId, RuleId, TenantId, Timestamp, WebhookId},
     queue::{Delivery, DeliveryFilter, Status},
     record::Attempt,
 };
@@ -51,10 +51,55 @@ pub(super) struct DeliveryQuery {
 /// A delivery with all that was tried.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DeliveryDetail {
-    #[serde(flatten)]
-    delivery: Delivery,
-    /// First to last.
-    attempt_log: Vec<Attempt>,
+    /// Its id, sent to the receiver as `webhook-id`.
+    id: DeliveryId,
+    /// The owner.
+    tenant: TenantId,
+    /// The event.
+    event: EventId,
+    /// Where it goes.
+    webhook: WebhookId,
+    /// The rule that asked for it.
+    rule: RuleId,
+    /// The event's object type.
+    object_type: String,
+    /// The event's type.
+    event_type: String,
+    /// Its state.
+    status: Status,
+    /// Attempts settled in all.
+    total_attempts: u32,
+    /// When it was accepted.
+    created: Timestamp,
+    /// When it last changed state.
+    updated: Timestamp,
+    /// When it is tried next.
+    next_attempt: Option<Timestamp>,
+    /// One sentence on how the last attempt ended, or why it failed.
+    last_result: Option<String>,
+    /// Each attempt, first to last.
+    attempts: Vec<Attempt>,
+}
+
+impl DeliveryDetail {
+    fn of(delivery: Delivery, attempts: Vec<Attempt>) -> Self {
+        Self {
+            id: delivery.id,
+            tenant: delivery.tenant,
+            event: delivery.event,
+            webhook: delivery.webhook,
+            rule: delivery.rule,
+            object_type: delivery.object_type,
+            event_type: delivery.event_type,
+            status: delivery.status,
+            total_attempts: delivery.total_attempts,
+            created: delivery.created,
+            updated: delivery.updated,
+            next_attempt: delivery.next_attempt,
+            last_result: delivery.last_result,
+            attempts,
+        }
+    }
 }
 
 /// Deliveries, newest first.
@@ -97,11 +142,8 @@ pub(super) async fn get_delivery(
         .delivery(&key.tenant, &id)
         .await?
         .ok_or_else(|| Problem::no_such("delivery", id.as_str()))?;
-    let attempt_log = backend.attempts(&key.tenant, &id).await?;
-    Ok(axum::Json(DeliveryDetail {
-        delivery,
-        attempt_log,
-    }))
+    let attempts = backend.attempts(&key.tenant, &id).await?;
+    Ok(axum::Json(DeliveryDetail::of(delivery, attempts)))
 }
 
 /// Sends an ended or scheduled delivery again, with the whole retry schedule before it. Its webhook runs

@@ -105,7 +105,10 @@ fn wrong_shape(path: &str, message: &str) -> Problem {
         .rsplit_once(" at line ")
         .map_or(message, |(text, _)| text);
     let mut words = message.split('`').skip(1).step_by(2);
-    let mut message: String = message.chars().take(500).collect();
+    let mut message: String = match wrong_type(message) {
+        Some(text) => text,
+        None => message.chars().take(500).collect(),
+    };
     if message.starts_with("unknown ")
         && let Some(word) = words.next()
     {
@@ -119,6 +122,15 @@ fn wrong_shape(path: &str, message: &str) -> Problem {
         field.chars().take(200).collect::<String>(),
         message,
     )]))
+}
+
+/// serde quotes a value of the wrong type, which may be half of a secret; its type is enough.
+fn wrong_type(message: &str) -> Option<String> {
+    let (found, expected) = message
+        .strip_prefix("invalid type: ")?
+        .rsplit_once(", expected ")?;
+    let found = found.split(['`', '"']).next()?.trim();
+    Some(format!("must be {expected}, not {found}"))
 }
 
 /// Query parameters of a known shape.

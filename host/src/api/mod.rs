@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use auth::ensure_admin_key;
+pub use auth::{ensure_admin_key, key_hash};
 pub use event_rules::{EventRuleBody, EventRuleView};
 pub use openapi::document;
 pub use serve::serve;

@@ -203,9 +203,111 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use std::net::SocketAddr;
+
+    use axum::routing::get;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        sync::{Notify, oneshot},
+        task::JoinHandle,
+    };
 
     use super::*;
+
+    /// A server whose `/slow` ends when `release` is notified, and what stops it.
+    async fn start(
+        max_connections: usize,
+        release: Arc<Notify>,
+    ) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+        let config = ServerConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            shutdown_seconds: 30,
+            max_connections,
+            request_timeout_seconds: 1,
+        };
+        let slow = move || async move {
+            release.notified().await;
+            "done"
+        };
+        let router = Router::new()
+            .route("/", get(|| async { "hello" }))
+            .route("/slow", get(slow));
+        let listener = TcpListener::bind(config.listen).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(async move {
+            serve(listener, router, async { drop(stopped.await) }, &config).await;
+        });
+        (address, stop, server)
+    }
+
+    async fn exchange(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // The server may hang up before it has been told everything.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_ends_its_headers_is_dropped() {
+        let (address, _stop, _server) = start(8, Arc::default()).await;
+        let answer = exchange(address, "GET / HTTP/1.1\r\nHost: a\r\n").await;
+        assert!(!answer.contains("hello"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn headers_without_end_are_refused() {
+        let (address, _stop, _server) = start(8, Arc::default()).await;
+        let huge = "x".repeat(4 * MAX_HEAD_BYTES);
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {huge}\r\n\r\n");
+        let answer = exchange(address, &request).await;
+        assert!(!answer.contains("hello"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn one_connection_too_many_is_told_so_at_once() {
+        let (address, _stop, _server) = start(1, Arc::default()).await;
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS_PER_REQUEST {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream
+                .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                .await
+                .unwrap();
+            // An answer means that the connection has been taken.
+            stream.read_u8().await.unwrap();
+            held.push(stream);
+        }
+        let mut late = TcpStream::connect(address).await.unwrap();
+        let mut answer = String::new();
+        late.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn shutdown_lets_the_request_under_way_end_and_takes_no_more() {
+        let release = Arc::new(Notify::new());
+        let (address, stop, server) = start(8, Arc::clone(&release)).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        // Served after the slow request was taken: connections are accepted in order.
+        let quick = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        assert!(exchange(address, quick).await.contains("hello"));
+        stop.send(()).unwrap();
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        release.notify_one();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("done"), "{answer}");
+        server.await.unwrap();
+    }
 
     #[tokio::test]
     async fn a_peer_that_takes_nothing_is_given_up() {

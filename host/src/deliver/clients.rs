@@ -51,7 +51,11 @@ pub(super) struct Kind {
 }
 
 #[derive(Default)]
-pub(super) struct Clients(Mutex<HashMap<Kind, Pooled>>);
+pub(super) struct Clients {
+    pooled: Mutex<HashMap<Kind, Pooled>>,
+    /// Held while a client is made, which reads and parses certificates: once is enough.
+    making: Mutex<()>,
+}
 
 struct Pooled {
     client: reqwest::Client,
@@ -74,11 +78,12 @@ impl Clients {
         host: &str,
         setup: &Setup,
     ) -> Result<reqwest::Client, SendError> {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = self.ready(kind, host) {
             return Ok(client);
         }
         let client = build(kind, setup)?;
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.pooled.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= CLIENTS {
             clients.retain(|k, _| matches!(k.trust, Trust::System | Trust::Anybody));
         }
@@ -93,7 +98,7 @@ impl Clients {
 
     /// The client of this kind if it is there and may connect to one more host.
     pub(super) fn ready(&self, kind: &Kind, host: &str) -> Option<reqwest::Client> {
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.pooled.lock().unwrap_or_else(PoisonError::into_inner);
         let pooled = clients.get_mut(kind)?;
         if !pooled.hosts.contains(host) {
             if pooled.hosts.len() >= HOSTS_PER_CLIENT {

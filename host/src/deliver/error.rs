@@ -87,11 +87,14 @@ pub(super) fn classify(error: &reqwest::Error) -> SendError {
         if let Some(guard) = cause.downcast_ref::<GuardError>() {
             return SendError::Guard(guard.clone());
         }
-        if let Some(tls) = tls_error(cause) {
-            return SendError::Tls(tls);
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return SendError::Tls(describe_tls(tls));
         }
         if let Some(io) = cause.downcast_ref::<io::Error>() {
-            broken = Some(io.kind());
+            match innermost(io) {
+                Innermost::Tls(tls) => return SendError::Tls(describe_tls(tls)),
+                Innermost::Io(kind) => broken = Some(kind),
+            }
         }
         root = cause;
         next = cause.source();
@@ -116,18 +119,24 @@ pub(super) fn classify(error: &reqwest::Error) -> SendError {
     }
 }
 
-/// `io::Error` hides what it wraps from `source`, so it is asked for it.
-fn tls_error(cause: &(dyn Error + 'static)) -> Option<String> {
-    if let Some(error) = cause.downcast_ref::<rustls::Error>() {
-        return Some(describe_tls(error));
+enum Innermost<'e> {
+    Tls(&'e rustls::Error),
+    Io(io::ErrorKind),
+}
+
+/// What an I/O error wraps: it hides that from `source`, and connectors wrap more than once.
+fn innermost(mut error: &io::Error) -> Innermost<'_> {
+    for _ in 0..8 {
+        let Some(inner) = error.get_ref() else { break };
+        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
+            return Innermost::Tls(tls);
+        }
+        let Some(io) = inner.downcast_ref::<io::Error>() else {
+            break;
+        };
+        error = io;
     }
-    let inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
-    if let Some(error) = inner.downcast_ref::<rustls::Error>() {
-        return Some(describe_tls(error));
-    }
-    // A second layer is as deep as it gets: the connector wraps the session's error once more.
-    let inner = inner.downcast_ref::<io::Error>()?.get_ref()?;
-    inner.downcast_ref::<rustls::Error>().map(describe_tls)
+    Innermost::Io(error.kind())
 }
 
 fn describe_tls(error: &rustls::Error) -> String {

@@ -133,7 +133,14 @@ impl Client {
     ) -> Result<reqwest::Response, SendError> {
         let request = request.into_inner();
         let shown_host = request.shown_host().to_owned();
-        let (method, url, headers, body) = request.into_parts();
+        let (method, url, mut headers, body) = request.into_parts();
+        if body.is_empty() && method != HttpMethod::Get {
+            // The client leaves it out, and some receivers then answer 411 (RFC 9110 section 8.6).
+            headers.insert(
+                http::header::CONTENT_LENGTH,
+                http::HeaderValue::from_static("0"),
+            );
+        }
         let host = url.authority().to_owned();
         let http1_only = headers.contains_key(http::header::HOST);
         let client = self.client(options, http1_only, host).await?;
@@ -254,3 +261,6 @@ impl reqwest::dns::Resolve for GuardedNames {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

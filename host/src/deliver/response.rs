@@ -164,12 +164,12 @@ mod tests {
         let year = LONGEST_WAIT.as_secs();
         assert_eq!(wait("99999999999999999999999999"), Some(year));
         assert_eq!(wait("18446744073709551615"), Some(year));
-        assert_eq!(wait("Fri, 31 Dec 9999 23:59:59 GMT"), Some(year));
+        assert_eq!(wait("Wed, 01 Jan 9000 00:00:00 GMT"), Some(year));
     }
 
     #[test]
     fn kept_headers_end_at_the_limit() {
-        let long = HeaderValue::from_bytes(&vec![b'x'; HEADER_BYTES - 10]).unwrap();
+        let long = HeaderValue::from_bytes(&vec![b'x'; HEADER_BYTES - 5]).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert("x-a", HeaderValue::from_static("1"));
         headers.insert("x-b", long);

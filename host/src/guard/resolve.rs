@@ -13,14 +13,14 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::AbortHandle};
 
 /// How long a delivery waits for a name.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a lookup's result is used. Long enough that the guard's look and the connection that follows
 /// share one lookup, short enough to follow every change of a name, and shorter than the first retry.
-const MEMORY: Duration = Duration::from_secs(3);
+pub(super) const MEMORY: Duration = Duration::from_secs(3);
 
 /// Lookups at once. A resolver call that hangs holds one of the runtime's blocking threads (512) until the
 /// system gives up, however long ago its delivery did; this leaves most of them to others.
@@ -63,13 +63,26 @@ pub(super) enum LookupError {
 }
 
 type Answer = Result<Arc<[IpAddr]>, LookupError>;
-type Lookup = Shared<BoxFuture<'static, Answer>>;
+
+struct Lookup {
+    started: Instant,
+    /// Only to see whether it has ended: the shared answer does not know before somebody asks for it.
+    task: AbortHandle,
+    answer: Shared<BoxFuture<'static, Answer>>,
+}
+
+impl Lookup {
+    /// Under way, or ended and not too old.
+    fn is_usable(&self) -> bool {
+        !self.task.is_finished() || self.started.elapsed() < MEMORY
+    }
+}
 
 /// Lookups under way and just done.
 pub(super) struct Names {
     resolver: Arc<dyn Resolve>,
     slots: Arc<Semaphore>,
-    lookups: Mutex<HashMap<String, (Instant, Lookup)>>,
+    lookups: Mutex<HashMap<String, Lookup>>,
 }
 
 impl Names {
@@ -83,37 +96,34 @@ impl Names {
 
     /// The addresses of `host`, at least one.
     pub(super) async fn lookup(&self, host: &str) -> Answer {
-        let lookup = self.join_or_start(host)?;
-        tokio::time::timeout(TIMEOUT, lookup)
+        let answer = self.join_or_start(host)?;
+        tokio::time::timeout(TIMEOUT, answer)
             .await
             .unwrap_or(Err(LookupError::TimedOut))
     }
 
     /// Whoever wants a name that is being looked up waits for that lookup, so that a name whose servers
     /// hang holds one thread and not one for each delivery.
-    fn join_or_start(&self, host: &str) -> Result<Lookup, LookupError> {
-        let now = Instant::now();
-        let usable = |started: Instant, lookup: &Lookup| {
-            lookup.peek().is_none() || now.duration_since(started) < MEMORY
-        };
+    fn join_or_start(&self, host: &str) -> Result<Shared<BoxFuture<'static, Answer>>, LookupError> {
         let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((started, lookup)) = lookups.get(host)
-            && usable(*started, lookup)
+        if let Some(lookup) = lookups.get(host)
+            && lookup.is_usable()
         {
-            return Ok(lookup.clone());
+            return Ok(lookup.answer.clone());
         }
         if lookups.len() >= NAMES {
-            lookups.retain(|_, (started, lookup)| usable(*started, lookup));
-            if lookups.len() >= NAMES {
-                lookups.retain(|_, (_, lookup)| lookup.peek().is_none());
-            }
-            if lookups.len() >= NAMES {
-                return Err(LookupError::Busy);
-            }
+            lookups.retain(|_, lookup| lookup.is_usable());
+        }
+        if lookups.len() >= NAMES {
+            lookups.retain(|_, lookup| !lookup.task.is_finished());
+        }
+        if lookups.len() >= NAMES {
+            return Err(LookupError::Busy);
         }
         let lookup = self.start(host.to_owned());
-        lookups.insert(host.to_owned(), (now, lookup.clone()));
-        Ok(lookup)
+        let answer = lookup.answer.clone();
+        lookups.insert(host.to_owned(), lookup);
+        Ok(answer)
     }
 
     /// On a task of its own: the slot must be held until the resolver is done, also when nobody waits for
@@ -127,9 +137,14 @@ impl Names {
                 _ => Err(LookupError::NoAddress),
             }
         });
-        task.map(|joined| joined.unwrap_or(Err(LookupError::NoAddress)))
-            .boxed()
-            .shared()
+        Lookup {
+            started: Instant::now(),
+            task: task.abort_handle(),
+            answer: task
+                .map(|joined| joined.unwrap_or(Err(LookupError::NoAddress)))
+                .boxed()
+                .shared(),
+        }
     }
 }
 

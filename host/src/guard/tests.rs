@@ -174,6 +174,18 @@ async fn lookups_of_one_name_are_shared_while_they_last_and_for_seconds_after() 
 }
 
 #[tokio::test]
+async fn a_lookup_that_ended_when_nobody_waited_any_more_is_forgotten_too() {
+    let (guard, table) = guard(|_| {});
+    let impatient = tokio::time::timeout(Duration::from_millis(20), guard.resolve("slow.example"));
+    assert!(impatient.await.is_err());
+    table.release.notify_one();
+    tokio::time::sleep(resolve::MEMORY + Duration::from_millis(100)).await;
+    table.release.notify_one();
+    assert!(guard.resolve("slow.example").await.is_ok());
+    assert_eq!(table.lookups.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
 async fn a_name_that_changes_its_answer_is_judged_again() {
     let (guard, _) = guard(|_| {});
     assert!(guard.resolve("changes.example").await.is_ok());

@@ -62,14 +62,17 @@ pub fn decide(attempt: &Attempt, input: RetryInput<'_>) -> Next {
 }
 
 /// The wait before the next attempt, or `None` when the schedule is used up. At least the schedule's
-/// wait and the receiver's `Retry-After`; at most those, whichever is longer, and the jitter's share.
+/// wait and the receiver's `Retry-After`; at most those, whichever is longer, and the jitter's share, from 0 to 1 of it. Total:
+/// no number panics or overflows.
 #[must_use]
 pub fn wait_before_retry(input: RetryInput<'_>) -> Option<Duration> {
     let index = usize::try_from(input.earlier_attempts).ok()?;
     let planned = Duration::from_secs(u64::from(*input.policy.schedule.get(index)?));
     let base = planned.max(input.retry_after.unwrap_or_default());
     let share = (input.policy.jitter * input.random).clamp(0.0, 1.0);
-    Some(base + base.mul_f64(share))
+    // Not `mul_f64`, which panics on what does not fit.
+    let extra = Duration::try_from_secs_f64(base.as_secs_f64() * share).unwrap_or_default();
+    Some(base.saturating_add(extra))
 }
 
 #[cfg(test)]
@@ -77,8 +80,98 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{
+        model::{Timestamp, WorkerId},
+        record::{AttemptError, Timings},
+    };
+
+    fn attempt(outcome: AttemptOutcome, retryable: Option<bool>) -> Attempt {
+        Attempt {
+            number: 1,
+            started: Timestamp::from_millis(0),
+            worker: WorkerId::from("wrk_1"),
+            outcome,
+            render: None,
+            request: None,
+            response: None,
+            timings: Timings::default(),
+            error: retryable.map(|retryable| AttemptError {
+                kind: "status".to_owned(),
+                field: None,
+                line: None,
+                message: "The receiver answered 503.".to_owned(),
+                retryable,
+            }),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn policy(schedule: Vec<u32>) -> RetryPolicy {
+        RetryPolicy {
+            schedule,
+            jitter: 0.1,
+        }
+    }
+
+    #[test]
+    fn the_last_failure_says_how_often_it_was_tried() {
+        let policy = policy(vec![1, 2]);
+        let input = RetryInput {
+            policy: &policy,
+            earlier_attempts: 2,
+            retry_after: None,
+            random: 0.0,
+        };
+        let next = decide(&attempt(AttemptOutcome::Failed, Some(true)), input);
+        let reason = "The receiver answered 503. (attempt 3 of 3, no retries left)";
+        assert_eq!(next, Next::Fail(reason.to_owned()));
+    }
 
     proptest! {
+        /// A receiver that never recovers costs one attempt more than the schedule has waits, and an error
+        /// that cannot be mended one.
+        #[test]
+        fn retries_end_with_the_schedule(
+            schedule in proptest::collection::vec(0_u32..100, 0..10),
+            retryable in any::<bool>(),
+        ) {
+            let policy = policy(schedule.clone());
+            let failed = attempt(AttemptOutcome::Failed, Some(retryable));
+            let attempts = (0..).take_while(|&earlier_attempts| {
+                let input = RetryInput { policy: &policy, earlier_attempts, retry_after: None, random: 0.5 };
+                matches!(decide(&failed, input), Next::Retry(_))
+            });
+            prop_assert_eq!(attempts.count(), if retryable { schedule.len() } else { 0 });
+        }
+
+        #[test]
+        fn only_failures_are_tried_again_and_no_number_is_too_odd(
+            outcome in proptest::sample::select(vec![
+                AttemptOutcome::Delivered, AttemptOutcome::Skipped, AttemptOutcome::Failed,
+            ]),
+            retryable in proptest::option::of(any::<bool>()),
+            schedule in proptest::collection::vec(any::<u32>(), 0..3),
+            jitter in any::<f64>(),
+            random in any::<f64>(),
+            earlier_attempts in any::<u32>(),
+            retry_after in proptest::option::of(prop_oneof![any::<Duration>(), Just(Duration::MAX)]),
+        ) {
+            let policy = RetryPolicy { schedule, jitter };
+            let input = RetryInput { policy: &policy, earlier_attempts, retry_after, random };
+            match decide(&attempt(outcome, retryable), input) {
+                Next::Finished => prop_assert_eq!(outcome, AttemptOutcome::Delivered),
+                Next::Skip => prop_assert_eq!(outcome, AttemptOutcome::Skipped),
+                Next::Retry(wait) => {
+                    prop_assert_eq!((outcome, retryable), (AttemptOutcome::Failed, Some(true)));
+                    prop_assert!(wait >= retry_after.unwrap_or_default());
+                }
+                Next::Fail(reason) => {
+                    prop_assert_eq!(outcome, AttemptOutcome::Failed);
+                    prop_assert!(!reason.is_empty());
+                }
+            }
+        }
+
         #[test]
         fn waits_stay_between_plan_and_plan_plus_jitter(
             schedule in proptest::collection::vec(0u32..1_000_000, 0..20),

@@ -183,6 +183,14 @@ mod tests {
     }
 
     #[test]
+    fn handles_need_nothing_in_common() {
+        let values = values(&[("a1", "one", "X"), ("b2", "two", "Y")]);
+        let (value, _) = values.substitute_text("a1-b2-", 100).unwrap().unwrap();
+        assert_eq!(value, "X-Y-");
+        assert!(values.substitute_text("a2b1", 100).unwrap().is_none());
+    }
+
+    #[test]
     fn growth_stops_at_the_limit() {
         let long = "v".repeat(1000);
         let values = values(&[("hbs_1", "s", &long)]);

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::{config::Config, model::Secret};
 
@@ -183,7 +185,7 @@ fn errors_do_not_quote_secrets() {
     for bad in [
         rendered("ftp://hbs_dddd/", &[], ""),
         rendered("hbs_aaaa", &[], ""),
-        rendered("http://hbs_aaaa:x/", &[], ""),
+        rendered("http://[hbs_dddd/", &[], ""),
         rendered("http://example.com/", &[("X", "hbs_bbbb")], ""),
         rendered("http://example.com/", &[("Host", "hbs_aaaa@")], ""),
     ] {
@@ -308,7 +310,7 @@ fn every_limit_is_met_exactly() {
     let mut given = Given::new();
     (given.limits.url_bytes, given.limits.headers) = (30, 2);
     (given.limits.header_bytes, given.limits.body_bytes) = (20, 10);
-    given.webhook.http_content_type = "text/plain".to_owned();
+    given.webhook.http_content_type = "a/b".to_owned();
     let kind = |r: Rendered| given.build(r).map_err(|e| (e.kind, e.field)).map(|_| ());
     let over = |field: &str| Err((ErrorKind::OutputTooLarge, Some(field.to_owned())));
     let url = "http://example.com/";
@@ -394,4 +396,28 @@ fn json_that_does_not_parse_is_sent_with_a_warning_that_says_where() {
         "application/CloudEvents+JSON; charset=utf-8",
     )]);
     assert!(cloud.unwrap().warnings().is_empty());
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_guest_returns_the_wire_stays_clean(
+        method in "GET|POST|\\PC{0,5}",
+        url in "http://e\\.x/\\PC{0,20}|\\PC{0,20}|hbs_[a-d]{4}[\\x00-\\x20]{0,3}",
+        headers in proptest::collection::vec(
+            ("[A-Za-z-]{1,8}|Host|TE|Content-Length|\\PC{0,8}", "[\\x00-\\x7f]{0,12}|\\PC{0,12}|hbs_[a-d]{4}"), 0..6),
+        body in proptest::collection::vec(any::<u8>(), 0..50),
+    ) {
+        let built = Given::new().build(Rendered { method, url, headers, body });
+        if let Ok(request) = built {
+            prop_assert!(request.url().as_str().bytes().all(|b| b.is_ascii_graphic()));
+            let headers = request.headers();
+            prop_assert_eq!(headers.len(), headers.keys_len());
+            for (name, value) in &headers {
+                prop_assert!(!["transfer-encoding", "te", "content-length"].contains(&name.as_str()));
+                prop_assert!(value.as_bytes().iter().all(|b| *b == b'\t' || (*b >= 0x20 && *b != 0x7f)));
+            }
+            let shown = format!("{:?}{request:?}", request.record());
+            prop_assert!(!shown.contains("s3cr3t"), "{}", shown);
+        }
+    }
 }

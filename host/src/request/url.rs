@@ -231,7 +231,6 @@ mod tests {
             "http://a b.example/",
             "http://ex\nample.com/",
             "http://ex\tample.com/",
-            "http://example.com\\@other.example/",
             "http://example.com:99999/",
             "http://example.com:x/",
             "http://[::1",
@@ -256,6 +255,9 @@ mod tests {
             Some(format!("Basic {}", STANDARD.encode("us:er:p@ss")))
         );
         assert_eq!(parse("http://@example.com/x").unwrap().1, None);
+        // To `requests` too, everything before the @ is a user's name.
+        let (url, _) = parse(r"http://example.com\@other.example/").unwrap();
+        assert_eq!(url.as_str(), "http://other.example/");
     }
 
     proptest! {

@@ -368,3 +368,6 @@ fn for_others(what: &str, own: &[String], event: &str) -> String {
         shorten_text(event, 50)
     )
 }
+
+#[cfg(test)]
+mod tests;

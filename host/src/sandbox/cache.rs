@@ -25,6 +25,8 @@ use rustix::{
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, component::Component};
 
+use super::artifact::Artifact;
+
 /// Raised whenever the layout of the files changes.
 const FORMAT: &[u8] = b"hookbox compiled component 1";
 const KEY_FILE: &str = "key";
@@ -106,7 +108,9 @@ impl Cache {
             );
         }
         let artifact = artifact?;
-        deserialize(engine, artifact)
+        // `verify` is what makes the promise true
+        Artifact::of_our_own(artifact)
+            .load(engine)
             .inspect_err(
                 |error| tracing::warn!(%error, "a compiled transformer does not load; it is replaced"),
             )
@@ -158,18 +162,6 @@ impl Cache {
 
 fn file_name(id: &[u8; 32]) -> String {
     format!("{}.bin", hex::encode(id))
-}
-
-#[expect(
-    unsafe_code,
-    reason = "loading native code; the one place, behind the MAC"
-)]
-fn deserialize(engine: &Engine, artifact: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes are what `Component::serialize` gave this program, unaltered: `Cache::verify` has
-    // checked a MAC over all of them, under a key that only our own user can read. They are a private copy
-    // in memory, so nobody can change them between that check and now. The engine itself refuses artifacts
-    // of another version or configuration.
-    unsafe { Component::deserialize(engine, artifact) }
 }
 
 /// The key, or nothing if there is none that can be trusted.

@@ -54,7 +54,20 @@ pub(super) fn build(config: &SandboxConfig) -> Result<(Engine, usize), SandboxEr
     }
 }
 
+/// An engine that only compiles: what it makes runs in the other one, and it takes no address space.
+pub(super) fn compiler(config: &SandboxConfig) -> wasmtime::Result<Engine> {
+    Engine::new(&code_config(config))
+}
+
 fn engine_config(config: &SandboxConfig, threads: usize) -> Config {
+    let mut c = code_config(config);
+    // Where instances live: in slots that are mapped once, whose memories start as copy-on-write images.
+    c.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config, threads)));
+    c
+}
+
+/// All that compiled code depends on.
+fn code_config(config: &SandboxConfig) -> Config {
     let mut c = Config::new();
 
     // What it costs. Fuel is the bill and the limit; the epoch is the clock.
@@ -98,10 +111,8 @@ fn engine_config(config: &SandboxConfig, threads: usize) -> Config {
     c.wasm_backtrace_max_frames(NonZeroUsize::new(4));
     c.native_unwind_info(false);
 
-    // Where instances live: in slots that are mapped once, whose memories start as copy-on-write images.
     c.memory_init_cow(true);
     c.memory_may_move(false);
-    c.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config, threads)));
     c
 }
 

@@ -4,8 +4,8 @@ use super::text::clean_line;
 
 /// Why a sandbox cannot start, or why a component is refused.
 ///
-/// All but [`SandboxError::Engine`] and [`SandboxError::Threads`] are the component's fault, and their
-/// messages are for its author: they name nothing of this machine.
+/// Where [`SandboxError::is_refusal`] holds, the component is at fault, and the message is for its author: it
+/// names nothing of this machine. The others are for the operator alone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SandboxError {
@@ -18,6 +18,9 @@ pub enum SandboxError {
     /// The render threads cannot be started.
     #[error("the sandbox cannot start its render threads: {0}; lower sandbox.threads")]
     Threads(std::io::Error),
+    /// The compiler process cannot be run. Nobody's component is at fault.
+    #[error("the compiler process cannot be run: {0}")]
+    Compiler(std::io::Error),
     /// The component is bigger than [`super::Sandbox::MAX_COMPONENT_BYTES`].
     #[error("the component is {size} bytes; at most {limit} are accepted")]
     TooLarge {
@@ -49,6 +52,12 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
+    /// Whether the component is at fault, not the machine.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Engine(_) | Self::Threads(_) | Self::Compiler(_))
+    }
+
     /// The engine's own words for it. They come from what a stranger uploaded, so they are cleaned and cut.
     pub(super) fn refused(error: &wasmtime::Error) -> Self {
         Self::Refused(describe(error))

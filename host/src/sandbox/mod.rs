@@ -9,9 +9,11 @@
 //! - [`Sandbox::render`] runs it for one event. Whatever the guest does, what comes back is a
 //!   [`Rendering`].
 
+mod artifact;
 mod bindings;
 mod builtin;
 mod cache;
+mod compile;
 mod component;
 mod engine;
 mod error;
@@ -27,21 +29,20 @@ mod threads;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use wasmtime::{
-    Engine,
-    component::{Component, Linker},
-};
+use wasmtime::{Engine, component::Linker};
 
 pub use builtin::JINJA;
+pub use compile::serve_as_compiler;
 pub use error::SandboxError;
 pub use report::{Cost, ErrorKind, LogLevel, LogLine, Output, RenderError, Rendered, Rendering};
 
 use self::{
-    cache::Cache, component::Compiled, imports::State, limits::Limits, threads::RenderThreads,
+    cache::Cache, compile::Compiler, component::Compiled, imports::State, limits::Limits,
+    threads::RenderThreads,
 };
 use crate::config::SandboxConfig;
 
@@ -57,6 +58,7 @@ struct Inner {
     limits: Limits,
     threads: RenderThreads,
     disk: Option<Cache>,
+    compiler: Compiler,
     /// What is loaded now, by digest: the same component of many tenants is held once.
     loaded: Mutex<HashMap<[u8; 32], Weak<Compiled>>>,
     /// One compilation at a time: it is the one thing here whose memory a guest's author can drive up.
@@ -97,6 +99,30 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError::Engine`] or [`SandboxError::Threads`] if the system lacks what it takes.
     pub fn new(config: &SandboxConfig, cache_dir: Option<&Path>) -> Result<Self, SandboxError> {
+        Self::start(config, cache_dir, Compiler::Here)
+    }
+
+    /// The same, but components are compiled in processes of their own, with limits on time and memory:
+    /// the way to take components from strangers, as a compiler can be made to work very long on very
+    /// little.
+    ///
+    /// `program` is run for it, as this very program; its `main` must begin with [`serve_as_compiler`].
+    ///
+    /// # Errors
+    /// As [`Sandbox::new`].
+    pub fn with_compiler(
+        config: &SandboxConfig,
+        cache_dir: Option<&Path>,
+        program: PathBuf,
+    ) -> Result<Self, SandboxError> {
+        Self::start(config, cache_dir, Compiler::process(program, config)?)
+    }
+
+    fn start(
+        config: &SandboxConfig,
+        cache_dir: Option<&Path>,
+        compiler: Compiler,
+    ) -> Result<Self, SandboxError> {
         let (engine, threads) = engine::build(config)?;
         let linker =
             imports::linker(&engine).map_err(|e| SandboxError::Engine(format!("{e:#}")))?;
@@ -116,6 +142,7 @@ impl Sandbox {
                 limits: Limits::new(config),
                 threads,
                 disk,
+                compiler,
                 loaded: Mutex::default(),
                 compiling: Mutex::default(),
             }),
@@ -206,8 +233,7 @@ impl Inner {
         let is_cached = cached.is_some();
         let component = match cached {
             Some(component) => component,
-            None => Component::from_binary(&self.engine, wasm)
-                .map_err(|error| SandboxError::refused(&error))?,
+            None => self.compiler.compile(&self.engine, wasm)?,
         };
         let compiled = component::link(&self.linker, &component, hex::encode(digest))?;
         if let (Some(disk), false) = (&self.disk, is_cached) {

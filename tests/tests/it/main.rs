@@ -2,5 +2,7 @@
 
 mod cli;
 mod e2e;
+// `cfg(test)` tells clippy that helpers here are test code too.
+#[cfg(test)]
 mod rules;
 mod sandbox;

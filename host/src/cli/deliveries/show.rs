@@ -15,7 +15,7 @@ use crate::cli::{
 const MAX_BODY: usize = 16 * 1024;
 
 fn attempts_of(answer: &Value) -> &[Value] {
-    let attempts = answer.get("attempt_log").and_then(Value::as_array);
+    let attempts = answer.get("attempts").and_then(Value::as_array);
     attempts.map(Vec::as_slice).unwrap_or_default()
 }
 

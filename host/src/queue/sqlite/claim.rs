@@ -72,7 +72,10 @@ pub(super) fn claim(
         let Some((seq, lane)) = next_delivery(tx, &outlet)? else {
             // The indexes say otherwise than the outlet. Closed, it cannot keep this loop going.
             tracing::error!(outlet = outlet.id, "an outlet was open with nothing due");
-            tx.run("UPDATE outlets SET open = 0, ready_at = NULL WHERE id = ?1", [outlet.id])?;
+            tx.run(
+                "UPDATE outlets SET open = 0, ready_at = NULL WHERE id = ?1",
+                [outlet.id],
+            )?;
             continue;
         };
         lease_delivery(tx, seq, worker, lease)?;
@@ -130,12 +133,7 @@ fn next_delivery(tx: &Tx<'_>, outlet: &Outlet) -> Result<Option<(i64, i64)>, Fau
     Ok(None)
 }
 
-fn lease_delivery(
-    tx: &Tx<'_>,
-    seq: i64,
-    worker: &WorkerId,
-    lease: Duration,
-) -> Result<(), Fault> {
+fn lease_delivery(tx: &Tx<'_>, seq: i64, worker: &WorkerId, lease: Duration) -> Result<(), Fault> {
     tx.run(
         "UPDATE deliveries SET status = 'started', lane = NULL, receives = receives + 1,
              fence = fence + 1, worker = ?2, leased_at = ?3, lease_until = ?4, updated = ?3
@@ -151,12 +149,7 @@ fn lease_delivery(
 }
 
 /// Sends the outlet and its tenant to the end of their lines and counts against its rate.
-fn take_turn(
-    tx: &Tx<'_>,
-    scheduler: &Scheduler,
-    outlet: &Outlet,
-    lane: i64,
-) -> Result<(), Fault> {
+fn take_turn(tx: &Tx<'_>, scheduler: &Scheduler, outlet: &Outlet, lane: i64) -> Result<(), Fault> {
     let tick = scheduler.tick();
     let firsts = if lane == 0 {
         (outlet.firsts + 1).min(FIRSTS_PER_RETRY)

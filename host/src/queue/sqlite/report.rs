@@ -77,7 +77,8 @@ pub(super) fn usage(
     since: Timestamp,
     until: Timestamp,
 ) -> Result<Usage, Fault> {
-    let sql = "SELECT total(events), total(attempts), total(delivered), total(fuel), total(bytes_sent)
+    let sql =
+        "SELECT total(events), total(attempts), total(delivered), total(fuel), total(bytes_sent)
                FROM usage WHERE tenant = ?1 AND hour >= ?2 AND hour * ?4 < ?3";
     let key = params![
         tenant.as_str(),
@@ -117,7 +118,10 @@ pub(super) fn count_attempt(
     let delivered = attempt.outcome == AttemptOutcome::Delivered;
     let fuel = attempt.render.as_ref().map_or(0, |render| render.fuel);
     // Without an answer nobody knows how much was sent.
-    let sent = attempt.request.as_ref().filter(|_| attempt.response.is_some());
+    let sent = attempt
+        .request
+        .as_ref()
+        .filter(|_| attempt.response.is_some());
     let bytes = sent.map_or(0, |request| match &request.body {
         Body::Text(text) => text.len(),
         Body::Base64(text) => base64::decoded_len_estimate(text.len()),
@@ -147,7 +151,10 @@ pub(super) fn heartbeat(tx: &Tx<'_>, mut worker: WorkerInfo) -> Result<(), Fault
          ON CONFLICT DO UPDATE SET last_seen = ?2, document = ?3",
         params![worker.id.as_str(), now, serde_json::to_string(&worker)?],
     )?;
-    tx.run("DELETE FROM workers WHERE last_seen < ?1", [seen_since(tx.now)])?;
+    tx.run(
+        "DELETE FROM workers WHERE last_seen < ?1",
+        [seen_since(tx.now)],
+    )?;
     Ok(())
 }
 

@@ -91,9 +91,7 @@ impl Scheduler {
 
     /// The next number in the order of turns.
     pub(super) fn tick(&self) -> i64 {
-        self.tick
-            .fetch_add(1, Ordering::Relaxed)
-            .saturating_add(1)
+        self.tick.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
     /// The outlet of a webhook, made if this is the first that is heard of it.

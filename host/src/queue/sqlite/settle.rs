@@ -202,9 +202,10 @@ fn lost_attempt(number: u32, worker: WorkerId, begun: Timestamp, now: Timestamp)
             kind: "worker_lost".to_owned(),
             field: None,
             line: None,
-            message: "the worker stopped or lost its lease before it said how the attempt ended; the \
+            message:
+                "the worker stopped or lost its lease before it said how the attempt ended; the \
                       request may have been sent"
-                .to_owned(),
+                    .to_owned(),
             retryable: true,
         }),
         warnings: Vec::new(),

@@ -60,11 +60,7 @@ pub(super) fn release(
     refresh_all(tx, scheduler, outlets)
 }
 
-fn refresh_all(
-    tx: &Tx<'_>,
-    scheduler: &Scheduler,
-    outlets: BTreeSet<i64>,
-) -> Result<(), Fault> {
+fn refresh_all(tx: &Tx<'_>, scheduler: &Scheduler, outlets: BTreeSet<i64>) -> Result<(), Fault> {
     for outlet in outlets {
         scheduler.refresh(tx, tx.now, outlet)?;
         tx.wake();

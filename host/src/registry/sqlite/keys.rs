@@ -57,14 +57,15 @@ pub(super) fn put_secret(
          ON CONFLICT DO UPDATE SET value = ?3, updated = ?4",
         params![tenant.as_str(), name, value.expose(), tx.now.as_millis()],
     )?;
-    tx.raise_revision()
+    tx.raise_revision(tenant);
+    Ok(())
 }
 
 pub(super) fn delete_secret(tx: &Tx<'_>, tenant: &TenantId, name: &str) -> Result<bool, Fault> {
     let sql = "DELETE FROM secrets WHERE tenant = ?1 AND name = ?2";
     let deleted = tx.run(sql, [tenant.as_str(), name])? > 0;
     if deleted {
-        tx.raise_revision()?;
+        tx.raise_revision(tenant);
     }
     Ok(deleted)
 }
@@ -117,11 +118,17 @@ pub(super) fn page(
 pub(super) fn put(tx: &Tx<'_>, key: &ApiKey) -> Result<(), Fault> {
     let tenant = key.tenant.as_str();
     let sql = "SELECT 1 FROM api_keys WHERE tenant = ?1 AND name = ?2 AND id <> ?3";
-    if tx.one(sql, [tenant, &key.name, &key.id], |_| Ok(()))?.is_some() {
+    if tx
+        .one(sql, [tenant, &key.name, &key.id], |_| Ok(()))?
+        .is_some()
+    {
         return Err(name_taken("key", &key.name).into());
     }
     let sql = "SELECT 1 FROM api_keys WHERE hash = ?1 AND NOT (tenant = ?2 AND id = ?3)";
-    if tx.one(sql, [&key.hash, tenant, &key.id], |_| Ok(()))?.is_some() {
+    if tx
+        .one(sql, [&key.hash, tenant, &key.id], |_| Ok(()))?
+        .is_some()
+    {
         return Err(Fault::Backend(BackendError::Conflict {
             field: "key".to_owned(),
             message: "this key is in use already".to_owned(),
@@ -139,16 +146,12 @@ pub(super) fn put(tx: &Tx<'_>, key: &ApiKey) -> Result<(), Fault> {
             key.hash
         ],
     )?;
-    tx.raise_revision()
+    Ok(())
 }
 
 pub(super) fn delete(tx: &Tx<'_>, tenant: &TenantId, id: &str) -> Result<bool, Fault> {
     let sql = "DELETE FROM api_keys WHERE tenant = ?1 AND id = ?2";
-    let deleted = tx.run(sql, [tenant.as_str(), id])? > 0;
-    if deleted {
-        tx.raise_revision()?;
-    }
-    Ok(deleted)
+    Ok(tx.run(sql, [tenant.as_str(), id])? > 0)
 }
 
 pub(super) fn instance_key(tx: &Tx<'_>) -> Result<[u8; 32], Fault> {

@@ -83,8 +83,8 @@ impl SqliteBackend {
 
 #[async_trait]
 impl Registry for SqliteBackend {
-    async fn revision(&self, _tenant: &TenantId) -> Result<u64, BackendError> {
-        Ok(self.store.revision())
+    async fn revision(&self, tenant: &TenantId) -> Result<u64, BackendError> {
+        Ok(self.store.revision(tenant))
     }
 
     async fn tenant(&self, tenant: &TenantId) -> Result<TenantConfig, BackendError> {
@@ -121,7 +121,8 @@ impl Registry for SqliteBackend {
     }
 
     async fn put_webhook(&self, tenant: &TenantId, webhook: &Webhook) -> Result<(), BackendError> {
-        let (tenant, webhook, scheduler) = (tenant.clone(), webhook.clone(), self.scheduler.clone());
+        let (tenant, webhook, scheduler) =
+            (tenant.clone(), webhook.clone(), self.scheduler.clone());
         let step = move |tx: &Tx<'_>| {
             webhooks::put(tx, &tenant, &webhook)?;
             scheduler.configure(tx, &tenant, &webhook)

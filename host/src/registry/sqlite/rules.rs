@@ -17,7 +17,9 @@ use crate::{
 };
 
 fn read(row: &Row<'_>) -> Result<EventRule, Fault> {
-    Ok(serde_json::from_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?)
+    Ok(serde_json::from_str(
+        row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?,
+    )?)
 }
 
 pub(super) fn all(conn: &Connection, tenant: &TenantId) -> Result<Vec<EventRule>, Fault> {
@@ -33,7 +35,9 @@ pub(super) fn page(
 ) -> Result<Page<EventRule>, Fault> {
     let sql = "SELECT document FROM rules WHERE tenant = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
     let rows = conn.all(sql, params![tenant.as_str(), after, rows_for(limit)], read)?;
-    Ok(cut(rows, limit, |last| Cursor::Name(last.spec.name.clone())))
+    Ok(cut(rows, limit, |last| {
+        Cursor::Name(last.spec.name.clone())
+    }))
 }
 
 pub(super) fn get(
@@ -48,7 +52,10 @@ pub(super) fn get(
 pub(super) fn put(tx: &Tx<'_>, tenant: &TenantId, rule: &EventRule) -> Result<(), Fault> {
     let (name, id) = (&rule.spec.name, rule.id.as_str());
     let sql = "SELECT 1 FROM rules WHERE tenant = ?1 AND name = ?2 AND id <> ?3";
-    if tx.one(sql, [tenant.as_str(), name, id], |_| Ok(()))?.is_some() {
+    if tx
+        .one(sql, [tenant.as_str(), name, id], |_| Ok(()))?
+        .is_some()
+    {
         return Err(name_taken("event rule", name).into());
     }
     tx.run(
@@ -74,14 +81,15 @@ pub(super) fn put(tx: &Tx<'_>, tenant: &TenantId, rule: &EventRule) -> Result<()
             }));
         }
     }
-    tx.raise_revision()
+    tx.raise_revision(tenant);
+    Ok(())
 }
 
 pub(super) fn delete(tx: &Tx<'_>, tenant: &TenantId, id: &RuleId) -> Result<bool, Fault> {
     let key = [tenant.as_str(), id.as_str()];
     let deleted = tx.run("DELETE FROM rules WHERE tenant = ?1 AND id = ?2", key)? > 0;
     if deleted {
-        tx.raise_revision()?;
+        tx.raise_revision(tenant);
     }
     Ok(deleted)
 }

@@ -10,11 +10,11 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::{
-    fault::{Fault, Sql, unavailable},
+    fault::{Fault, unavailable},
     open::{self, Opened},
     writer::{Shared, Tx, Writer, closed},
 };
-use crate::registry::BackendError;
+use crate::{model::TenantId, registry::BackendError};
 
 /// Reads at once. They share the disk's cache, so more would only wait for each other.
 const READERS: usize = 4;
@@ -41,16 +41,9 @@ impl Store {
         data_dir: &Path,
         first: impl FnOnce(&Connection) -> Result<(), Fault>,
     ) -> Result<Self, BackendError> {
-        let Opened {
-            file,
-            mut writer,
-            lock,
-        } = open::open(data_dir)?;
-        let revision = prepare(&mut writer, first).map_err(|fault| fault.into_backend(&file))?;
+        let Opened { file, writer, lock } = open::open(data_dir)?;
+        within_transaction(&writer, first).map_err(|fault| fault.into_backend(&file))?;
         let shared = Arc::new(Shared::default());
-        shared
-            .revision
-            .store(revision.unsigned_abs(), Ordering::Release);
         Ok(Self {
             writer: Writer::start(writer, lock, file.clone(), Arc::clone(&shared))?,
             readers: Arc::new(Readers {
@@ -88,8 +81,8 @@ impl Store {
             .map_err(|_| BackendError::Internal("a read panicked".to_owned()))?
     }
 
-    pub(crate) fn revision(&self) -> u64 {
-        self.shared.revision.load(Ordering::Acquire)
+    pub(crate) fn revision(&self, tenant: &TenantId) -> u64 {
+        self.shared.revision(tenant)
     }
 
     /// Waits for a step that called [`Tx::wake`], at most so long. One that ended before the call counts.
@@ -105,7 +98,10 @@ impl Store {
     /// Steps run and transactions committed for them.
     pub(crate) fn written(&self) -> (u64, u64) {
         let Shared { jobs, commits, .. } = &*self.shared;
-        (jobs.load(Ordering::Relaxed), commits.load(Ordering::Relaxed))
+        (
+            jobs.load(Ordering::Relaxed),
+            commits.load(Ordering::Relaxed),
+        )
     }
 
     pub(crate) async fn close(&self) {
@@ -117,19 +113,6 @@ impl Store {
         self.readers.idle().clear();
         self.writer.close().await;
     }
-}
-
-fn prepare(
-    conn: &mut Connection,
-    first: impl FnOnce(&Connection) -> Result<(), Fault>,
-) -> Result<i64, Fault> {
-    let tx = conn.transaction()?;
-    first(&tx)?;
-    let sql = "SELECT value FROM meta WHERE name = 'revision'";
-    let revision = tx.one(sql, [], |row| Ok(row.get(0)?))?;
-    let revision = revision.ok_or_else(|| Fault::stored("the revision is missing"))?;
-    tx.commit()?;
-    Ok(revision)
 }
 
 impl Readers {

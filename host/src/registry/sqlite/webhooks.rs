@@ -14,7 +14,9 @@ use crate::{
 };
 
 fn read(row: &Row<'_>) -> Result<Webhook, Fault> {
-    Ok(serde_json::from_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?)
+    Ok(serde_json::from_str(
+        row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?,
+    )?)
 }
 
 pub(super) fn all(conn: &Connection, tenant: &TenantId) -> Result<Vec<Webhook>, Fault> {
@@ -28,9 +30,12 @@ pub(super) fn page(
     limit: usize,
     after: &str,
 ) -> Result<Page<Webhook>, Fault> {
-    let sql = "SELECT document FROM webhooks WHERE tenant = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
+    let sql =
+        "SELECT document FROM webhooks WHERE tenant = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
     let rows = conn.all(sql, params![tenant.as_str(), after, rows_for(limit)], read)?;
-    Ok(cut(rows, limit, |last| Cursor::Name(last.spec.name.clone())))
+    Ok(cut(rows, limit, |last| {
+        Cursor::Name(last.spec.name.clone())
+    }))
 }
 
 pub(super) fn get(
@@ -59,12 +64,14 @@ pub(super) fn put(tx: &Tx<'_>, tenant: &TenantId, webhook: &Webhook) -> Result<(
             serde_json::to_string(webhook)?
         ],
     )?;
-    tx.raise_revision()
+    tx.raise_revision(tenant);
+    Ok(())
 }
 
 pub(super) fn delete(tx: &Tx<'_>, tenant: &TenantId, id: &WebhookId) -> Result<bool, Fault> {
     let key = [tenant.as_str(), id.as_str()];
-    let sql = "SELECT r.name FROM rule_webhooks w JOIN rules r ON r.tenant = w.tenant AND r.id = w.rule
+    let sql =
+        "SELECT r.name FROM rule_webhooks w JOIN rules r ON r.tenant = w.tenant AND r.id = w.rule
                WHERE w.tenant = ?1 AND w.webhook = ?2 ORDER BY r.name LIMIT 1";
     if let Some(rule) = tx.one(sql, key, |row| Ok(row.get::<_, String>(0)?))? {
         return Err(Fault::Backend(BackendError::Conflict {
@@ -76,7 +83,7 @@ pub(super) fn delete(tx: &Tx<'_>, tenant: &TenantId, id: &WebhookId) -> Result<b
     }
     let deleted = tx.run("DELETE FROM webhooks WHERE tenant = ?1 AND id = ?2", key)? > 0;
     if deleted {
-        tx.raise_revision()?;
+        tx.raise_revision(tenant);
     }
     Ok(deleted)
 }

@@ -9,13 +9,14 @@
 //! failing commit), every job in it is told so. The writer itself goes on in each case.
 
 use std::{
-    cell::Cell,
+    cell::RefCell,
+    collections::HashMap,
     fs::File,
     ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -25,7 +26,10 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::fault::{Fault, Sql, unavailable};
-use crate::{model::Timestamp, registry::BackendError};
+use crate::{
+    model::{TenantId, Timestamp},
+    registry::BackendError,
+};
 
 /// Bounds of one transaction: so long at most do the first jobs in it wait for the last ones.
 const MAX_JOBS: usize = 512;
@@ -37,36 +41,24 @@ pub(crate) struct Tx<'c> {
     conn: &'c Connection,
     /// The backend's clock when the job began.
     pub(crate) now: Timestamp,
-    effects: Cell<Effects>,
+    effects: RefCell<Effects>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Effects {
     wake: bool,
-    revision: Option<u64>,
+    configured: Vec<TenantId>,
 }
 
 impl Tx<'_> {
     /// Something may have become claimable: wakes a waiting worker once this is durable.
     pub(crate) fn wake(&self) {
-        let effects = self.effects.get();
-        self.effects.set(Effects {
-            wake: true,
-            ..effects
-        });
+        self.effects.borrow_mut().wake = true;
     }
 
-    /// The configuration has changed.
-    pub(crate) fn raise_revision(&self) -> Result<(), Fault> {
-        let sql = "UPDATE meta SET value = value + 1 WHERE name = 'revision' RETURNING value";
-        let revision = self.one(sql, [], |row| Ok(row.get::<_, i64>(0)?))?;
-        let revision = revision.ok_or_else(|| Fault::stored("the revision is missing"))?;
-        let effects = self.effects.get();
-        self.effects.set(Effects {
-            revision: Some(revision.unsigned_abs()),
-            ..effects
-        });
-        Ok(())
+    /// The tenant's configuration has changed.
+    pub(crate) fn raise_revision(&self, tenant: &TenantId) {
+        self.effects.borrow_mut().configured.push(tenant.clone());
     }
 }
 
@@ -81,14 +73,38 @@ impl Deref for Tx<'_> {
 /// What the writer tells the rest of the process.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    /// The registry's revision, as committed.
-    pub(super) revision: AtomicU64,
+    /// The revisions of tenants whose configuration has changed since the start. They are not stored:
+    /// no snapshot outlives the process, and no other process writes.
+    revisions: RwLock<HashMap<TenantId, u64>>,
     /// Wakes workers.
     pub(super) wake: Notify,
     /// Jobs that ran.
     pub(super) jobs: AtomicU64,
     /// Transactions committed.
     pub(super) commits: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn revision(&self, tenant: &TenantId) -> u64 {
+        let revisions = self.revisions.read();
+        let revisions = revisions.unwrap_or_else(PoisonError::into_inner);
+        revisions.get(tenant).copied().unwrap_or(0)
+    }
+
+    fn publish(&self, effects: &Effects, jobs: usize) {
+        if !effects.configured.is_empty() {
+            let revisions = self.revisions.write();
+            let mut revisions = revisions.unwrap_or_else(PoisonError::into_inner);
+            for tenant in &effects.configured {
+                *revisions.entry(tenant.clone()).or_default() += 1;
+            }
+        }
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.jobs.fetch_add(jobs as u64, Ordering::Relaxed);
+        if effects.wake {
+            self.wake.notify_one();
+        }
+    }
 }
 
 /// A step to be done by the writer, whatever its result type.
@@ -265,7 +281,7 @@ impl Thread {
         }
         let outcome = outcome.and_then(|()| self.commit());
         if outcome.is_ok() {
-            self.publish(effects, ran.len());
+            self.shared.publish(&effects, ran.len());
         }
         for job in ran {
             job.answer(outcome.clone());
@@ -284,12 +300,12 @@ impl Thread {
         let tx = Tx {
             conn: &self.conn,
             now: Timestamp::now(),
-            effects: Cell::default(),
+            effects: RefCell::default(),
         };
         if job.run(&tx, &self.file) {
-            let own = tx.effects.get();
+            let own = tx.effects.into_inner();
             effects.wake |= own.wake;
-            effects.revision = own.revision.or(effects.revision);
+            effects.configured.extend(own.configured);
         } else if self.conn.is_autocommit() {
             // SQLite gave up all of the transaction, as it does when the disk is full.
             return Err(unavailable(
@@ -311,17 +327,6 @@ impl Thread {
             && let Err(error) = self.execute("ROLLBACK")
         {
             tracing::error!(%error, "the database could not roll back");
-        }
-    }
-
-    fn publish(&self, effects: Effects, jobs: usize) {
-        if let Some(revision) = effects.revision {
-            self.shared.revision.store(revision, Ordering::Release);
-        }
-        self.shared.commits.fetch_add(1, Ordering::Relaxed);
-        self.shared.jobs.fetch_add(jobs as u64, Ordering::Relaxed);
-        if effects.wake {
-            self.shared.wake.notify_one();
         }
     }
 

@@ -182,7 +182,13 @@ fn sizes_are_bounded_and_the_errors_of_hostile_input_too() {
     let fields: Vec<_> = errors.0.iter().map(|e| e.field.as_str()).collect();
     assert_eq!(
         fields,
-        ["name", "payload_url", "body_template", "retry", "settings"]
+        [
+            "name",
+            "payload_url",
+            "body_template",
+            "retry.schedule",
+            "settings"
+        ]
     );
 
     let many: Map<String, Value> = (0..10_000).map(|i| (format!("k{i}"), json!(1))).collect();

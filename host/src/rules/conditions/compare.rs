@@ -41,11 +41,11 @@ impl Order {
 /// `a == b`: numbers and booleans by value whatever their type, lists by their elements, objects by their
 /// keys whatever their order. Values are walked with a stack of their own, so that depth costs no stack.
 pub(super) fn equal(a: &Value, b: &Value, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
-    let mut pending = vec![(a, b)];
-    while let Some((a, b)) = pending.pop() {
+    let mut pending = Vec::new();
+    let mut next = Some((a, b));
+    while let Some((a, b)) = next {
         match (a, b) {
             (Value::Array(a), Value::Array(b)) => {
-                fuel.step(0)?;
                 if a.len() != b.len() {
                     return Ok(false);
                 }
@@ -53,7 +53,6 @@ pub(super) fn equal(a: &Value, b: &Value, fuel: &mut Fuel) -> Result<bool, OutOf
                 pending.extend(a.iter().zip(b).rev());
             }
             (Value::Object(a), Value::Object(b)) => {
-                fuel.step(0)?;
                 if a.len() != b.len() {
                     return Ok(false);
                 }
@@ -65,22 +64,27 @@ pub(super) fn equal(a: &Value, b: &Value, fuel: &mut Fuel) -> Result<bool, OutOf
                     pending.push((a, b));
                 }
             }
-            (Value::String(a), Value::String(b)) => {
-                fuel.step(a.len().min(b.len()))?;
-                if a != b {
-                    return Ok(false);
-                }
-            }
-            (Value::Null, Value::Null) => fuel.step(0)?,
             _ => {
-                fuel.step(0)?;
-                if compare(a, b) != Some(Ordering::Equal) {
+                if !equal_scalars(a, b, fuel)? {
                     return Ok(false);
                 }
             }
         }
+        fuel.step(0)?;
+        next = pending.pop();
     }
     Ok(true)
+}
+
+fn equal_scalars(a: &Value, b: &Value, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
+    Ok(match (a, b) {
+        (Value::String(a), Value::String(b)) => {
+            fuel.step(a.len().min(b.len()))?;
+            a == b
+        }
+        (Value::Null, Value::Null) => true,
+        _ => compare(a, b) == Some(Ordering::Equal),
+    })
 }
 
 /// `a == b` for what paths found: a list gathered from many places equals a list of equal elements.
@@ -136,11 +140,11 @@ pub(super) fn any_equal<'a>(
     fuel: &mut Fuel,
 ) -> Result<bool, OutOfFuel> {
     for element in elements {
+        fuel.step(0)?;
         if found_equal(&Found::Value(element), value, fuel)? {
             return Ok(true);
         }
     }
-    fuel.step(0)?;
     Ok(false)
 }
 

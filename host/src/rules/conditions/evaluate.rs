@@ -71,6 +71,7 @@ impl From<OutOfFuel> for Unfit {
 impl<'e> Evaluator<'e> {
     /// Recursion is bounded by the depth that parsing allows.
     fn node(&mut self, node: &Node) -> Result<bool, String> {
+        self.fuel.condition().map_err(|_| too_dear())?;
         match node {
             Node::Group { logic, members } => self.group(*logic, members),
             Node::Leaf(leaf) => self.leaf(leaf),
@@ -78,7 +79,6 @@ impl<'e> Evaluator<'e> {
     }
 
     fn group(&mut self, logic: Logic, members: &[Node]) -> Result<bool, String> {
-        self.fuel.step(0).map_err(|_| too_dear())?;
         let step = self.begin(|| {
             let all = if logic == Logic::And { "all" } else { "any" };
             format!("{all} of {}", members.len())

@@ -23,6 +23,11 @@ impl Fuel {
         Self(units)
     }
 
+    /// Spends for a condition or group in itself.
+    pub(super) fn condition(&mut self) -> Result<(), OutOfFuel> {
+        self.spend(20)
+    }
+
     /// Spends for one step over so many bytes.
     pub(super) fn step(&mut self, bytes: usize) -> Result<(), OutOfFuel> {
         self.spend(1 + (bytes / 64) as u64)

@@ -79,7 +79,7 @@ impl Stop<'_, '_> {
             Self::Missing { key, among } => {
                 let shown = shorten::text(key, 100);
                 match among.and_then(|map| similar(key, map)) {
-                    Some(other) => format!("there is no {shown:?}; did you mean {other:?}?"),
+                    Some(other) => format!("there is no {shown:?} (did you mean {other:?}?)"),
                     None => format!("there is no {shown:?}"),
                 }
             }

@@ -6,7 +6,8 @@
 //! and because its memory must be known and its caches must not outlive a match.
 //!
 //! What needs backtracking (look-around, back-references, atomic groups, possessive repeats) is refused when
-//! the rule is saved. Known difference: at `\b` and `\B`, combining marks count as part of a word.
+//! the rule is saved. Known difference: what counts as part of a word at
+//! `\b` and `\B` is Unicode's recommendation (combining marks do, `½` does not), and not Python's.
 
 mod translate;
 
@@ -20,7 +21,10 @@ use super::fuel::{Fuel, OutOfFuel};
 
 /// A compiled pattern, matched at the start of a text as `re.match` does.
 #[derive(Debug)]
-pub(super) struct Pattern(Regex);
+pub(super) struct Pattern {
+    regex: Regex,
+    bytes: usize,
+}
 
 impl Pattern {
     /// Characters of a pattern.
@@ -39,13 +43,16 @@ impl Pattern {
                 Self::MAX_LENGTH
             ));
         }
-        let pattern = translate::translate(python)?;
+        let translated = translate::translate(python)?;
         let bytes = max_bytes.min(Self::MAX_BYTES);
         let too_large = || {
             "The compiled pattern would be too large; use fewer or smaller repetitions, and [a-z0-9] in place \
              of \\w."
                 .to_owned()
         };
+        if translated.cost > bytes {
+            return Err(too_large());
+        }
         // Only the engines whose work is bounded by pattern times text, and that need little memory of their own.
         let config = Config::new()
             .nfa_size_limit(Some(bytes))
@@ -55,29 +62,27 @@ impl Pattern {
         let regex = Regex::builder()
             .configure(config)
             .syntax(syntax::Config::new().nest_limit(translate::MAX_NESTING * 3))
-            .build(&pattern)
+            .build(&translated.pattern)
             .map_err(|e| match e.size_limit() {
                 Some(_) => too_large(),
                 None => "The pattern is not a valid regular expression.".to_owned(),
             })?;
-        if regex.memory_usage() > bytes.saturating_mul(2) {
-            return Err(too_large());
-        }
-        Ok(Self(regex))
+        let bytes = regex.memory_usage().saturating_add(translated.cost);
+        Ok(Self { regex, bytes })
     }
 
-    /// Memory it takes.
+    /// Memory it takes, and what it took to compile as if that were memory too.
     pub(super) fn bytes(&self) -> usize {
-        self.0.memory_usage()
+        self.bytes
     }
 
     /// Whether it matches at the start of the text.
     pub(super) fn is_match(&self, text: &str, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
-        let states = 1 + (self.0.memory_usage() / 128) as u64;
+        let states = 1 + (self.regex.memory_usage() / 128) as u64;
         fuel.spend(states.saturating_mul(text.len() as u64 + 1))?;
         let input = Input::new(text).anchored(Anchored::Yes).earliest(true);
         // A cache of its own, so that memory does not grow with the number of patterns that ever matched.
-        let mut cache = self.0.create_cache();
-        Ok(self.0.search_half_with(&mut cache, &input).is_some())
+        let mut cache = self.regex.create_cache();
+        Ok(self.regex.search_half_with(&mut cache, &input).is_some())
     }
 }

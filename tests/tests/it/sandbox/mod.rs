@@ -2,7 +2,9 @@
 //! can try, with what it must come to in its first line.
 
 mod cache;
+mod compile;
 mod guest;
 mod hostile;
 mod isolation;
+mod jinja;
 mod limits;

@@ -4,7 +4,6 @@ CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO meta VALUES ('revision', 1);
 
 -- What tenants configured. `document` is the whole as JSON; the other columns are what is looked up.
 

@@ -8,7 +8,14 @@ mod class;
 pub(super) const MAX_NESTING: u32 = 50;
 
 /// A Python pattern in the other syntax. Capturing groups become plain ones: nobody asks what they caught.
-pub(super) fn translate(python: &str) -> Result<String, String> {
+pub(super) struct Translated {
+    pub(super) pattern: String,
+    /// The work of compiling its classes, in bytes of memory that would take as long to build. A class can be
+    /// dear and yet come out small, as `[\w\W]` does, so the size of the outcome does not bound the time.
+    pub(super) cost: usize,
+}
+
+pub(super) fn translate(python: &str) -> Result<Translated, String> {
     let mut translator = Translator {
         input: python.chars().collect(),
         at: 0,
@@ -17,9 +24,20 @@ pub(super) fn translate(python: &str) -> Result<String, String> {
         branch: Branch::default(),
         flags: Flags::default(),
         names: HashSet::new(),
+        ignores_case: false,
+        set_cost: 0,
+        fold_cost: 0,
     };
     translator.pattern()?;
-    Ok(translator.out)
+    let fold_cost = if translator.ignores_case {
+        translator.fold_cost
+    } else {
+        0
+    };
+    Ok(Translated {
+        pattern: translator.out,
+        cost: translator.set_cost + fold_cost,
+    })
 }
 
 struct Translator {
@@ -30,6 +48,11 @@ struct Translator {
     branch: Branch,
     flags: Flags,
     names: HashSet<String>,
+    /// Anywhere.
+    ignores_case: bool,
+    /// For the sets, and for folding the case of what classes hold; see [`Translated::cost`].
+    set_cost: usize,
+    fold_cost: usize,
 }
 
 /// An open group: what to go back to when it closes.
@@ -332,6 +355,7 @@ impl Translator {
                         );
                     }
                     if ignore_case == Some(true) {
+                        self.ignores_case = true;
                         self.out.push_str("(?i)");
                     }
                     self.flags = flags;
@@ -348,6 +372,7 @@ impl Translator {
                 }
             }
         }
+        self.ignores_case |= ignore_case == Some(true);
         let opening = match ignore_case {
             Some(true) => "(?i:",
             Some(false) => "(?-i:",

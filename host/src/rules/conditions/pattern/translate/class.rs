@@ -9,21 +9,33 @@ pub(super) enum Item {
     Set {
         alone: &'static str,
         inside: &'static str,
+        /// Characters in it, roughly.
+        size: usize,
     },
 }
+
+/// The cost of building a set of letters, and the characters whose case is folded at the cost of one byte.
+const SET_COST: usize = 4096;
+const FOLDED_PER_BYTE: usize = 8;
+/// Characters of Unicode.
+const MANY: usize = 0x0011_0000;
 
 // Python's `\w` is `str.isalnum()` and the underscore, its `\s` is `str.isspace()`; both are a little other than
 // what Unicode's own recommendation makes of them. `(?-i:…)` as case does not matter to sets of letters, while
 // folding them is dear.
-const DIGIT: Item = set(r"\p{Nd}", r"\p{Nd}");
-const NOT_DIGIT: Item = set(r"\P{Nd}", r"\P{Nd}");
-const WORD: Item = set(r"(?-i:[\p{L}\p{N}_])", r"\p{L}\p{N}_");
-const NOT_WORD: Item = set(r"(?-i:[^\p{L}\p{N}_])", r"[^\p{L}\p{N}_]");
-const SPACE: Item = set(r"[\s\x1C-\x1F]", r"\s\x1C-\x1F");
-const NOT_SPACE: Item = set(r"[^\s\x1C-\x1F]", r"[^\s\x1C-\x1F]");
+const DIGIT: Item = set(r"(?-i:\p{Nd})", r"\p{Nd}", 1000);
+const NOT_DIGIT: Item = set(r"(?-i:\P{Nd})", r"\P{Nd}", MANY);
+const WORD: Item = set(r"(?-i:[\p{L}\p{N}_])", r"\p{L}\p{N}_", 150_000);
+const NOT_WORD: Item = set(r"(?-i:[^\p{L}\p{N}_])", r"[^\p{L}\p{N}_]", MANY);
+const SPACE: Item = set(r"(?-i:[\s\x1C-\x1F])", r"\s\x1C-\x1F", 30);
+const NOT_SPACE: Item = set(r"(?-i:[^\s\x1C-\x1F])", r"[^\s\x1C-\x1F]", MANY);
 
-const fn set(alone: &'static str, inside: &'static str) -> Item {
-    Item::Set { alone, inside }
+const fn set(alone: &'static str, inside: &'static str, size: usize) -> Item {
+    Item::Set {
+        alone,
+        inside,
+        size,
+    }
 }
 
 impl Translator {
@@ -49,7 +61,8 @@ impl Translator {
             first = false;
             let low = match self.class_item(c)? {
                 Item::Char(c) => c,
-                Item::Set { inside, .. } => {
+                Item::Set { inside, size, .. } => {
+                    self.fold_cost += size / FOLDED_PER_BYTE;
                     class.push_str(inside);
                     if self.peek() == Some('-') && self.input.get(self.at + 1) != Some(&']') {
                         return self.error(
@@ -67,6 +80,8 @@ impl Translator {
                 let Some(c) = self.next() else { continue };
                 match self.class_item(c)? {
                     Item::Char(high) if low <= high => {
+                        let size = u32::from(high).abs_diff(u32::from(low)) as usize;
+                        self.fold_cost += size / FOLDED_PER_BYTE;
                         class.push('-');
                         push_literal(&mut class, high);
                     }
@@ -100,6 +115,9 @@ impl Translator {
         let Some(c) = self.next() else {
             return self.error("a backslash ends the pattern; write two for a literal one.");
         };
+        if matches!(c, 'd' | 'D' | 'w' | 'W' | 's' | 'S') {
+            self.set_cost += SET_COST;
+        }
         Ok(match c {
             'd' => DIGIT,
             'D' => NOT_DIGIT,

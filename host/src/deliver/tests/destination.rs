@@ -1,0 +1,92 @@
+//! Only addresses that the guard has judged are dialled.
+
+use super::*;
+
+#[tokio::test]
+async fn a_name_is_judged_again_when_it_is_dialled() {
+    let server = Server::answering(OK).await;
+    // The first look goes to a guard that finds nothing wrong with loopback; the client's guard does. So it
+    // is with a name that changes its answer in between.
+    let first = Guard::with_resolver(&guard_config(&["127.0.0.0/8"]), Arc::new(Loopback));
+    let second = Guard::with_resolver(&guard_config(&[]), Arc::new(Loopback));
+    let client = Client::new(&Config::defaults().delivery, second).unwrap();
+    let url = format!("http://rebinding.example:{}/", server.address.port());
+    let request = first.check(build(post(&url))).await.unwrap();
+    let error = client.send(request, &options()).await.unwrap_err();
+    assert!(
+        matches!(error, SendError::Guard(GuardError::Blocked { .. })),
+        "{error:?}"
+    );
+    assert_eq!((error.kind(), error.retryable()), ("blocked", false));
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_secret_host_is_not_named_in_errors_of_either_look() {
+    let secret = crate::model::Secret::new("s3cr3t.example");
+    let secrets = SecretValues::new([("hbs_1".to_owned(), "host".to_owned(), secret)]);
+    let request = || build_with(post("http://hbs_1/"), &secrets);
+    let strict = Guard::with_resolver(&guard_config(&[]), Arc::new(Loopback));
+    let lenient = Guard::with_resolver(&guard_config(&["127.0.0.0/8"]), Arc::new(Loopback));
+
+    let first = strict.check(request()).await.unwrap_err().to_string();
+    let client = Client::new(&Config::defaults().delivery, strict).unwrap();
+    let guarded = lenient.check(request()).await.unwrap();
+    let second = client
+        .send(guarded, &options())
+        .await
+        .unwrap_err()
+        .to_string();
+    for error in [first, second] {
+        assert!(
+            error.contains("[secret:host]") && !error.contains("s3cr3t"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_leave_nothing_on_this_machine_is_reached() {
+    let server = Server::answering(OK).await;
+    let guard = Guard::new(&guard_config(&[]));
+    let port = server.address.port();
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "localhost.",
+        "127.1",
+        "0x7f.1",
+        "0",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+    ] {
+        let request = build(post(&format!("http://{host}:{port}/")));
+        assert!(guard.check(request).await.is_err(), "{host}");
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn many_hosts_do_not_hold_many_connections() {
+    let server = Server::answering(OK).await;
+    let sender = Sender::new();
+    let port = server.address.port();
+    for n in 0..600 {
+        sender
+            .send(post(&format!("http://h{n}.example:{port}/")))
+            .await
+            .unwrap();
+    }
+    // Idle connections of a replaced client are closed; give the servers' tasks the time to see it.
+    let open = || server.connections() - closed(&server);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while open() > 256 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(server.connections(), 600);
+    assert!(open() <= 256, "{} connections are open", open());
+}
+
+fn closed(server: &Server) -> usize {
+    server.closed.load(Ordering::SeqCst)
+}

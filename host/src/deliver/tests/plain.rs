@@ -1,0 +1,138 @@
+//! What is sent and what is recorded, with a receiver that behaves.
+
+use super::*;
+
+#[tokio::test]
+async fn a_request_arrives_as_it_was_built() {
+    let server = Server::answering(OK).await;
+    let response = Sender::new().send(post(&server.url())).await.unwrap();
+    assert_eq!(
+        server.requests(),
+        [format!(
+            "POST /hook HTTP/1.1\r\nContent-Type: application/json\r\nUser-Agent: hookbox\r\nAccept: */*\r\n\
+             Accept-Encoding: identity\r\nWebhook-Id: dlv_1\r\nWebhook-Timestamp: 1\r\nHost: {}\r\n\
+             Content-Length: 8\r\n\r\n{{\"a\": 1}}",
+            server.address
+        )]
+    );
+    assert!(response.is_success() && !response.truncated);
+    assert_eq!((response.status, response.version), (200, "HTTP/1.1"));
+    assert_eq!(response.peer, Some(server.address));
+    assert_eq!(response.body, b"ok");
+    assert!(
+        response
+            .headers
+            .contains(&("x-answer".to_owned(), "yes".to_owned()))
+    );
+    assert!(response.response_us > 0);
+}
+
+#[tokio::test]
+async fn every_method_sends_its_body() {
+    let server = Server::answering(OK).await;
+    let sender = Sender::new();
+    for method in HttpMethod::ALL {
+        let mut request = post(&server.url());
+        request.method = method.as_str().to_owned();
+        sender.send(request).await.unwrap();
+    }
+    for (method, request) in HttpMethod::ALL.iter().zip(server.requests()) {
+        assert!(
+            request.starts_with(&format!("{method} /hook HTTP/1.1\r\n")),
+            "{request}"
+        );
+        assert!(request.contains("Content-Length: 8\r\n"), "{request}");
+        assert!(request.ends_with("{\"a\": 1}"), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_body_of_a_post_has_a_length() {
+    let server = Server::answering(OK).await;
+    let mut request = post(&server.url());
+    request.body.clear();
+    Sender::new().send(request).await.unwrap();
+    assert!(
+        server.requests()[0].contains("Content-Length: 0\r\n"),
+        "{}",
+        server.requests()[0]
+    );
+}
+
+#[tokio::test]
+async fn connections_are_used_again() {
+    let server = Server::answering(OK).await;
+    let sender = Sender::new();
+    for _ in 0..5 {
+        sender.send(post(&server.url())).await.unwrap();
+    }
+    assert_eq!((server.connections(), server.requests().len()), (1, 5));
+}
+
+#[tokio::test]
+async fn the_host_header_can_be_set_and_is_otherwise_the_urls() {
+    let server = Server::answering(OK).await;
+    let sender = Sender::new();
+    let by_name = format!("http://receiver.example:{}/", server.address.port());
+    sender.send(post(&by_name)).await.unwrap();
+    let mut request = post(&by_name);
+    request
+        .headers
+        .push(("Host".to_owned(), "other.example".to_owned()));
+    sender.send(request).await.unwrap();
+    let hosts: Vec<String> = server
+        .requests()
+        .iter()
+        .flat_map(|r| {
+            r.lines()
+                .filter(|l| l.starts_with("Host: "))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let expected = format!("Host: receiver.example:{}", server.address.port());
+    assert_eq!(hosts, [expected, "Host: other.example".to_owned()]);
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_and_not_followed() {
+    let elsewhere = Server::answering(OK).await;
+    for status in [301, 302, 303, 307, 308] {
+        let server = Server::answering(format!(
+            "HTTP/1.1 {status} Moved\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n",
+            elsewhere.url()
+        ))
+        .await;
+        let response = Sender::new().send(post(&server.url())).await.unwrap();
+        assert_eq!(response.status, status);
+        assert!(!response.is_success() && !status_is_retryable(status));
+    }
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_kept_as_it_came() {
+    let bomb = b"\x1f\x8b\x08\0\0\0\0\0\0\x03bomb".to_vec();
+    let mut answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        bomb.len()
+    )
+    .into_bytes();
+    answer.extend_from_slice(&bomb);
+    let server = Server::answering(answer).await;
+    let response = Sender::new().send(post(&server.url())).await.unwrap();
+    assert_eq!(response.body, bomb);
+    assert!(
+        response
+            .headers
+            .contains(&("content-encoding".to_owned(), "gzip".to_owned()))
+    );
+}
+
+#[tokio::test]
+async fn retry_after_is_handed_on() {
+    let server =
+        Server::answering("HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n").await;
+    let response = Sender::new().send(post(&server.url())).await.unwrap();
+    assert_eq!(response.retry_after, Some(Duration::from_secs(7)));
+}

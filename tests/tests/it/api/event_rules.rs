@@ -1,0 +1,63 @@
+//! `/v1/event-rules`
+
+use hookbox_tests::api::Api;
+use serde_json::{Value, json};
+
+use super::{event, webhook};
+
+#[tokio::test]
+async fn netboxs_rules_find_the_webhooks_that_came_with_the_same_number() {
+    let api = Api::start().await;
+    let hook: Value = serde_json::from_str(include_str!("../../../data/validate/netbox-webhook.json")).unwrap();
+    let rule: Value = serde_json::from_str(include_str!("../../../data/validate/netbox-event-rule.json")).unwrap();
+    let early = api.post("/v1/event-rules", &rule).await;
+    assert!(early.problem(422, "validation-failed").contains("store the webhook first"));
+    let id = api.create("/v1/webhooks", &hook).await;
+    let created = api.post("/v1/event-rules", &rule).await;
+    let shown = created.expect(201);
+    assert_eq!(shown["webhooks"], json!([id]));
+    assert_eq!(shown["event_types"], json!(["object_created"]));
+    assert_eq!(shown["external_id"], 7);
+
+    let path = created.headers["location"].to_str().unwrap();
+    assert_eq!(api.get(path).await.expect(200), shown);
+    let again = api.put(path, &shown).await.expect(200);
+    assert_eq!(again["conditions"], rule["conditions"], "what was answered can be sent back");
+    let off = api.patch(path, &json!({"enabled": false, "conditions": null})).await.expect(200);
+    assert_eq!((&off["enabled"], &off["conditions"]), (&json!(false), &Value::Null));
+    assert_eq!(off["object_types"], json!(["ipam.ipaddress"]));
+    api.delete(path).await.expect(204);
+    let _ = api.patch(path, &json!({"enabled": true})).await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn conditions_are_checked_when_a_rule_is_saved() {
+    let api = Api::start().await;
+    api.create("/v1/webhooks", &webhook("a")).await;
+    let rule = |conditions: Value| {
+        json!({"name": "r", "object_types": ["*"], "event_types": ["*"], "webhooks": ["a"], "conditions": conditions})
+    };
+    let refused = api.post("/v1/event-rules", &rule(json!({"and": [{"attr": "a", "op": "near", "value": 1}]}))).await;
+    let text = refused.problem(422, "validation-failed");
+    assert!(text.contains("conditions.and[0]") && !text.contains("conditions.conditions"), "{text}");
+    api.create("/v1/event-rules", &rule(json!({"attr": "status.value", "value": "active"}))).await;
+}
+
+#[tokio::test]
+async fn conditions_can_be_tried_on_an_event() {
+    let api = Api::start().await;
+    let evaluate = |conditions: Value| {
+        let body = json!({"conditions": conditions, "event": event("Oslo")});
+        let api = &api;
+        async move { api.post("/v1/event-rules/evaluate", &body).await.expect(200) }
+    };
+    let yes = evaluate(json!({"attr": "status.value", "value": "active"})).await;
+    assert_eq!((&yes["matched"], &yes["error"]), (&json!(true), &Value::Null));
+    assert_eq!(yes["trace"][0]["actual"], "active", "{yes:#}");
+    let no = evaluate(json!({"attr": "name", "value": "Bergen"})).await;
+    assert_eq!(no["matched"], false);
+    let broken = evaluate(json!({"attr": "nothing", "value": 1})).await;
+    assert_eq!(broken["matched"], false);
+    assert!(broken["error"].is_string(), "{broken:#}");
+    assert_eq!(evaluate(Value::Null).await["matched"], true);
+}

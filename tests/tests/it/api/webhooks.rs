@@ -1,0 +1,169 @@
+//! `/v1/webhooks` and `/v1/render`.
+
+use hookbox_tests::api::Api;
+use serde_json::{Value, json};
+
+use super::{event, every_event_to, webhook};
+
+#[tokio::test]
+async fn netboxs_own_json_is_stored_as_it_is_and_the_secret_is_never_shown() {
+    let api = Api::start().await;
+    let netbox: Value = serde_json::from_str(include_str!("../../../data/validate/netbox-webhook.json")).unwrap();
+    let created = api.post("/v1/webhooks", &netbox).await;
+    let shown = created.expect(201);
+    assert_eq!(shown["external_id"], 3);
+    assert_eq!(shown["secret_set"], true);
+    assert_eq!(shown["body_template"], netbox["body_template"]);
+    let location = created.headers["location"].to_str().unwrap();
+    let read = api.get(location).await;
+    assert_eq!(read.expect(200), shown);
+    let list = api.get("/v1/webhooks").await;
+    for answer in [&created, &read, &list] {
+        assert!(!answer.text.contains("s3cret"), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn put_replaces_patch_changes_and_both_keep_the_secret_unless_told() {
+    let api = Api::start().await;
+    let mut first = webhook("a");
+    first["secret"] = json!("s3cret");
+    first["timeout"] = json!(7);
+    let path = format!("/v1/webhooks/{}", api.create("/v1/webhooks", &first).await);
+
+    let patched = api.patch(&path, &json!({"rate_limit": 2.5})).await.expect(200);
+    assert_eq!((&patched["rate_limit"], &patched["timeout"]), (&json!(2.5), &json!(7)));
+    assert_eq!(patched["secret_set"], true);
+
+    let replaced = api.put(&path, &webhook("b")).await.expect(200);
+    assert_eq!((&replaced["name"], &replaced["timeout"]), (&json!("b"), &Value::Null));
+    assert_eq!(replaced["secret_set"], true);
+
+    // What was answered can be sent back.
+    let again = api.put(&path, &replaced).await.expect(200);
+    assert_eq!((&again["name"], &again["secret_set"]), (&json!("b"), &json!(true)));
+
+    let cleared = api.patch(&path, &json!({"secret": ""})).await.expect(200);
+    assert_eq!(cleared["secret_set"], false);
+}
+
+#[tokio::test]
+async fn a_template_that_does_not_parse_is_refused_with_field_and_line() {
+    let api = Api::start().await;
+    let mut broken = webhook("a");
+    broken["body_template"] = json!("{\n  \"a\": {{ data.x\n}");
+    let refused = api.post("/v1/webhooks", &broken).await;
+    let _ = refused.problem(422, "validation-failed");
+    let error = &refused.json()["errors"][0];
+    assert_eq!(error["field"], "body_template", "{error}");
+    assert!(error["line"].as_u64().is_some_and(|line| line >= 2), "{error}");
+    assert_eq!(api.get("/v1/webhooks").await.expect(200)["results"], json!([]));
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_is_said_at_once() {
+    let api = Api::start().await;
+    let refused = api.post("/v1/webhooks", &json!({"payload_url": "ftp://x", "timeout": 0, "enabld": true})).await;
+    let text = refused.problem(422, "validation-failed");
+    for says in ["name: is required", "payload_url: must begin", "timeout: must be", "did you mean enabled?"] {
+        assert!(text.contains(says), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn names_and_external_ids_are_taken_once() {
+    let api = Api::start().await;
+    let mut first = webhook("a");
+    first["id"] = json!(3);
+    api.create("/v1/webhooks", &first).await;
+    let taken = api.post("/v1/webhooks", &webhook("a")).await;
+    assert!(taken.problem(409, "conflict").contains("name"), "{}", taken.text);
+    first["name"] = json!("b");
+    let taken = api.post("/v1/webhooks", &first).await;
+    assert!(taken.problem(422, "validation-failed").contains("\"a\" already has the external id 3"));
+}
+
+#[tokio::test]
+async fn a_webhook_that_a_rule_names_cannot_be_removed() {
+    let api = Api::start().await;
+    let path = format!("/v1/webhooks/{}", api.create("/v1/webhooks", &webhook("a")).await);
+    let rule = api.create("/v1/event-rules", &every_event_to("a")).await;
+    let _ = api.delete(&path).await.problem(409, "conflict");
+    api.delete(&format!("/v1/event-rules/{rule}")).await.expect(204);
+    api.delete(&path).await.expect(204);
+    let _ = api.delete(&path).await.problem(404, "not-found");
+    let _ = api.get(&path).await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_tenant_has_as_many_as_it_may_even_when_it_asks_all_at_once() {
+    let api = Api::start_with(|config| config.limits.webhooks = 3).await;
+    let hooks: Vec<Value> = (0..8).map(|i| webhook(&format!("w{i}"))).collect();
+    let answers = futures_util::future::join_all(hooks.iter().map(|hook| api.post("/v1/webhooks", hook))).await;
+    let stored = answers.iter().filter(|a| a.status == 201).count();
+    assert_eq!(stored, 3);
+    for answer in answers.iter().filter(|a| a.status != 201) {
+        let _ = answer.problem(409, "limit-reached");
+    }
+}
+
+#[tokio::test]
+async fn lists_are_paged_by_name() {
+    let api = Api::start().await;
+    for name in ["c", "a", "b"] {
+        api.create("/v1/webhooks", &webhook(name)).await;
+    }
+    let mut names = Vec::new();
+    let mut path = "/v1/webhooks?limit=2".to_owned();
+    loop {
+        let page = api.get(&path).await.expect(200);
+        names.extend(page["results"].as_array().unwrap().iter().map(|w| w["name"].clone()));
+        match page["next"].as_str() {
+            Some(next) => path = format!("/v1/webhooks?limit=2&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(names, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_be_sent_and_stores_nothing() {
+    let api = Api::start().await;
+    api.put("/v1/secrets/token", &json!({"value": "very-secret-value"})).await.expect(204);
+    let body = json!({
+        "webhook": {
+            "payload_url": "http://127.0.0.1:1/{{ data.name }}",
+            "additional_headers": "Authorization: Bearer {{ secret('token') }}",
+            "body_template": "{{ event }} {{ data.name }}",
+        },
+        "event": event("Oslo"),
+    });
+    let answer = api.post("/v1/render", &body).await;
+    let report = answer.expect(200);
+    assert_eq!(report["outcome"], "request", "{report:#}");
+    assert_eq!(report["request"]["url"], "http://127.0.0.1:1/Oslo");
+    assert_eq!(report["request"]["body"], "created Oslo");
+    assert_eq!(report["guard"]["allowed"], false, "{report:#}");
+    assert!(report["fuel"].as_u64().unwrap() > 0);
+    assert!(!answer.text.contains("very-secret-value"), "{}", answer.text);
+    assert_eq!(api.get("/v1/webhooks").await.expect(200)["results"], json!([]));
+
+    let id = api.create("/v1/webhooks", &webhook("stored")).await;
+    let body = json!({"webhook_id": id, "webhook": {"body_template": "other"}, "event": event("Oslo")});
+    let report = api.post("/v1/render", &body).await.expect(200);
+    assert_eq!(report["request"]["url"], "https://example.com/created");
+    assert_eq!(report["request"]["body"], "other");
+
+    let loops = json!({
+        "webhook": {"payload_url": "https://example.com", "body_template": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"},
+        "event": event("Oslo"),
+    });
+    let report = api.post("/v1/render", &loops).await.expect(200);
+    assert_eq!(report["outcome"], "error");
+    assert_eq!(report["error"]["kind"], "out_of_fuel", "{report:#}");
+
+    let neither = api.post("/v1/render", &json!({"event": event("Oslo")})).await;
+    assert!(neither.problem(422, "validation-failed").contains("webhook_id"));
+    let wrong = api.post("/v1/render", &json!({"webhook": {"payload_url": "x"}, "event": {"evnt": 1}})).await;
+    assert!(wrong.problem(422, "validation-failed").contains("event."), "{}", wrong.text);
+}

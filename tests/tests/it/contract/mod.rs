@@ -1,0 +1,103 @@
+//! The backend contract: each sentence of the pages of `queue::Queue` and `registry::Registry` as a test.
+//! `contract!` runs all of it against one backend; every backend goes through the very same cases.
+
+pub(crate) mod bed;
+pub(crate) mod claim;
+pub(crate) mod enqueue;
+pub(crate) mod fairness;
+pub(crate) mod lease;
+pub(crate) mod lists;
+pub(crate) mod model;
+pub(crate) mod registry;
+pub(crate) mod transitions;
+
+/// All cases as tests of the backend that `$open` (a [`bed::Open`]) makes, empty, for each.
+macro_rules! contract {
+    ($open:path) => {
+        $crate::contract::cases! { $open =>
+            enqueue:
+                an_event_comes_back_with_its_explanation_and_deliveries,
+                a_known_key_stores_nothing_and_names_the_first_event,
+                other_content_under_a_key_is_refused_with_the_whole_batch,
+                within_a_batch_later_ones_are_duplicates_of_earlier_ones,
+                a_key_is_forgotten_after_its_window,
+                tenants_do_not_share_keys,
+                answers_keep_the_order_of_the_batch,
+                an_event_wakes_a_waiting_worker,
+                a_wake_up_between_claim_and_wait_is_not_lost;
+            claim:
+                a_claim_starts_the_oldest_deliveries,
+                deliveries_of_one_event_share_it,
+                an_empty_queue_gives_nothing_to_wait_for,
+                next_due_is_zero_when_more_is_claimable,
+                next_due_is_the_next_retry,
+                next_due_is_the_next_expiry,
+                a_claim_of_none_changes_nothing;
+            fairness:
+                tenants_take_turns,
+                webhooks_of_a_tenant_take_turns,
+                first_attempts_go_before_retries_but_do_not_starve_them,
+                a_webhook_has_no_more_under_way_than_it_may,
+                the_default_cap_holds_for_a_webhook_that_does_not_say,
+                a_disabled_webhook_waits_and_goes_on_when_enabled,
+                a_paused_webhook_waits_and_the_others_go_on,
+                a_shorter_pause_does_not_end_a_longer_one,
+                a_rate_limit_holds_back_and_says_until_when;
+            lease:
+                a_settled_lease_cannot_settle_again,
+                an_expired_lease_is_reclaimed_and_recorded,
+                a_superseded_lease_changes_nothing,
+                a_delivery_that_takes_its_workers_down_fails,
+                a_renewed_lease_is_kept,
+                lost_leases_are_named_when_renewed,
+                released_deliveries_are_claimable_at_once_and_unreceived,
+                a_released_retry_stays_in_the_lane_of_retries;
+            transitions:
+                each_end_of_an_attempt_leads_to_its_state,
+                attempts_are_numbered_over_the_whole_life,
+                ended_and_scheduled_deliveries_can_be_requeued,
+                queued_and_started_ones_cannot_be_requeued,
+                only_waiting_deliveries_can_be_cancelled,
+                nothing_of_another_tenant_can_be_moved,
+                requeue_matching_takes_the_oldest_that_may_be,
+                deleting_a_webhook_cancels_what_waits_for_it;
+            lists:
+                pages_hold_each_delivery_once_newest_first,
+                each_filter_finds_what_it_says,
+                a_cursor_that_no_list_gave_out_is_refused,
+                tenants_see_only_their_own,
+                the_overview_counts_each_state,
+                usage_adds_up_by_tenant,
+                pruning_removes_what_ended_long_enough_ago,
+                pruning_stops_at_its_limit,
+                workers_are_listed_until_they_say_farewell,
+                the_backend_answers_a_ping;
+            registry:
+                a_webhook_comes_back_as_it_was_put,
+                names_are_unique_within_a_tenant,
+                lists_are_by_name_and_paged,
+                a_webhook_that_a_rule_names_cannot_be_deleted,
+                a_rule_cannot_name_a_webhook_that_does_not_exist,
+                a_tenant_is_read_as_a_whole,
+                secrets_are_listed_without_values,
+                keys_are_found_by_hash,
+                the_revision_changes_with_each_change_of_the_tenant,
+                the_instance_key_stays;
+            model:
+                random_transitions_agree_with_the_model;
+        }
+    };
+}
+
+macro_rules! cases {
+    ($open:path => $($module:ident: $($case:ident),+;)+) => {
+        $(mod $module {
+            $(#[tokio::test]
+            async fn $case() {
+                $crate::contract::$module::$case($open).await;
+            })+
+        })+
+    };
+}
+
+pub(crate) use {cases, contract};
