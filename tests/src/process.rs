@@ -20,7 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Panics
 /// If it has not been built.
 #[must_use]
-#[expect(clippy::expect_used, clippy::panic, reason = "a test helper")]
 pub fn program() -> PathBuf {
     let own = env::current_exe().expect("the test knows its own path");
     // target/debug/deps/it-… → target/debug/hookbox
@@ -56,7 +55,6 @@ pub fn hookbox() -> Command {
 /// # Panics
 /// If it cannot be started.
 #[must_use]
-#[expect(clippy::expect_used, reason = "a test helper")]
 pub fn run(arguments: &[&str]) -> Output {
     hookbox()
         .args(arguments)
@@ -89,7 +87,6 @@ impl Running {
     ///
     /// # Panics
     /// If it cannot be started.
-    #[expect(clippy::expect_used, reason = "a test helper")]
     pub fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
@@ -113,7 +110,6 @@ impl Running {
     ///
     /// # Panics
     /// If none comes in time.
-    #[expect(clippy::panic, reason = "a test helper")]
     pub fn line(&self) -> Option<String> {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => Some(line),
@@ -128,7 +124,6 @@ impl Running {
     ///
     /// # Panics
     /// If none does.
-    #[expect(clippy::panic, reason = "a test helper")]
     pub fn lines_until(&self, text: &str) -> Vec<String> {
         let mut lines = Vec::new();
         while let Some(line) = self.line() {
@@ -145,7 +140,6 @@ impl Running {
     ///
     /// # Panics
     /// If there is none.
-    #[expect(clippy::expect_used, reason = "a test helper")]
     pub fn port(&self) -> u16 {
         let lines = self.lines_until("http://");
         let line = lines.last().expect("a line was found");
@@ -159,7 +153,6 @@ impl Running {
     ///
     /// # Panics
     /// If it cannot be sent.
-    #[expect(clippy::expect_used, reason = "a test helper")]
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args([format!("-{name}"), self.child.id().to_string()])
@@ -172,7 +165,6 @@ impl Running {
     ///
     /// # Panics
     /// If it cannot be waited for.
-    #[expect(clippy::expect_used, reason = "a test helper")]
     pub fn wait(&mut self) -> Option<i32> {
         self.child.wait().expect("the child exists").code()
     }
@@ -190,7 +182,6 @@ impl Drop for Running {
 /// # Panics
 /// If the connection breaks.
 #[must_use]
-#[expect(clippy::expect_used, reason = "a test helper")]
 pub fn exchange(port: u16, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
     stream.set_read_timeout(Some(PATIENCE)).expect("set");

@@ -1,7 +1,7 @@
 //! A whole hookbox in this process: API, worker and the embedded store. What `serve` runs, and the demo
 //! and the benchmark too.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -26,20 +26,21 @@ pub(super) struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the store, sets everything up and begins to answer on `listener`.
+    /// Opens the store in `store`, sets everything up and begins to answer on `listener`. Compiled
+    /// transformers are kept in the configured data folder, which may be another one.
     ///
     /// # Errors
     /// One line for the operator.
     pub(super) async fn start(
         config: Config,
+        store: &Path,
         listener: TcpListener,
         with_worker: bool,
         admin_key: Option<Secret>,
     ) -> CliResult<Self> {
-        let data_dir = config.storage.data_dir.clone();
         let in_store =
-            |e: &dyn std::fmt::Display| CliError::failed(format!("{}: {e}", data_dir.display()));
-        let backend = SqliteBackend::open(&data_dir, config.queue_limits())
+            |e: &dyn std::fmt::Display| CliError::failed(format!("{}: {e}", store.display()));
+        let backend = SqliteBackend::open(store, config.queue_limits())
             .await
             .map_err(|e| in_store(&e))?;
         let backend: Arc<dyn Backend> = backend;

@@ -4,9 +4,11 @@
 //! stderr that says what happened, where, and what to do.
 
 mod apply;
+mod bench;
 mod client;
 mod config;
 mod deliveries;
+mod demo;
 mod embedded;
 mod error;
 mod export;
@@ -51,6 +53,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::DemoArgs),
     Serve(serve::ServeArgs),
     Receiver(receiver::ReceiverArgs),
     Render(render::RenderArgs),
@@ -59,6 +62,9 @@ enum Command {
     Apply(apply::ApplyArgs),
     Export(export::ExportArgs),
     Plugin(PluginArgs),
+    Bench(bench::BenchArgs),
+    #[command(hide = true)]
+    BenchReceiver(bench::BenchReceiverArgs),
     Config(config::ConfigArgs),
     Openapi(openapi::OpenapiArgs),
     Completions(CompletionsArgs),
@@ -130,6 +136,7 @@ fn run(command: Command) -> CliResult {
         .map_err(|e| CliError::failed(format!("cannot start the runtime: {e}")))?;
     let result = runtime.block_on(async {
         match command {
+            Command::Demo(args) => demo::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Receiver(args) => receiver::run(args).await,
             Command::Render(args) => render::run(args).await,
@@ -138,6 +145,8 @@ fn run(command: Command) -> CliResult {
             Command::Apply(args) => apply::run(args).await,
             Command::Export(args) => export::run(args).await,
             Command::Plugin(args) => plugin(&args),
+            Command::Bench(args) => bench::run(args).await,
+            Command::BenchReceiver(args) => bench::run_receiver(args).await,
             Command::Config(args) => config::run(&args),
             Command::Openapi(args) => openapi::run(&args),
             Command::Completions(args) => completions(&args),

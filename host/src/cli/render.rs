@@ -84,8 +84,11 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
 
     let limits = config.sandbox.clone();
     let (sandbox, transformer) = tokio::task::spawn_blocking(move || {
-        let (sandbox, jinja) =
-            open_sandbox(&limits, user_cache().as_deref()).map_err(CliError::failed)?;
+        let (sandbox, jinja) = open_sandbox(
+            &limits,
+            user_cache().map(|dir| dir.join("cache")).as_deref(),
+        )
+        .map_err(CliError::failed)?;
         let transformer = match plugin {
             None => jinja,
             Some((path, wasm)) => sandbox
@@ -160,9 +163,8 @@ fn describe(report: &Value, webhook: &WebhookSpec) -> io::Result<Vec<u8>> {
     if let Some(request) = report.get("request").filter(|r| !r.is_null()) {
         out = describe_request(request, paint)?;
     }
-    match report.get("skip_reason").and_then(Value::as_str) {
-        Some(reason) => writeln!(out, "{} {}", paint.bold("Skipped:"), one_line(reason))?,
-        None => {}
+    if let Some(reason) = report.get("skip_reason").and_then(Value::as_str) {
+        writeln!(out, "{} {}", paint.bold("Skipped:"), one_line(reason))?;
     }
     if let Some(error) = report.get("error").filter(|e| !e.is_null()) {
         writeln!(out, "{} {}", paint.red("Error:"), error_line(error))?;

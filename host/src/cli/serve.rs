@@ -55,6 +55,7 @@ pub(super) async fn run(args: ServeArgs) -> CliResult {
     let config = args.config.load(&overrides)?;
     telemetry::init(&config.log).map_err(CliError::failed)?;
 
+    let store = config.storage.data_dir.clone();
     let stopped = super::stop_signal()?;
     let listener = bind(config.server.listen).await?;
     let address = listener.local_addr()?;
@@ -63,6 +64,7 @@ pub(super) async fn run(args: ServeArgs) -> CliResult {
         .filter(|key| !key.is_empty());
     let hookbox = Embedded::start(
         config,
+        &store,
         listener,
         !args.no_worker,
         admin_key.map(Secret::new),

@@ -1,6 +1,6 @@
 //! What the commands that run hookbox in this process set up from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ipnet::IpNet;
@@ -44,4 +44,12 @@ pub(super) fn user_cache() -> Option<PathBuf> {
     absolute("XDG_CACHE_HOME")
         .or_else(|| Some(absolute("HOME")?.join(".cache")))
         .map(|path| path.join("hookbox"))
+}
+
+/// The defaults, for a run with a temporary store in `folder` that delivers on this machine only.
+pub(super) fn temporary(folder: &Path) -> CliResult<Config> {
+    let mut config = Config::defaults();
+    config.storage.data_dir = user_cache().unwrap_or_else(|| folder.to_owned());
+    config.guard.allow_networks = vec!["127.0.0.0/8".parse().map_err(CliError::failed)?];
+    Ok(config)
 }

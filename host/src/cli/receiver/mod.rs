@@ -158,6 +158,26 @@ pub(super) async fn listen(port: u16) -> CliResult<TcpListener> {
     })
 }
 
+/// A request as it is printed, and whether it carries both signatures of `secret`; for the demo.
+pub(super) fn describe(
+    request: &Request,
+    number: u64,
+    peer: &str,
+    secret: &Secret,
+) -> (String, bool) {
+    let at = Timestamp::now();
+    let verdict = signature::verify(request, secret, at);
+    let received = Received {
+        number,
+        at,
+        peer,
+        request,
+        status: StatusCode::OK.as_u16(),
+        signature: Some(&verdict),
+    };
+    (received.text(true), verdict.is_complete())
+}
+
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {

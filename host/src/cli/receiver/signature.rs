@@ -50,6 +50,13 @@ pub(crate) fn verify(request: &Request, secret: &Secret, now: Timestamp) -> Verd
     }
 }
 
+impl Verdict {
+    /// Whether both signatures are there and valid.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.hook == Check::Valid && self.standard == Check::Valid
+    }
+}
+
 fn hook(request: &Request, secret: &Secret) -> Check {
     let Some(claimed) = request.header("x-hook-signature") else {
         return Check::Missing;

@@ -1,4 +1,7 @@
 //! The command line, as the real program: output, exit codes, errors.
 
+mod demo;
 mod receiver;
+mod render;
+mod session;
 mod usage;
