@@ -280,7 +280,7 @@ impl Stage {
 
 fn last_attempt(delivery: &Value) -> CliResult<&Value> {
     delivery
-        .get("attempt_log")
+        .get("attempts")
         .and_then(Value::as_array)
         .and_then(|attempts| attempts.last())
         .ok_or_else(|| CliError::failed("a delivery ended without an attempt"))

@@ -22,7 +22,7 @@ async fn hostile_templates_end_as_their_own_error_kind_and_harm_nobody() {
             "{% set ns = namespace(s='x' * 1000) %}{% for i in range(40) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
             "out_of_memory",
         ),
-        ("{{ 'x' * 2000000 }}", "output_too_large"),
+        ("{% for i in range(1200) %}{{ 'x' * 1000 }}{% endfor %}", "output_too_large"),
         (
             "{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}",
             "template_runtime",
@@ -182,7 +182,7 @@ async fn bad_requests_get_a_problem_that_names_the_fault_and_the_server_lives() 
         ("/v1/webhooks", "{\"name\": \"w\", \"payload_url\": \"ftp://x.example/\"}".to_owned(), 422, "http"),
         ("/v1/webhooks", "{\"name\": \"w\", \"payload_url\": \"http://x.example/\", \"timeout\": \"soon\"}".to_owned(), 422, "timeout"),
         ("/v1/event-rules", "{\"name\": \"r\", \"object_types\": [\"*\"], \"event_types\": [\"*\"], \"webhooks\": [\"no such\"]}".to_owned(), 422, "no such"),
-        ("/v1/event-rules/evaluate", "{\"conditions\": {\"attr\": \"a\", \"op\": \"regex\", \"value\": \"(\"}, \"event\": {\"event\": \"x\"}}".to_owned(), 422, "regex"),
+        ("/v1/event-rules/evaluate", "{\"conditions\": {\"attr\": \"a\", \"op\": \"regex\", \"value\": \"(\"}, \"event\": {\"event\": \"x\"}}".to_owned(), 422, "group"),
     ];
     for (path, body, status, part) in cases {
         let shown: String = body.chars().take(100).collect();
