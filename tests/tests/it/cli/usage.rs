@@ -25,7 +25,7 @@ fn wrong_usage_is_exit_code_2_and_says_what_to_do() {
         (&["recieve"], "receiver"),
         (&["receiver", "--port", "70000"], "--port"),
         (&["receiver", "--status", "99"], "--status"),
-        (&["receiver", "--delay", "-1"], "seconds"),
+        (&["receiver", "--delay=-1"], "seconds"),
         (&["receiver", "--fail-every", "0"], "--fail-every"),
         (
             &["deliveries", "list", "--status", "lost"],
