@@ -4,7 +4,6 @@
 //! `cargo bench -p hookbox --bench render` prints the usual figures and, last, the ratio.
 
 #![expect(
-    missing_docs,
     clippy::expect_used,
     reason = "a benchmark: nobody calls it, and it may stop"
 )]

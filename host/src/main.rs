@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hookbox::cli::main()
+    hookbox::sandbox::serve_as_compiler().unwrap_or_else(hookbox::cli::main)
 }

@@ -249,7 +249,7 @@ impl Worker {
                 match self.engine.backend().prune(retention, RETENTION_STEP).await {
                     Ok(removed) if removed < RETENTION_STEP => break,
                     Ok(removed) => {
-                        tracing::debug!(removed, "removed what had been kept long enough")
+                        tracing::debug!(removed, "removed what had been kept long enough");
                     }
                     Err(error) => {
                         tracing::warn!(%error, "retention failed");

@@ -24,6 +24,7 @@ use crate::{
         WebhookSecrets,
         validate::{self, Draft},
     },
+    sandbox::Sandbox,
 };
 
 const MAX_WEBHOOK: u64 = 8 * 1024 * 1024;
@@ -84,17 +85,17 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
 
     let limits = config.sandbox.clone();
     let (sandbox, transformer) = tokio::task::spawn_blocking(move || {
-        let (sandbox, jinja) = open_sandbox(
-            &limits,
-            user_cache().map(|dir| dir.join("cache")).as_deref(),
-        )
-        .map_err(CliError::failed)?;
-        let transformer = match plugin {
-            None => jinja,
-            Some((path, wasm)) => sandbox
-                .load("plugin", &wasm)
-                .map_err(|e| CliError::failed(format!("{}: {e}", path.display())))?,
+        let cache = user_cache().map(|dir| dir.join("cache"));
+        let Some((path, wasm)) = plugin else {
+            return open_sandbox(&limits, cache.as_deref()).map_err(CliError::failed);
         };
+        // A plugin may come from anybody, so not even the compiler trusts it.
+        let program = std::env::current_exe()?;
+        let sandbox =
+            Sandbox::with_compiler(&limits, cache.as_deref(), program).map_err(CliError::failed)?;
+        let transformer = sandbox
+            .load("plugin", &wasm)
+            .map_err(|e| CliError::failed(format!("{}: {e}", path.display())))?;
         Ok::<_, CliError>((sandbox, transformer))
     })
     .await

@@ -5,10 +5,6 @@ use serde_json::{Value, json};
 
 use super::{event, every_event_to, webhook};
 
-#[expect(
-    clippy::unwrap_used,
-    reason = "a helper that cannot do its work fails the test"
-)]
 async fn with_deliveries(count: usize) -> (Api, Vec<String>) {
     let api = Api::start().await;
     api.create("/v1/webhooks", &webhook("a")).await;
@@ -29,10 +25,6 @@ async fn with_deliveries(count: usize) -> (Api, Vec<String>) {
     (api, ids)
 }
 
-#[expect(
-    clippy::unwrap_used,
-    reason = "a helper that cannot do its work fails the test"
-)]
 fn ids_of(page: &Value) -> Vec<&str> {
     let results = page["results"].as_array().unwrap();
     results.iter().map(|d| d["id"].as_str().unwrap()).collect()

@@ -88,7 +88,10 @@ pub(crate) async fn a_webhook_has_no_more_under_way_than_it_may(open: Open) {
         .find(|l| l.delivery.webhook == capped)
         .unwrap();
     bed.end(&first.token, Next::Finished).await;
-    assert_eq!(webhooks_of(&bed.claim_all().await), [capped.clone()]);
+    assert_eq!(
+        webhooks_of(&bed.claim_all().await),
+        std::slice::from_ref(&capped)
+    );
     let more: Webhook = {
         let mut stored = bed.stored_webhook(&t, &capped).await;
         stored.spec.max_in_flight = Some(3);
