@@ -51,16 +51,17 @@ pub(super) async fn post_events(
 ) -> Answer<(StatusCode, axum::Json<Accepted>)> {
     let limits = &state.engine.config().ingest;
     let body = read_body(&headers, body, limits.max_request_bytes).await?;
-    let content_type = text_of(&headers, header::CONTENT_TYPE.as_str())?;
-    let idempotency_key = text_of(&headers, "idempotency-key")?;
-    let incoming = parse_request(
-        content_type,
-        &headers,
-        idempotency_key,
-        &body,
-        &key.tenant,
-        limits,
-    )?;
+    let content_type = text_of(&headers, header::CONTENT_TYPE.as_str())?.map(str::to_owned);
+    let idempotency_key = text_of(&headers, "idempotency-key")?.map(str::to_owned);
+    let (tenant, limits) = (key.tenant.clone(), limits.clone());
+    // Megabytes of JSON take longer than other requests should wait.
+    let parse = move || {
+        let (content_type, key) = (content_type.as_deref(), idempotency_key.as_deref());
+        parse_request(content_type, &headers, key, &body, &tenant, &limits)
+    };
+    let incoming = tokio::task::spawn_blocking(parse)
+        .await
+        .map_err(|e| Problem::internal(&e))??;
     let events = state.engine.accept(&key.tenant, incoming).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(Accepted { events })))
 }

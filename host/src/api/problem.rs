@@ -14,6 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
+    engine::AcceptError,
     ingest::IngestError,
     model::{FieldError, FieldErrors},
     queue::TransitionError,
@@ -73,8 +74,8 @@ kinds! {
         "A name is taken, an object is still in use, or it was changed by somebody else meanwhile.";
     WrongState 409 "wrong-state" "The delivery's state does not allow this",
         "Ended and scheduled deliveries can be requeued; queued and scheduled ones can be cancelled.";
-    LimitReached 409 "limit-reached" "The tenant has as many as it may",
-        "Remove one first, or ask the operator for a higher limit (section limits of the configuration).";
+    LimitReached 409 "limit-reached" "This is more than the tenant may have",
+        "Remove something or do less at once, or ask the operator for a higher limit (section limits of the configuration).";
     TooLarge 413 "too-large" "The body is too large",
         "The detail names the limit.";
     UnsupportedMediaType 415 "unsupported-media-type" "This content type is not understood here",
@@ -190,6 +191,17 @@ impl From<BackendError> for Problem {
             ),
             BackendError::BadCursor => Self::new(Kind::InvalidQuery, error.to_string()),
             other => Self::internal(&other),
+        }
+    }
+}
+
+impl From<AcceptError> for Problem {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::TooManyDeliveries { .. } => {
+                Self::new(Kind::LimitReached, error.to_string())
+            }
+            AcceptError::Backend(error) => error.into(),
         }
     }
 }

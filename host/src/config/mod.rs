@@ -85,6 +85,7 @@ section!(
         conditions_depth: usize,
         conditions_count: usize,
         deliveries_per_event: usize,
+        deliveries_per_request: usize,
     }
 );
 section!(

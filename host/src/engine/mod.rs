@@ -8,13 +8,13 @@ use std::{path::Path, sync::Arc, time::Duration};
 pub use report::{GuardVerdict, Outcome, RenderReport, RenderSetup};
 
 use crate::{
-    config::Config,
+    config::{Config, TenantLimits},
     deliver::{Client, ClientError},
     guard::Guard,
     ingest::Incoming,
     model::{DeliveryId, FieldError, FieldErrors, TenantId, WebhookSpec},
     queue::{Enqueued, NewDelivery, NewEvent},
-    registry::{Backend, BackendError, Directory, directory::guest_view},
+    registry::{Backend, BackendError, Directory, Snapshot, directory::guest_view},
     rules::ConditionLimits,
     sandbox::{ErrorKind, JINJA, RenderError, Sandbox, SandboxError, Transformer},
     telemetry::Metrics,
@@ -52,6 +52,28 @@ pub enum StartError {
     /// A thread.
     #[error("start-up was interrupted")]
     Interrupted,
+}
+
+/// Why events were not accepted. None of the request's events is stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// Rules name so many webhooks that this would be too much for one step.
+    #[error(
+        "the request would cause {deliveries} deliveries; at most {most} are allowed{}",
+        if *one_event { " for one event" } else { ": send fewer events at once" }
+    )]
+    TooManyDeliveries {
+        /// How many.
+        deliveries: usize,
+        /// The limit.
+        most: usize,
+        /// Whether a single event is over its own limit.
+        one_event: bool,
+    },
+    /// The backend.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
 }
 
 impl Engine {
@@ -111,45 +133,24 @@ impl Engine {
     /// their deliveries, all or none. When this returns `Ok`, they are durable.
     ///
     /// # Errors
-    /// When the backend fails; nothing has been accepted then.
+    /// When the backend fails, or more deliveries would follow than one request may cause; nothing has
+    /// been accepted then.
     pub async fn accept(
         &self,
         tenant: &TenantId,
         incoming: Vec<Incoming>,
-    ) -> Result<Vec<Enqueued>, BackendError> {
+    ) -> Result<Vec<Enqueued>, AcceptError> {
         if incoming.is_empty() {
             return Ok(Vec::new());
         }
         let snapshot = self.directory.snapshot(tenant).await?;
-        let most = self.config.limits.deliveries_per_event;
-        let batch: Vec<NewEvent> = incoming
-            .into_iter()
-            .map(|incoming| {
-                let (targets, explanation) =
-                    snapshot.rules().match_event(&incoming.event).into_parts();
-                if targets.len() > most {
-                    tracing::warn!(
-                        %tenant, event = %incoming.event.id(), targets = targets.len(), most,
-                        "an event matches more webhooks than limits.deliveries_per_event; the rest is left out"
-                    );
-                }
-                let deliveries = targets
-                    .iter()
-                    .take(most)
-                    .map(|target| NewDelivery {
-                        id: DeliveryId::generate(),
-                        webhook: target.webhook().clone(),
-                        rule: target.rule().clone(),
-                    })
-                    .collect();
-                NewEvent {
-                    event: incoming.event,
-                    idempotency: incoming.idempotency,
-                    deliveries,
-                    explanation,
-                }
-            })
-            .collect();
+        let limits = self.config.limits.clone();
+        // Conditions are bounded, but what a thousand events may cost is too much for a thread that others
+        // wait for.
+        let matching = move || match_all(&snapshot, incoming, &limits);
+        let batch = tokio::task::spawn_blocking(matching)
+            .await
+            .map_err(|e| BackendError::Internal(format!("matching rules ended early: {e}")))??;
         let enqueued = self.backend.enqueue(batch).await?;
         self.metrics.accepted(&enqueued);
         Ok(enqueued)
@@ -186,6 +187,47 @@ impl Engine {
             .in_field("plugin")),
         }
     }
+}
+
+/// What follows from each event.
+fn match_all(
+    snapshot: &Snapshot,
+    incoming: Vec<Incoming>,
+    limits: &TenantLimits,
+) -> Result<Vec<NewEvent>, AcceptError> {
+    let mut batch = Vec::with_capacity(incoming.len());
+    let mut total = 0usize;
+    for Incoming { event, idempotency } in incoming {
+        let (targets, explanation) = snapshot.rules().match_event(&event).into_parts();
+        total = total.saturating_add(targets.len());
+        for (deliveries, most, one_event) in [
+            (targets.len(), limits.deliveries_per_event, true),
+            (total, limits.deliveries_per_request, false),
+        ] {
+            if deliveries > most {
+                return Err(AcceptError::TooManyDeliveries {
+                    deliveries,
+                    most,
+                    one_event,
+                });
+            }
+        }
+        let deliveries = targets
+            .iter()
+            .map(|target| NewDelivery {
+                id: DeliveryId::generate(),
+                webhook: target.webhook().clone(),
+                rule: target.rule().clone(),
+            })
+            .collect();
+        batch.push(NewEvent {
+            event,
+            idempotency,
+            deliveries,
+            explanation,
+        });
+    }
+    Ok(batch)
 }
 
 /// The sandbox and the built-in transformer. Blocking.

@@ -111,3 +111,32 @@ async fn what_holds_no_events_is_refused_by_its_type() {
         .await;
     refused.problem(400, "malformed-body");
 }
+
+#[tokio::test]
+async fn what_would_cause_too_many_deliveries_is_refused_whole() {
+    let api = Api::start_with(|config| {
+        config.limits.deliveries_per_event = 2;
+        config.limits.deliveries_per_request = 3;
+    })
+    .await;
+    api.create("/v1/webhooks", &webhook("a")).await;
+    api.create("/v1/event-rules", &every_event_to("a")).await;
+    let events = |n| Value::from(vec![event("Oslo"); n]);
+    api.post("/v1/events", &events(3)).await.expect(202);
+    let detail = api
+        .post("/v1/events", &events(4))
+        .await
+        .problem(409, "limit-reached");
+    assert!(detail.contains("fewer events"), "{detail}");
+
+    for name in ["second", "third"] {
+        let mut rule = every_event_to("a");
+        rule["name"] = name.into();
+        api.create("/v1/event-rules", &rule).await;
+    }
+    api.post("/v1/events", &event("Oslo"))
+        .await
+        .problem(409, "limit-reached");
+    let deliveries = api.get("/v1/deliveries").await.expect(200);
+    assert_eq!(deliveries["results"].as_array().unwrap().len(), 3);
+}
