@@ -16,3 +16,5 @@ mod rules;
 mod sandbox;
 #[cfg(test)]
 mod sqlite;
+#[cfg(test)]
+mod wit;
