@@ -127,7 +127,7 @@ impl RenderSetup<'_> {
                 report.outcome = Outcome::Request;
                 report.request = Some(outbound.record());
                 report.warnings = outbound.warnings().to_vec();
-                report.guard = Some(match self.guard.check_url(outbound.url()).await {
+                report.guard = Some(match self.guard.check(outbound).await {
                     Ok(_) => GuardVerdict {
                         allowed: true,
                         reason: None,

@@ -135,12 +135,12 @@ impl Guard {
         }
     }
 
-    /// The addresses that a request to this URL could be sent to, all allowed; for dry runs. The errors
-    /// name the URL's host.
+    /// The addresses that a request to this URL could be sent to, all allowed. The errors name the URL's
+    /// host, in which a secret may stand.
     ///
     /// # Errors
     /// See [`GuardError`].
-    pub async fn check_url(&self, url: &Url) -> Result<Vec<SocketAddr>, GuardError> {
+    async fn check_url(&self, url: &Url) -> Result<Vec<SocketAddr>, GuardError> {
         let name = url.host_str().unwrap_or_default();
         let blocked = |reason: &str| blocked(name, reason);
         if !matches!(url.scheme(), "http" | "https") {
