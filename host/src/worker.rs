@@ -6,7 +6,7 @@
 //! under way, and gives the leases of the rest back.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,12 +14,12 @@ use std::{
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use crate::{
     engine::Engine,
-    model::{DeliveryId, Timestamp, WorkerId},
+    model::{Timestamp, WorkerId},
     queue::{LeaseToken, Leased, Settled, Settlement, WorkerInfo},
 };
 
@@ -43,10 +43,7 @@ pub async fn run(engine: Arc<Engine>, mut shutdown: watch::Receiver<bool>) {
     background.spawn(Arc::clone(&worker).retain());
 
     let mut deliveries = JoinSet::new();
-    tokio::select! {
-        () = worker.claim_for_ever(&mut deliveries) => {}
-        _ = shutdown.wait_for(|stop| *stop) => {}
-    }
+    worker.claim_until(&mut shutdown, &mut deliveries).await;
     worker.drain(deliveries).await;
     background.shutdown().await;
 }
@@ -58,7 +55,7 @@ struct Worker {
     started: Timestamp,
     lease: Duration,
     slots: Arc<Semaphore>,
-    held: Mutex<HashMap<DeliveryId, LeaseToken>>,
+    held: Mutex<HashSet<LeaseToken>>,
 }
 
 impl Worker {
@@ -74,12 +71,17 @@ impl Worker {
         }
     }
 
-    async fn claim_for_ever(self: &Arc<Self>, deliveries: &mut JoinSet<()>) {
+    /// Claims and starts deliveries. Only the waits are cut short by a shutdown, never a claim: its leases
+    /// would be held by nobody.
+    async fn claim_until(
+        self: &Arc<Self>,
+        shutdown: &mut watch::Receiver<bool>,
+        deliveries: &mut JoinSet<()>,
+    ) {
         let mut backoff = Backoff::default();
-        loop {
-            let mut slots = self.free_slots().await;
+        while let Some(mut slots) = unless_stopped(shutdown, self.free_slots()).await {
             while deliveries.try_join_next().is_some() {}
-            match self
+            let pause = match self
                 .engine
                 .backend()
                 .claim(&self.id, slots.len(), self.lease)
@@ -87,24 +89,34 @@ impl Worker {
             {
                 Ok(claim) => {
                     backoff.reset();
-                    let is_empty = claim.leased.is_empty();
+                    let found = !claim.leased.is_empty();
                     for leased in claim.leased {
-                        let Some(slot) = slots.pop() else { break };
-                        self.hold(&leased.token);
+                        let slot = slots.pop();
+                        self.held().insert(leased.token.clone());
                         deliveries.spawn(Arc::clone(self).deliver(leased, slot));
                     }
-                    drop(slots);
-                    if is_empty {
-                        let wait = claim.next_due.map_or(MAX_IDLE, |due| due.min(MAX_IDLE));
-                        self.engine.backend().wait(wait).await;
+                    self.count();
+                    if found {
+                        continue;
                     }
+                    claim.next_due.map_or(MAX_IDLE, |due| due.min(MAX_IDLE))
                 }
                 Err(error) => {
-                    drop(slots);
                     let pause = backoff.next();
                     tracing::error!(%error, ?pause, "cannot claim deliveries; trying again");
-                    sleep(pause).await;
+                    drop(slots);
+                    if unless_stopped(shutdown, sleep(pause)).await.is_none() {
+                        return;
+                    }
+                    continue;
                 }
+            };
+            drop(slots);
+            if unless_stopped(shutdown, self.engine.backend().wait(pause))
+                .await
+                .is_none()
+            {
+                return;
             }
         }
     }
@@ -123,43 +135,40 @@ impl Worker {
         slots
     }
 
-    async fn deliver(self: Arc<Self>, leased: Leased, slot: OwnedSemaphorePermit) {
-        let until = Instant::now() + self.lease;
+    async fn deliver(self: Arc<Self>, leased: Leased, slot: Option<OwnedSemaphorePermit>) {
         match self.engine.attempt(&self.id, &leased).await {
             Ok(settlement) => {
                 tracing::debug!(
                     delivery = %leased.delivery.id, outcome = ?settlement.attempt.outcome,
                     next = ?settlement.next, "attempt made"
                 );
-                self.settle(settlement, until).await;
+                self.settle(settlement).await;
             }
             Err(error) => {
                 tracing::error!(%error, delivery = %leased.delivery.id, "cannot read the webhook");
                 self.give_back(std::slice::from_ref(&leased.token)).await;
             }
         }
-        self.let_go(&leased.delivery.id);
+        self.held().remove(&leased.token);
+        self.count();
         drop(slot);
     }
 
-    /// Stores the result, trying again while the lease can still hold. If it cannot be stored at all, the
-    /// delivery will be made again: at least once, never not at all.
-    async fn settle(&self, settlement: Settlement, until: Instant) {
+    /// Stores the result, trying again until the backend has an answer: the lease is renewed meanwhile, and
+    /// if that fails as well, the backend says in the end that it was lost.
+    async fn settle(&self, settlement: Settlement) {
         let mut backoff = Backoff::default();
+        let delivery = settlement.lease.delivery.clone();
         loop {
             match self.engine.backend().settle(settlement.clone()).await {
                 Ok(Settled::Done) => return,
                 Ok(Settled::LeaseLost) => {
-                    let delivery = &settlement.lease.delivery;
                     tracing::warn!(%delivery, "its lease was lost before the attempt was stored");
                     return;
                 }
                 Err(error) => {
                     let pause = backoff.next();
-                    tracing::error!(%error, delivery = %settlement.lease.delivery, "cannot store an attempt");
-                    if Instant::now() + pause >= until {
-                        return;
-                    }
+                    tracing::error!(%error, %delivery, ?pause, "cannot store an attempt; trying again");
                     sleep(pause).await;
                 }
             }
@@ -179,7 +188,7 @@ impl Worker {
         if timeout(patience, all).await.is_err() {
             deliveries.shutdown().await;
         }
-        let left: Vec<LeaseToken> = self.held().drain().map(|(_, token)| token).collect();
+        let left: Vec<LeaseToken> = self.held().drain().collect();
         if !left.is_empty() {
             tracing::warn!(
                 deliveries = left.len(),
@@ -197,16 +206,13 @@ impl Worker {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            let tokens: Vec<LeaseToken> = self.held().values().cloned().collect();
+            let tokens: Vec<LeaseToken> = self.held().iter().cloned().collect();
             if tokens.is_empty() {
                 continue;
             }
             match self.engine.backend().renew(&tokens, self.lease).await {
                 Ok(lost) => {
-                    for token in lost
-                        .iter()
-                        .filter(|token| self.held().contains_key(&token.delivery))
-                    {
+                    for token in lost.iter().filter(|token| self.held().contains(token)) {
                         tracing::warn!(delivery = %token.delivery, "its lease was lost");
                     }
                 }
@@ -260,20 +266,24 @@ impl Worker {
         }
     }
 
-    fn hold(&self, token: &LeaseToken) {
-        let mut held = self.held();
-        held.insert(token.delivery.clone(), token.clone());
-        self.engine.metrics().set_in_flight(held.len());
+    fn count(&self) {
+        self.engine.metrics().set_in_flight(self.held().len());
     }
 
-    fn let_go(&self, delivery: &DeliveryId) {
-        let mut held = self.held();
-        held.remove(delivery);
-        self.engine.metrics().set_in_flight(held.len());
-    }
-
-    fn held(&self) -> MutexGuard<'_, HashMap<DeliveryId, LeaseToken>> {
+    fn held(&self) -> MutexGuard<'_, HashSet<LeaseToken>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The future's value, or nothing if the shutdown comes first.
+async fn unless_stopped<T>(
+    shutdown: &mut watch::Receiver<bool>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        _ = shutdown.wait_for(|stop| *stop) => None,
+        value = future => Some(value),
     }
 }
 

@@ -179,22 +179,20 @@ impl Engine {
             attempt.outcome = AttemptOutcome::Delivered;
             return;
         }
-        let most = Duration::from_secs(self.config.retry.max_retry_after_seconds);
-        rest.retry_after = response
-            .retry_after
-            .map(|wait| wait.min(most))
-            .filter(|w| !w.is_zero());
+        let retryable = status_is_retryable(response.status);
+        // A receiver that is done with this request for good has no say in when others come.
+        if retryable {
+            let most = Duration::from_secs(self.config.retry.max_retry_after_seconds);
+            let wait = response.retry_after.map(|wait| wait.min(most));
+            rest.retry_after = wait.filter(|wait| !wait.is_zero());
+        }
         let message = match response.status {
             status @ 300..=399 => {
                 format!("the receiver answered {status}; redirects are not followed")
             }
             status => format!("the receiver answered {status}"),
         };
-        attempt.error = Some(error(
-            "status",
-            &message,
-            status_is_retryable(response.status),
-        ));
+        attempt.error = Some(error("status", &message, retryable));
     }
 }
 

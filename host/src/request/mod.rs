@@ -10,7 +10,7 @@
 
 mod headers;
 mod secrets;
-mod sign;
+pub(crate) mod sign;
 mod url;
 
 use std::fmt;

@@ -1,6 +1,8 @@
 //! Putting secret values where their handles stand.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, sync::OnceLock};
+
+use aho_corasick::{AhoCorasick, MatchKind};
 
 use crate::model::Secret;
 
@@ -13,6 +15,8 @@ pub struct SecretValues {
     lengths: Vec<usize>,
     /// What all handles start with: the scan looks for it before it looks anything up.
     prefix: Vec<u8>,
+    /// Finds the values themselves, for [`SecretValues::redact`]. Made when it is first needed.
+    echoes: OnceLock<Option<(AhoCorasick, Vec<String>)>>,
 }
 
 struct Entry {
@@ -114,30 +118,30 @@ impl SecretValues {
 
     /// A text from outside with every secret value in it hidden: a receiver that echoes what it was sent
     /// must not put a secret into the record. Values shorter than 6 bytes are left, as they would be found
-    /// by chance.
+    /// by chance. Takes one pass over the text, whatever the number of secrets.
     #[must_use]
     pub fn redact(&self, text: &[u8]) -> Vec<u8> {
-        const SHORTEST: usize = 6;
-        let mut text = text.to_vec();
-        for entry in self.entries.values() {
-            let value = entry.value.expose().as_bytes();
-            if value.len() < SHORTEST {
-                continue;
-            }
-            let mut clean = Vec::new();
-            let mut rest = text.as_slice();
-            while let Some(at) = rest.windows(value.len()).position(|window| window == value) {
-                let (before, from) = rest.split_at(at);
-                clean.extend_from_slice(before);
-                clean.extend_from_slice(format!("[secret:{}]", entry.name).as_bytes());
-                rest = from.get(value.len()..).unwrap_or_default();
-            }
-            if rest.len() < text.len() {
-                clean.extend_from_slice(rest);
-                text = clean;
-            }
+        match self.echoes.get_or_init(|| self.find_echoes()) {
+            Some((finder, shown)) => finder.replace_all_bytes(text, shown),
+            None => text.to_vec(),
         }
-        text
+    }
+
+    fn find_echoes(&self) -> Option<(AhoCorasick, Vec<String>)> {
+        const SHORTEST: usize = 6;
+        let entries = self.entries.values();
+        let (values, shown): (Vec<_>, Vec<_>) = entries
+            .filter(|entry| entry.value.expose().len() >= SHORTEST)
+            .map(|entry| (entry.value.expose(), format!("[secret:{}]", entry.name)))
+            .unzip();
+        if values.is_empty() {
+            return None;
+        }
+        let finder = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(values);
+        // Only too many patterns can fail, far more than a tenant may have.
+        finder.ok().map(|finder| (finder, shown))
     }
 
     /// What stands before the first handle, the handle's entry, and what follows.
