@@ -65,18 +65,18 @@ impl OutboundRequest {
     /// # Errors
     /// [`ErrorKind::InvalidRequest`] or [`ErrorKind::OutputTooLarge`], with the webhook field at fault.
     pub fn build(rendered: Rendered, ctx: &RequestContext<'_>) -> Result<Self, RenderError> {
-        let method = HttpMethod::from_name(&rendered.method).ok_or_else(|| {
+        let method = HttpMethod::from_name(rendered.method()).ok_or_else(|| {
             RenderError::new(
                 ErrorKind::InvalidRequest,
                 "the method must be one of GET, POST, PUT, PATCH and DELETE, in upper case",
             )
             .in_field("http_method")
         })?;
-        let target = url::target(&rendered.url, ctx)?;
-        let (body, shown_body) = body(rendered.body, ctx)?;
+        let target = url::target(rendered.url(), ctx)?;
 
         let mut warnings = Vec::new();
-        let mut headers = Headers::from_guest(&rendered.headers, ctx, &mut warnings)?;
+        let mut headers = Headers::from_guest(rendered.headers(), ctx, &mut warnings)?;
+        let (body, shown_body) = body(rendered.into_body(), ctx)?;
         if let Some(credentials) = &target.basic {
             headers.set_credentials(credentials)?;
         }
