@@ -21,6 +21,7 @@ use crate::{
     engine::Engine,
     model::{Timestamp, WorkerId},
     queue::{LeaseToken, Leased, Settled, Settlement, WorkerInfo},
+    registry::BackendError,
 };
 
 /// Deliveries taken in one claim.
@@ -32,6 +33,10 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often retention runs, and how much it removes in one step.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 const RETENTION_STEP: usize = 500;
+/// How long a delivery that could not even be begun keeps its slot.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// Tries to store an attempt when the backend's error is not of the kind that passes.
+const SETTLE_TRIES: u32 = 5;
 
 /// Runs a worker until `shutdown` becomes true, then until nothing is under way any more (at most
 /// `server.shutdown_seconds`).
@@ -136,6 +141,11 @@ impl Worker {
     }
 
     async fn deliver(self: Arc<Self>, leased: Leased, slot: Option<OwnedSemaphorePermit>) {
+        // Also if what follows panics: the lease must not be renewed for ever.
+        let _held = Held {
+            worker: &self,
+            token: &leased.token,
+        };
         match self.engine.attempt(&self.id, &leased).await {
             Ok(settlement) => {
                 tracing::debug!(
@@ -146,16 +156,17 @@ impl Worker {
             }
             Err(error) => {
                 tracing::error!(%error, delivery = %leased.delivery.id, "cannot read the webhook");
+                // It is claimable again at once, and what failed may go on failing.
+                sleep(PAUSE_AFTER_FAILURE).await;
                 self.give_back(std::slice::from_ref(&leased.token)).await;
             }
         }
-        self.held().remove(&leased.token);
-        self.count();
         drop(slot);
     }
 
-    /// Stores the result, trying again until the backend has an answer: the lease is renewed meanwhile, and
-    /// if that fails as well, the backend says in the end that it was lost.
+    /// Stores the result. While the backend is away or full, it tries again until there is an answer: the
+    /// lease is renewed meanwhile, and if that fails as well, the answer will be that it was lost. Other
+    /// errors do not go away; after some tries the delivery is left to be made again.
     async fn settle(&self, settlement: Settlement) {
         let mut backoff = Backoff::default();
         let delivery = settlement.lease.delivery.clone();
@@ -167,6 +178,14 @@ impl Worker {
                     return;
                 }
                 Err(error) => {
+                    let passing = matches!(
+                        error,
+                        BackendError::Unavailable { .. } | BackendError::Full(_)
+                    );
+                    if !passing && backoff.failures >= SETTLE_TRIES {
+                        tracing::error!(%error, %delivery, "cannot store an attempt; giving up");
+                        return;
+                    }
                     let pause = backoff.next();
                     tracing::error!(%error, %delivery, ?pause, "cannot store an attempt; trying again");
                     sleep(pause).await;
@@ -186,10 +205,8 @@ impl Worker {
         let patience = Duration::from_secs(self.engine.config().server.shutdown_seconds);
         let all = async { while deliveries.join_next().await.is_some() {} };
         if timeout(patience, all).await.is_err() {
+            let left: Vec<LeaseToken> = self.held().iter().cloned().collect();
             deliveries.shutdown().await;
-        }
-        let left: Vec<LeaseToken> = self.held().drain().collect();
-        if !left.is_empty() {
             tracing::warn!(
                 deliveries = left.len(),
                 "gave back what was still under way"
@@ -272,6 +289,19 @@ impl Worker {
 
     fn held(&self) -> MutexGuard<'_, HashSet<LeaseToken>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A delivery that a task works on.
+struct Held<'a> {
+    worker: &'a Worker,
+    token: &'a LeaseToken,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.worker.held().remove(self.token);
+        self.worker.count();
     }
 }
 

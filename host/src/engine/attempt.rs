@@ -13,9 +13,12 @@ use crate::{
     ingest::Event,
     model::{Timestamp, WorkerId},
     queue::{Delivery, Leased, Settlement},
-    record::{Attempt, AttemptError, AttemptOutcome, RenderRecord, RetryInput, Timings, decide},
+    record::{
+        Attempt, AttemptError, AttemptOutcome, RenderRecord, RequestRecord, RetryInput, Timings,
+        decide,
+    },
     registry::{BackendError, Prepared, Snapshot},
-    request::{OutboundRequest, RequestContext, SecretValues},
+    request::{OutboundRequest, Redactor, RequestContext},
     sandbox::{Output, RenderError, RenderJob, Rendering, Transformer},
 };
 
@@ -136,7 +139,8 @@ impl Engine {
             Ok(outbound) => outbound,
             Err(e) => return attempt.error = Some(render_error(e)),
         };
-        attempt.request = Some(outbound.record());
+        attempt.request = Some(outbound.record_up_to(RequestRecord::MAX_BODY));
+        let redactor = outbound.redactor();
         attempt.warnings.extend_from_slice(outbound.warnings());
 
         let limit = self.config.timeout_of(spec);
@@ -157,7 +161,7 @@ impl Engine {
         };
         let clock = Instant::now();
         match self.client.send(guarded, &options).await {
-            Ok(response) => self.take_response(&response, &secrets.values, attempt, rest),
+            Ok(response) => self.take_response(&response, &redactor, attempt, rest),
             Err(e) => {
                 attempt.timings.response_us = micros(clock.elapsed());
                 attempt.error = Some(error(e.kind(), &e.to_string(), e.retryable()));
@@ -168,13 +172,13 @@ impl Engine {
     fn take_response(
         &self,
         response: &Response,
-        secrets: &SecretValues,
+        redactor: &Redactor,
         attempt: &mut Attempt,
         rest: &mut Rest,
     ) {
         attempt.timings.response_us = response.response_us;
         attempt.timings.body_us = response.body_us;
-        attempt.response = Some(response.record(secrets));
+        attempt.response = Some(response.record(redactor));
         if response.is_success() {
             attempt.outcome = AttemptOutcome::Delivered;
             return;

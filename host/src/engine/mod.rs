@@ -37,6 +37,7 @@ pub struct Engine {
     client: Client,
     metrics: Metrics,
     matching: Semaphore,
+    dry_runs: Semaphore,
 }
 
 /// Why an engine did not start.
@@ -108,6 +109,7 @@ impl Engine {
             client,
             metrics,
             matching,
+            dry_runs: Semaphore::new(1),
         }))
     }
 
@@ -219,6 +221,7 @@ impl Engine {
         let transformer = self
             .transformer(spec)
             .map_err(|e| FieldErrors::one("plugin", e.message))?;
+        let _turn = self.dry_runs.acquire().await;
         match self.sandbox.check(transformer, guest_view(spec)).await {
             Ok(()) => Ok(()),
             Err(error) => Err(FieldErrors(vec![FieldError {
