@@ -95,6 +95,6 @@ fn to_event(attributes: Map<String, Value>, data: Value) -> Result<Identified, F
     // CloudEvents 1.0, section 3.1.1: source and id together name an event.
     Ok(Identified {
         value: Value::Object(context),
-        key: Some(format!("cloudevent:{source} {id}")),
+        key: Some(format!("cloudevent:{}:{source}{id}", source.len())),
     })
 }

@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(one.event.object_type(), "dcim.site");
         assert_eq!(
             one.idempotency.map(|i| i.key).as_deref(),
-            Some("cloudevent:/nb 7")
+            Some("cloudevent:3:/nb7")
         );
         assert!(
             one.event

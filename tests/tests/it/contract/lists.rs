@@ -251,6 +251,7 @@ pub(crate) async fn usage_adds_up_by_tenant(open: Open) {
             url: "https://example.com/".to_owned(),
             headers: vec![("X".to_owned(), "1".to_owned())],
             body: Body::Text("12345".to_owned()),
+            truncated: false,
         });
         end.attempt.response =
             (end.attempt.outcome == AttemptOutcome::Delivered).then(|| ResponseRecord {
