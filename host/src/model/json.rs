@@ -3,10 +3,10 @@
 use std::fmt;
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserializer,
     de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 
 /// Levels of arrays and objects in JSON that is neither an event nor a template's data: configuration, and
 /// what is asked of the API. Well below the 128 at which the parser stops, as it is stored inside other
@@ -17,105 +17,117 @@ pub const MAX_DEPTH: usize = 64;
 /// under it as JSON again, with a fresh count of the depth, and so could be led to any depth.
 const RESERVED: &str = "$serde_json::private::";
 
-/// Parses JSON text from outside. `max_depth` bounds the nesting of arrays and objects.
+/// Whether JSON text from outside may be parsed at all: it is one JSON value, no deeper than `max_depth`
+/// arrays and objects, and without keys that the parser reserves to itself. To be asked before any parse
+/// into something that holds a [`Value`]. One pass, no allocation.
 ///
 /// # Errors
-/// The parser's, with line and column; also for text that is nested deeper, and for an object with a key
-/// that is reserved by the parser.
-pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, serde_json::Error> {
+/// The parser's, with line and column.
+pub fn check(bytes: &[u8], max_depth: usize) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Plain { depth: max_depth }.deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    Ok(value)
+    Check { depth: max_depth }.deserialize(&mut deserializer)?;
+    deserializer.end()
 }
 
-/// Builds a [`Value`] without the parser's special cases.
+/// Parses JSON text from outside, after [`check`].
+///
+/// # Errors
+/// The parser's, with line and column.
+pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, serde_json::Error> {
+    check(bytes, max_depth)?;
+    serde_json::from_slice(bytes)
+}
+
 #[derive(Clone, Copy)]
-struct Plain {
+struct Check {
     depth: usize,
 }
 
-impl Plain {
+impl Check {
     fn deeper<E: Error>(self) -> Result<Self, E> {
         match self.depth.checked_sub(1) {
             Some(depth) => Ok(Self { depth }),
-            None => Err(E::custom("nested too deeply")),
+            None => Err(E::custom("recursion limit exceeded: nested too deeply")),
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Plain {
-    type Value = Value;
+impl<'de> DeserializeSeed<'de> for Check {
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Plain {
-    type Value = Value;
+impl<'de> Visitor<'de> for Check {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let inner = self.deeper()?;
-        let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(inner)? {
-            array.push(item);
-        }
-        Ok(Value::Array(array))
+        while items.next_element_seed(inner)?.is_some() {}
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         let inner = self.deeper()?;
-        let mut map = Map::new();
-        while let Some(Key(key)) = entries.next_key()? {
-            if key.starts_with(RESERVED) {
-                return Err(A::Error::custom(format_args!(
-                    "the key {key:?} is not allowed"
-                )));
-            }
-            map.insert(key, entries.next_value_seed(inner)?);
+        while entries.next_key_seed(Key)?.is_some() {
+            entries.next_value_seed(inner)?;
         }
-        Ok(Value::Object(map))
+        Ok(())
     }
 }
 
-struct Key(String);
+struct Key;
 
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self)
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<(), E> {
+        if key.starts_with(RESERVED) {
+            return Err(E::custom(format_args!("the key {key:?} is not allowed")));
+        }
+        Ok(())
     }
 }
 
