@@ -187,6 +187,11 @@ impl Metrics {
         }
     }
 
+    /// Takes the queue out: how it stands is not known.
+    pub fn clear_queue(&self) {
+        self.queue.clear();
+    }
+
     /// All of it in Prometheus' text format.
     #[must_use]
     pub fn encode(&self) -> String {

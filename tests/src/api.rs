@@ -30,7 +30,7 @@ pub struct Api {
     pub backend: Arc<dyn Backend>,
     client: Client,
     server: JoinHandle<()>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// An answer, read to its end.
@@ -125,8 +125,14 @@ impl Api {
             backend,
             client: Client::new(),
             server,
-            _dir: dir,
+            dir,
         }
+    }
+
+    /// The folder that the store is in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A request without a key.

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -145,18 +145,41 @@ fn is_well_formed(key: &str) -> bool {
 /// what strangers make up must not push them out.
 #[derive(Debug, Default)]
 pub(super) struct KeyCache {
-    by_hash: Mutex<HashMap<String, (ApiKey, Instant)>>,
+    found: Mutex<Found>,
 }
 
+#[derive(Debug, Default)]
+struct Found {
+    by_hash: HashMap<String, (ApiKey, Instant)>,
+    generation: Generation,
+}
+
+/// How often the cache has been cleared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Generation(u64);
+
 impl KeyCache {
-    fn get(&self, hash: &str) -> Option<ApiKey> {
-        let keys = self.by_hash.lock().unwrap_or_else(PoisonError::into_inner);
-        let (key, since) = keys.get(hash)?;
-        (since.elapsed() < REMEMBERED).then(|| key.clone())
+    fn lock(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, key: &ApiKey) {
-        let mut keys = self.by_hash.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The key, or what a key that is then found in the store is put with.
+    fn get(&self, hash: &str) -> Result<ApiKey, Generation> {
+        let found = self.lock();
+        match found.by_hash.get(hash) {
+            Some((key, since)) if since.elapsed() < REMEMBERED => Ok(key.clone()),
+            _ => Err(found.generation),
+        }
+    }
+
+    /// Remembers a key that was looked up after `generation` was had. If the cache has been cleared since,
+    /// the key may be the one that has been deleted, and is not kept.
+    fn put(&self, key: &ApiKey, generation: Generation) {
+        let mut found = self.lock();
+        if found.generation != generation {
+            return;
+        }
+        let keys = &mut found.by_hash;
         if keys.len() >= REMEMBERED_KEYS {
             keys.retain(|_, (_, since)| since.elapsed() < REMEMBERED);
         }
@@ -167,10 +190,9 @@ impl KeyCache {
 
     /// Forgets all keys: one has been deleted.
     pub(super) fn clear(&self) {
-        self.by_hash
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        let mut found = self.lock();
+        found.generation.0 = found.generation.0.wrapping_add(1);
+        found.by_hash.clear();
     }
 }
 
@@ -193,12 +215,13 @@ async fn authenticate(parts: &Parts, state: &Shared) -> Answer<ApiKey> {
         ));
     };
     let hash = key_hash(token);
-    if let Some(key) = state.keys.get(&hash) {
-        return Ok(key);
-    }
+    let generation = match state.keys.get(&hash) {
+        Ok(key) => return Ok(key),
+        Err(generation) => generation,
+    };
     match state.engine.backend().key_by_hash(&hash).await? {
         Some(key) => {
-            state.keys.put(&key);
+            state.keys.put(&key, generation);
             Ok(key)
         }
         None => Err(refused(
@@ -263,10 +286,13 @@ mod tests {
             KeyScope::Read,
             &Secret::new("hb_x"),
         );
-        assert!(cache.get(&key.hash).is_none());
-        cache.put(&key);
-        assert_eq!(cache.get(&key.hash).as_ref(), Some(&key));
+        let generation = cache.get(&key.hash).unwrap_err();
+        cache.put(&key, generation);
+        assert_eq!(cache.get(&key.hash).as_ref(), Ok(&key));
         cache.clear();
-        assert!(cache.get(&key.hash).is_none());
+        assert!(cache.get(&key.hash).is_err());
+        // A request found the key in the store, then it was deleted, and now the request goes on.
+        cache.put(&key, generation);
+        assert!(cache.get(&key.hash).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! `/v1/events`
 
 use axum::{
+    Extension,
     body::Body,
     extract::State,
     http::{HeaderMap, StatusCode, header},
@@ -13,6 +14,7 @@ use super::{
     Shared,
     auth::{Reader, Sender},
     extract::{Id, read_body},
+    limits::{UnderWay, to_its_end},
     problem::{Answer, Kind, Problem},
 };
 use crate::{
@@ -33,7 +35,8 @@ pub(super) struct Accepted {
 ///
 /// 202 means that all of them are stored durably, together with the deliveries they set off; any other
 /// answer means that none is. An event that carries an `id`, or a request with an `Idempotency-Key`, is
-/// recognised when it is sent again and answered with `duplicate: true`.
+/// recognised when it is sent again and answered with `duplicate: true`; another body under the same key is
+/// refused as a whole.
 #[utoipa::path(post, path = "/v1/events", tag = "events",
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters; stands for the request as a whole.")),
     request_body(content(
@@ -46,23 +49,32 @@ pub(super) struct Accepted {
 pub(super) async fn post_events(
     Sender(key): Sender,
     State(state): State<Shared>,
+    Extension(under_way): Extension<UnderWay>,
     headers: HeaderMap,
     body: Body,
 ) -> Answer<(StatusCode, axum::Json<Accepted>)> {
-    let limits = &state.engine.config().ingest;
-    let body = read_body(&headers, body, limits.max_request_bytes).await?;
+    let limits = state.engine.config().ingest.clone();
+    let body = read_body(&state, &headers, body, limits.max_request_bytes).await?;
     let content_type = text_of(&headers, header::CONTENT_TYPE.as_str())?.map(str::to_owned);
     let idempotency_key = text_of(&headers, "idempotency-key")?.map(str::to_owned);
-    let (tenant, limits) = (key.tenant.clone(), limits.clone());
-    // Megabytes of JSON take longer than other requests should wait.
-    let parse = move || {
-        let (content_type, key) = (content_type.as_deref(), idempotency_key.as_deref());
-        parse_request(content_type, &headers, key, &body, &tenant, &limits)
-    };
-    let incoming = tokio::task::spawn_blocking(parse)
-        .await
-        .map_err(|e| Problem::internal(&e))??;
-    let events = state.engine.accept(&key.tenant, incoming).await?;
+    let tenant = key.tenant;
+    let events = to_its_end(async move {
+        // Megabytes of JSON take longer than other requests should wait, and parsed far more room.
+        let turn = state.parsing.acquire().await;
+        let owner = tenant.clone();
+        let parse = move || {
+            let (content_type, key) = (content_type.as_deref(), idempotency_key.as_deref());
+            parse_request(content_type, &headers, key, &body, &owner, &limits)
+        };
+        let incoming = tokio::task::spawn_blocking(parse)
+            .await
+            .map_err(|e| Problem::internal(&e))??;
+        drop(turn);
+        let events = state.engine.accept(&tenant, incoming).await?;
+        drop(under_way);
+        Ok(events)
+    })
+    .await?;
     Ok((StatusCode::ACCEPTED, axum::Json(Accepted { events })))
 }
 

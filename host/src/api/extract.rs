@@ -1,5 +1,7 @@
 //! What handlers take out of a request, each failing with a problem that helps.
 
+use std::time::Duration;
+
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
@@ -13,14 +15,47 @@ use super::{
     Shared,
     problem::{Answer, Kind, Problem},
 };
-use crate::model::{FieldError, FieldErrors};
+use crate::{
+    config::Config,
+    model::{FieldError, FieldErrors},
+};
 
-/// Bytes of a JSON body other than events. Three templates and the settings of a webhook fit in.
-const MAX_JSON_BYTES: usize = 2 << 20;
+/// Bytes of a JSON body other than events, so that whatever the limits of its parts allow fits in: a
+/// webhook's three long texts or a rule's conditions, an event for a dry run, and the short fields. JSON
+/// writes a character of a text in up to two bytes for one; only control characters take more.
+fn json_limit(config: &Config) -> usize {
+    const SHORT_FIELDS: usize = 128 << 10;
+    let limits = &config.limits;
+    limits
+        .template_bytes
+        .saturating_mul(3)
+        .saturating_add(limits.conditions_bytes)
+        .saturating_add(config.sandbox.url_bytes)
+        .saturating_mul(2)
+        .saturating_add(config.ingest.max_event_bytes)
+        .saturating_add(SHORT_FIELDS)
+}
 
-/// Reads a body of at most `limit` bytes. What is announced as longer is refused before any of it is
-/// read; what turns out longer, as soon as it does.
-pub(super) async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Answer<Bytes> {
+/// Reads a body of at most `limit` bytes within `server.request_timeout_seconds`. What is announced as
+/// longer is refused before any of it is read; what turns out longer, as soon as it does.
+pub(super) async fn read_body(
+    state: &Shared,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Answer<Bytes> {
+    let seconds = state.engine.config().server.request_timeout_seconds;
+    let read = read_to_end(headers, body, limit);
+    match tokio::time::timeout(Duration::from_secs(seconds), read).await {
+        Ok(read) => read,
+        Err(_) => Err(Problem::new(
+            Kind::Timeout,
+            format!("the request was not received within {seconds} seconds"),
+        )),
+    }
+}
+
+async fn read_to_end(headers: &HeaderMap, body: Body, limit: usize) -> Answer<Bytes> {
     let too_large = || Problem::new(Kind::TooLarge, format!("at most {limit} bytes are taken"));
     let announced = headers
         .get(header::CONTENT_LENGTH)
@@ -48,10 +83,11 @@ pub(super) struct Json<T>(pub(super) T);
 impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &Shared) -> Answer<Self> {
+    async fn from_request(request: Request, state: &Shared) -> Answer<Self> {
         let (parts, body) = request.into_parts();
         require_json(&parts.headers)?;
-        let bytes = read_body(&parts.headers, body, MAX_JSON_BYTES).await?;
+        let limit = json_limit(state.engine.config());
+        let bytes = read_body(state, &parts.headers, body, limit).await?;
         from_json(&bytes).map(Self)
     }
 }

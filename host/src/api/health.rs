@@ -14,6 +14,7 @@ use super::{
     extract::Id,
     problem::{Answer, Kind, Problem},
 };
+use crate::{queue::QueueOverview, registry::BackendError, telemetry::Metrics};
 
 /// How long the store may take to answer before it counts as away.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -51,6 +52,39 @@ impl Readiness {
     }
 }
 
+/// The gauges of the queue, which show what the store says at most a second ago, or nothing.
+#[derive(Debug, Default)]
+pub(super) struct QueueGauges {
+    set: Mutex<Option<Instant>>,
+}
+
+impl QueueGauges {
+    /// Sets the gauges by what `ask` brings, and takes them out if it fails: old numbers would be taken for
+    /// new ones.
+    async fn refresh(
+        &self,
+        metrics: &Metrics,
+        ask: impl Future<Output = Result<QueueOverview, BackendError>>,
+    ) {
+        let mut set = self.set.lock().await;
+        if set.is_some_and(|when| when.elapsed() < PING_INTERVAL) {
+            return;
+        }
+        match tokio::time::timeout(PING_TIMEOUT, ask).await {
+            Ok(Ok(overview)) => metrics.set_queue(&overview),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "metrics are without the queue: the store failed");
+                metrics.clear_queue();
+            }
+            Err(_) => {
+                tracing::warn!("metrics are without the queue: the store did not answer in time");
+                metrics.clear_queue();
+            }
+        }
+        *set = Some(Instant::now());
+    }
+}
+
 /// Whether the process lives.
 #[utoipa::path(get, path = "/healthz", tag = "operations", security(()),
     responses((status = 200, description = "It does.", body = String, content_type = "text/plain")))]
@@ -69,16 +103,21 @@ pub(super) async fn readyz(State(state): State<Shared>) -> Answer<&'static str> 
     }
 }
 
-/// Counters and histograms in Prometheus' text format. They name no tenant.
+/// Counters, gauges and histograms in Prometheus' text format. They name no tenant. How the queue stands is
+/// asked at most once a second, and left out when the store does not say.
 #[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
     responses((status = 200, description = "All metrics.", body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(State(state): State<Shared>) -> Response {
+    let (gauges, engine) = (&state.queue_gauges, &state.engine);
+    gauges
+        .refresh(engine.metrics(), engine.backend().overview(None))
+        .await;
     (
         [(
             header::CONTENT_TYPE,
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         )],
-        state.engine.metrics_text(),
+        engine.metrics_text(),
     )
         .into_response()
 }
@@ -111,4 +150,31 @@ pub(super) async fn front() -> (StatusCode, &'static str) {
         "hookbox\n\nThe API is under /v1; /openapi.json describes it.\n\
          /healthz, /readyz and /metrics are for operators.\n",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_queue_is_left_out_when_the_store_fails_and_asked_once_a_second() {
+        let (gauges, metrics) = (QueueGauges::default(), Metrics::default());
+        let queued = |queued| async move {
+            Ok(QueueOverview {
+                queued,
+                ..QueueOverview::default()
+            })
+        };
+        gauges.refresh(&metrics, queued(3)).await;
+        let line = "hookbox_queue_deliveries{status=\"queued\"} 3\n";
+        assert!(metrics.encode().contains(line), "{}", metrics.encode());
+        gauges.refresh(&metrics, queued(4)).await;
+        assert!(metrics.encode().contains(line), "{}", metrics.encode());
+
+        *gauges.set.lock().await = None;
+        let failing = async { Err(BackendError::Internal("gone".to_owned())) };
+        gauges.refresh(&metrics, failing).await;
+        let text = metrics.encode();
+        assert!(!text.contains("hookbox_queue_deliveries{"), "{text}");
+    }
 }

@@ -9,6 +9,7 @@ use super::{
     auth::{self, Admin},
     check_room, created, deleted,
     extract::{Id, Json, Params},
+    limits::to_its_end,
     problem::{Answer, Kind, Problem},
 };
 use crate::{
@@ -126,8 +127,13 @@ pub(super) async fn delete_key(
             "this is the key that you are using; remove it with another admin key",
         ));
     }
-    let backend = state.engine.backend();
-    let existed = backend.delete_key(&caller.tenant, &id).await?;
-    state.keys.clear();
+    let key = id.clone();
+    let existed = to_its_end(async move {
+        let backend = state.engine.backend();
+        let existed = backend.delete_key(&caller.tenant, &key).await?;
+        state.keys.clear();
+        Ok(existed)
+    })
+    .await?;
     deleted(existed, "key", &id)
 }

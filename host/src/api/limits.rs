@@ -1,4 +1,7 @@
-//! What holds for every request: how many run at once, for how long, and that a defect in one ends one.
+//! What holds for every request: how many are under way at once, and that a defect in one ends one.
+//!
+//! Only the reading of a request is bounded in time (`extract::read_body`): what has been read is answered
+//! with what became of it, however long that takes.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -8,31 +11,40 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::problem::{Kind, Problem};
+use super::problem::{Answer, Kind, Problem};
 use crate::config::ServerConfig;
 
 /// The limits of one server.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
     under_way: Arc<Semaphore>,
-    timeout: Duration,
+}
+
+/// Counts a request as under way for as long as a clone of it lives. What goes on when the client has gone
+/// away keeps one.
+#[derive(Clone, Debug)]
+pub(super) struct UnderWay {
+    _permit: Arc<OwnedSemaphorePermit>,
 }
 
 impl Limits {
     pub(super) fn of(config: &ServerConfig) -> Self {
         Self {
             under_way: Arc::new(Semaphore::new(config.max_connections.max(1))),
-            timeout: Duration::from_secs(config.request_timeout_seconds.max(1)),
         }
     }
 }
 
 /// Runs a request within the limits. One too many is answered 503 at once: a client that is told can come
 /// back, one that waits only makes the line longer.
-pub(super) async fn guard(State(limits): State<Limits>, request: Request, next: Next) -> Response {
-    let Ok(_permit) = limits.under_way.try_acquire() else {
+pub(super) async fn guard(
+    State(limits): State<Limits>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Ok(permit) = limits.under_way.try_acquire_owned() else {
         return Problem::new(
             Kind::Overloaded,
             "too many requests are under way; try again",
@@ -40,28 +52,30 @@ pub(super) async fn guard(State(limits): State<Limits>, request: Request, next: 
         .after(Duration::from_secs(1))
         .into_response();
     };
+    let under_way = UnderWay {
+        _permit: Arc::new(permit),
+    };
+    request.extensions_mut().insert(under_way.clone());
     // Handlers share only what survives an unwinding: locks that forgive poisoning, and the store.
-    let run = AssertUnwindSafe(next.run(request)).catch_unwind();
-    match tokio::time::timeout(limits.timeout, run).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(_panic)) => {
-            // The panic hook has printed the message and the place.
-            Problem::internal(&"a handler panicked").into_response()
-        }
-        Err(_) => Problem::new(
-            Kind::Timeout,
-            format!(
-                "the request was not received and answered within {} seconds",
-                limits.timeout.as_secs()
-            ),
-        )
-        .into_response(),
-    }
+    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    drop(under_way);
+    // The panic hook has printed the message and the place.
+    response.unwrap_or_else(|_panic| Problem::internal(&"a handler panicked").into_response())
+}
+
+/// Does work that is not given up when the client goes away, so that it is either refused or done.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Answer<T>> + Send + 'static,
+) -> Answer<T> {
+    tokio::spawn(work)
+        .await
+        .map_err(|e| Problem::internal(&e))?
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::{Router, body::Body, http::StatusCode, middleware, routing::get};
+    use axum::{Extension, Router, body::Body, http::StatusCode, middleware, routing::get};
+    use tokio::sync::oneshot;
     use tower::ServiceExt;
 
     use super::*;
@@ -70,12 +84,20 @@ mod tests {
         Router::new()
             .route("/ok", get(|| async { "ok" }))
             .route("/panic", get(panics))
-            .route("/slow", get(std::future::pending::<&'static str>))
+            .route("/left", get(leaves_a_task))
             .layer(middleware::from_fn_with_state(limits, guard))
     }
 
     async fn panics() -> &'static str {
         panic!("a defect")
+    }
+
+    async fn leaves_a_task(Extension(under_way): Extension<UnderWay>) -> &'static str {
+        tokio::spawn(async move {
+            std::future::pending::<()>().await;
+            drop(under_way);
+        });
+        "left"
     }
 
     async fn status(app: &Router, path: &str) -> StatusCode {
@@ -86,7 +108,6 @@ mod tests {
     fn limits(permits: usize) -> Limits {
         Limits {
             under_way: Arc::new(Semaphore::new(permits)),
-            timeout: Duration::from_millis(20),
         }
     }
 
@@ -101,11 +122,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_that_takes_too_long_is_answered_408() {
-        assert_eq!(
-            status(&app(limits(1)), "/slow").await,
-            StatusCode::REQUEST_TIMEOUT
-        );
+    async fn what_a_request_leaves_running_still_counts() {
+        let app = app(limits(1));
+        assert_eq!(status(&app, "/left").await, StatusCode::OK);
+        assert_eq!(status(&app, "/ok").await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn what_has_begun_is_done_although_nobody_waits_for_it() {
+        let (go, gone) = oneshot::channel::<()>();
+        let (done, is_done) = oneshot::channel::<()>();
+        let mut request = Box::pin(to_its_end(async move {
+            drop(gone.await);
+            done.send(()).unwrap();
+            Ok(())
+        }));
+        assert!(request.as_mut().now_or_never().is_none());
+        drop(request);
+        go.send(()).unwrap();
+        is_done.await.unwrap();
     }
 
     #[tokio::test]

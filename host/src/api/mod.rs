@@ -1,8 +1,8 @@
 //! The HTTP API: thin. Each resource has a file; what they share is here and in the four files named
 //! first below. `docs/openapi.json` is made from these handlers.
 //!
-//! Order of a request: connection limit and header timeout ([`serve`]), security headers, panic guard,
-//! limit of requests under way, timeout, route, key and scope, body limit, body.
+//! Order of a request: connection limit and header timeout ([`serve`]), security headers, limit of requests
+//! under way, panic guard, route, key and scope, body within its limits of size and time.
 
 mod auth;
 mod extract;
@@ -29,6 +29,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -39,7 +40,7 @@ pub use openapi::document;
 pub use serve::serve;
 pub use webhooks::{WebhookBody, WebhookView};
 
-use crate::{engine::Engine, queue::Page};
+use crate::{engine::Engine, queue::Page, registry::BackendError};
 use problem::{Answer, Kind, Problem};
 
 /// What all handlers share.
@@ -48,6 +49,10 @@ struct ApiState {
     engine: Arc<Engine>,
     keys: auth::KeyCache,
     readiness: health::Readiness,
+    queue_gauges: health::QueueGauges,
+    /// Requests whose events are parsed at once: as many as there are cores. More would be no faster, and
+    /// parsed JSON takes many times its text.
+    parsing: tokio::sync::Semaphore,
     /// Held while a change is decided on what is stored and then stored, so that two requests cannot both
     /// find room for one more, or undo each other.
     changes: tokio::sync::Mutex<()>,
@@ -58,10 +63,13 @@ type Shared = Arc<ApiState>;
 /// The whole API over an engine, ready to be served by [`serve`] or called in process.
 pub fn router(engine: Arc<Engine>) -> Router {
     let limits = limits::Limits::of(&engine.config().server);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let state = Arc::new(ApiState {
         engine,
         keys: auth::KeyCache::default(),
         readiness: health::Readiness::default(),
+        queue_gauges: health::QueueGauges::default(),
+        parsing: tokio::sync::Semaphore::new(cores),
         changes: tokio::sync::Mutex::default(),
     });
     let (router, _) = routes().split_for_parts();
@@ -197,6 +205,31 @@ fn check_limit(limit: usize) -> Answer<usize> {
     }
 }
 
+/// A page of a list that is short enough to be had whole, in the order of its keys.
+fn page_of<T>(items: Vec<T>, key: impl Fn(&T) -> &str, paging: &Paging) -> Answer<Page<T>> {
+    const MARK: &str = "after ";
+    let limit = paging.limit()?;
+    let after = match &paging.cursor {
+        None => None,
+        Some(cursor) => {
+            let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            let key = text.and_then(|text| text.strip_prefix(MARK).map(str::to_owned));
+            Some(key.ok_or(BackendError::BadCursor)?)
+        }
+    };
+    let mut items = items
+        .into_iter()
+        .filter(|item| after.as_deref().is_none_or(|after| key(item) > after));
+    let results: Vec<T> = items.by_ref().take(limit).collect();
+    let more = items.next().is_some();
+    let next = results
+        .last()
+        .filter(|_| more)
+        .map(|last| URL_SAFE_NO_PAD.encode(format!("{MARK}{}", key(last))));
+    Ok(Page { results, next })
+}
+
 /// 201 with where the new object is.
 fn created<T: Serialize>(location: &str, body: T) -> Answer<Response> {
     let location = HeaderValue::from_str(location).map_err(|e| Problem::internal(&e))?;
@@ -226,5 +259,24 @@ fn check_room(count: usize, limit: usize, what: &str) -> Answer<()> {
             Kind::LimitReached,
             format!("there are {count} {what}, and at most {limit} are allowed"),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_list_is_paged_by_its_keys_though_items_come_and_go() {
+        let page = |items: &[&'static str], limit, cursor| {
+            page_of(items.to_vec(), |item| item, &Paging { limit, cursor })
+        };
+        let first = page(&["a", "b", "c"], 2, None).unwrap();
+        assert_eq!(first.results, ["a", "b"]);
+        let last = page(&["a", "ba", "c"], 2, first.next).unwrap();
+        assert_eq!(last.results, ["ba", "c"]);
+        assert_eq!(last.next, None);
+        assert!(page(&["a"], 1, Some("nonsense".to_owned())).is_err());
+        assert!(page(&["a"], 0, None).is_err());
     }
 }

@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    List, Shared,
+    List, Paging, Shared,
     auth::{Admin, Reader},
     extract::Params,
+    page_of,
     problem::{Answer, Kind, Problem},
 };
 use crate::{
     model::{TenantId, Timestamp},
-    queue::{Page, QueueOverview, Usage, WorkerInfo},
+    queue::{QueueOverview, Usage, WorkerInfo},
 };
 
 const DEFAULT_SPAN: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -82,11 +83,12 @@ pub(super) async fn usage(
 
 /// The workers that serve this store. They serve all tenants and name machines, so only the operator's
 /// tenant, `default`, may look.
-#[utoipa::path(get, path = "/v1/workers", tag = "operations",
+#[utoipa::path(get, path = "/v1/workers", tag = "operations", params(Paging),
     responses((status = 200, description = "Workers heard of within the last minute.", body = List<WorkerInfo>)))]
 pub(super) async fn workers(
     Admin(key): Admin,
     State(state): State<Shared>,
+    Params(paging): Params<Paging>,
 ) -> Answer<axum::Json<List<WorkerInfo>>> {
     if key.tenant != TenantId::default_tenant() {
         return Err(Problem::new(
@@ -94,12 +96,7 @@ pub(super) async fn workers(
             "this needs an admin key of the tenant default",
         ));
     }
-    let results = state.engine.backend().workers().await?;
-    Ok(List::of(
-        Page {
-            results,
-            next: None,
-        },
-        |worker| worker,
-    ))
+    let workers = state.engine.backend().workers().await?;
+    let page = page_of(workers, |worker| worker.id.as_str(), &paging)?;
+    Ok(List::of(page, |worker| worker))
 }

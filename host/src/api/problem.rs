@@ -68,8 +68,8 @@ kinds! {
         "There is no such path, or no such object in the key's tenant.";
     MethodNotAllowed 405 "method-not-allowed" "This method is not offered here",
         "The Allow header names the methods that are.";
-    Timeout 408 "timeout" "The request took too long",
-        "The request was not completely received and answered in time (server.request_timeout_seconds).";
+    Timeout 408 "timeout" "The request did not come in time",
+        "The request was not completely received in time (server.request_timeout_seconds). Nothing has been done.";
     Conflict 409 "conflict" "Something is in the way",
         "A name is taken, an object is still in use, or it was changed by somebody else meanwhile.";
     WrongState 409 "wrong-state" "The delivery's state does not allow this",
@@ -160,7 +160,7 @@ impl From<FieldErrors> for Problem {
     fn from(errors: FieldErrors) -> Self {
         let detail = match errors.0.as_slice() {
             [only] => only.to_string(),
-            several => format!("{} things are wrong", several.len()),
+            _ => "several things are wrong; `errors` lists them".to_owned(),
         };
         Self {
             errors: errors.0,
@@ -185,10 +185,17 @@ impl From<BackendError> for Problem {
                 errors: vec![FieldError::new(field, message.clone())],
                 ..Self::new(Kind::Conflict, message)
             },
-            BackendError::IdempotencyMismatch { key } => Self::new(
-                Kind::IdempotencyMismatch,
-                format!("the key {key:?} was used before with other content"),
-            ),
+            BackendError::IdempotencyMismatch { key } => {
+                // What the client knows of `request:<key>#<index>`.
+                let key = key
+                    .strip_prefix("request:")
+                    .and_then(|rest| Some(rest.rsplit_once('#')?.0))
+                    .unwrap_or(&key);
+                Self::new(
+                    Kind::IdempotencyMismatch,
+                    format!("the key {key:?} was used before with another request"),
+                )
+            }
             BackendError::BadCursor => Self::new(Kind::InvalidQuery, error.to_string()),
             other => Self::internal(&other),
         }

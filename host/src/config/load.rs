@@ -1,6 +1,9 @@
 //! Where the configuration comes from, and what must hold of it as a whole.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
 
 use figment::{
     Figment,
@@ -15,6 +18,17 @@ pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 /// The file that is read when none is named and it exists.
 const DEFAULT_FILE: &str = "hookbox.toml";
 
+/// Makes a list of [`Ranged`], so that a key cannot be named differently from the field it is.
+macro_rules! ranges {
+    ($config:ident; $($section:ident.$key:ident in $range:expr $(, $hint:literal)?;)+) => {
+        vec![$((
+            concat!(stringify!($section), ".", stringify!($key)),
+            u64::try_from($config.$section.$key).unwrap_or(u64::MAX),
+            $range,
+            [$($hint,)?].first().copied(),
+        ),)+]
+    };
+}
 /// Why there is no usable configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -38,7 +52,7 @@ pub enum ConfigError {
         /// What it is set to.
         value: String,
         /// What must hold.
-        message: &'static str,
+        message: String,
     },
 }
 
@@ -89,52 +103,35 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let unsound = |key, value: &dyn ToString, message| {
-            Err(ConfigError::Unsound {
-                key,
-                value: value.to_string(),
-                message,
-            })
-        };
-        let longest = u64::from(
-            self.delivery
-                .max_timeout_seconds
-                .max(self.delivery.timeout_seconds),
-        );
-        if self.worker.lease_seconds < longest + 5 {
+        for (key, value, range, hint) in self.ranges() {
+            if !range.contains(&value) {
+                let (least, most) = range.into_inner();
+                let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+                let message = format!("it must be from {least} to {most}{hint}");
+                return unsound(key, &value, &message);
+            }
+        }
+        let (delivery, ingest) = (&self.delivery, &self.ingest);
+        if delivery.timeout_seconds > delivery.max_timeout_seconds {
+            return unsound(
+                "delivery.timeout_seconds",
+                &delivery.timeout_seconds,
+                "it must not exceed delivery.max_timeout_seconds, the longest that an attempt may take",
+            );
+        }
+        if self.worker.lease_seconds < u64::from(delivery.max_timeout_seconds) + 5 {
             return unsound(
                 "worker.lease_seconds",
                 &self.worker.lease_seconds,
-                "a lease must outlast the longest attempt, so it must exceed delivery.timeout_seconds and \
-                 delivery.max_timeout_seconds by at least 5",
+                "a lease must outlast the longest attempt, so it must exceed delivery.max_timeout_seconds \
+                 by at least 5",
             );
         }
-        if self.delivery.timeout_seconds == 0 || self.delivery.connect_timeout_seconds == 0 {
+        if ingest.max_request_bytes < ingest.max_event_bytes {
             return unsound(
-                "delivery.timeout_seconds",
-                &0,
-                "timeouts must be at least one second",
-            );
-        }
-        if self.worker.concurrency == 0 || self.worker.concurrency > 10_000 {
-            return unsound(
-                "worker.concurrency",
-                &self.worker.concurrency,
-                "it must be from 1 to 10000; to run no worker use `serve --no-worker`",
-            );
-        }
-        if self.worker.max_in_flight == 0 {
-            return unsound(
-                "worker.max_in_flight",
-                &0,
-                "it must be at least 1, or nothing is ever sent",
-            );
-        }
-        if self.worker.max_receives == 0 {
-            return unsound(
-                "worker.max_receives",
-                &0,
-                "it must be at least 1, or nothing is ever sent",
+                "ingest.max_request_bytes",
+                &ingest.max_request_bytes,
+                "it must not be less than ingest.max_event_bytes, as one event is a request too",
             );
         }
         if !(0.0..=1.0).contains(&self.retry.jitter) {
@@ -144,37 +141,72 @@ impl Config {
                 "it is a share, from 0 to 1",
             );
         }
-        let mib = 1 << 20;
-        if !(mib..=1024 * mib).contains(&self.sandbox.memory_bytes) {
-            return unsound(
-                "sandbox.memory_bytes",
-                &self.sandbox.memory_bytes,
-                "it must be from 1 MiB (1048576) to 1 GiB (1073741824)",
-            );
-        }
-        if !(64 * 1024..=mib).contains(&self.sandbox.stack_bytes) {
-            return unsound(
-                "sandbox.stack_bytes",
-                &self.sandbox.stack_bytes,
-                "it must be from 64 KiB (65536) to 1 MiB (1048576)",
-            );
-        }
-        if self.sandbox.deadline_ms == 0 || self.sandbox.deadline_ms > 10_000 {
-            return unsound(
-                "sandbox.deadline_ms",
-                &self.sandbox.deadline_ms,
-                "it must be from 1 to 10000: renders hold a thread",
-            );
-        }
-        if self.ingest.max_depth > 100 {
-            return unsound(
-                "ingest.max_depth",
-                &self.ingest.max_depth,
-                "it must be at most 100, which is as deep as the JSON parser goes",
-            );
-        }
         Ok(())
     }
+
+    /// Every number, and what it may be. Zero is allowed only where it means something; the other end keeps
+    /// arithmetic on times and sizes far from overflowing.
+    fn ranges(&self) -> Vec<Ranged> {
+        const MIB: u64 = 1 << 20;
+        const GIB: u64 = 1 << 30;
+        const DAY: u64 = 24 * 3600;
+        const MANY: u64 = 1_000_000;
+        ranges! { self;
+            server.shutdown_seconds in 0..=DAY;
+            server.max_connections in 1..=MANY;
+            server.request_timeout_seconds in 1..=DAY;
+            ingest.max_event_bytes in 1..=GIB;
+            ingest.max_request_bytes in 1..=GIB;
+            ingest.max_batch in 1..=MANY;
+            ingest.max_depth in 1..=100, "the JSON parser goes no deeper";
+            ingest.idempotency_hours in 0..=MANY;
+            limits.webhooks in 1..=MANY;
+            limits.event_rules in 1..=MANY;
+            limits.secrets in 0..=MANY;
+            limits.template_bytes in 1..=16 * MIB;
+            limits.conditions_bytes in 1..=16 * MIB;
+            limits.conditions_depth in 1..=100;
+            limits.conditions_count in 1..=MANY;
+            limits.deliveries_per_event in 1..=MANY;
+            limits.deliveries_per_request in 1..=MANY;
+            worker.concurrency in 1..=10_000, "to run no worker use `serve --no-worker`";
+            worker.lease_seconds in 1..=DAY;
+            worker.max_receives in 1..=MANY, "with 0, nothing would ever be sent";
+            worker.max_in_flight in 1..=MANY, "with 0, nothing would ever be sent";
+            sandbox.threads in 0..=1024, "0 means one per core";
+            sandbox.fuel in 1..=1 << 40;
+            sandbox.deadline_ms in 1..=10_000, "renders hold a thread";
+            sandbox.memory_bytes in MIB..=GIB;
+            sandbox.stack_bytes in 64 << 10..=MIB;
+            sandbox.table_elements in 1..=10 * MANY;
+            sandbox.body_bytes in 1..=GIB;
+            sandbox.headers in 1..=10_000;
+            sandbox.header_bytes in 1..=MIB;
+            sandbox.url_bytes in 1..=MIB;
+            sandbox.log_bytes in 0..=MIB;
+            sandbox.compile_seconds in 1..=3600;
+            sandbox.compile_memory_bytes in 64 * MIB..=1024 * GIB;
+            delivery.connect_timeout_seconds in 1..=DAY;
+            delivery.timeout_seconds in 1..=DAY;
+            delivery.max_timeout_seconds in 1..=DAY;
+            delivery.response_bytes in 0..=16 * MIB;
+            delivery.idle_seconds in 0..=DAY;
+            retry.max_retry_after_seconds in 0..=30 * DAY;
+            retention.finished_hours in 0..=MANY;
+            retention.failed_hours in 0..=MANY;
+        }
+    }
+}
+
+/// A key, its value, the range it must lie in, and what else to say when it does not.
+type Ranged = (&'static str, u64, RangeInclusive<u64>, Option<&'static str>);
+
+fn unsound(key: &'static str, value: &dyn ToString, message: &str) -> Result<(), ConfigError> {
+    Err(ConfigError::Unsound {
+        key,
+        value: value.to_string(),
+        message: message.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -197,11 +229,77 @@ mod tests {
         assert!(error.contains("concurency"), "{error}");
     }
 
+    fn refused(key: &'static str, value: i64) -> String {
+        Config::load(None, &[(key, value.into())])
+            .expect_err(key)
+            .to_string()
+    }
+
     #[test]
     fn a_lease_shorter_than_an_attempt_is_refused_with_the_key() {
-        let error = Config::load(None, &[("worker.lease_seconds", 10.into())])
-            .expect_err("refused")
-            .to_string();
+        let error = refused("worker.lease_seconds", 10);
         assert!(error.starts_with("worker.lease_seconds is 10"), "{error}");
+    }
+
+    #[test]
+    fn a_timeout_that_would_be_cut_is_refused() {
+        let error = refused("delivery.timeout_seconds", 56);
+        assert!(
+            error.starts_with("delivery.timeout_seconds is 56")
+                && error.contains("delivery.max_timeout_seconds"),
+            "{error}"
+        );
+        let error = refused("ingest.max_request_bytes", 1000);
+        assert!(error.contains("ingest.max_event_bytes"), "{error}");
+    }
+
+    /// Every number of every section: what is not in [`Config::ranges`] is named here, with the reason.
+    #[test]
+    fn every_number_has_a_range_and_what_lies_outside_is_refused_by_name() {
+        let not_plain = ["retry.jitter"];
+        let defaults = serde_json::to_value(Config::defaults()).expect("JSON");
+        let numbers = defaults.as_object().expect("sections").iter();
+        let numbers: Vec<String> = numbers
+            .flat_map(|(section, keys)| {
+                let keys = keys.as_object().expect("keys").iter();
+                keys.filter(|(_, value)| value.is_number())
+                    .map(move |(key, _)| format!("{section}.{key}"))
+            })
+            .filter(|key| !not_plain.contains(&key.as_str()))
+            .collect();
+        let ranges = Config::defaults().ranges();
+        let mut covered: Vec<&str> = ranges.iter().map(|(key, ..)| *key).collect();
+        covered.sort_unstable();
+        let mut numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
+        numbers.sort_unstable();
+        assert_eq!(covered, numbers);
+
+        for (key, _, range, _) in ranges {
+            let outside = [range.start().checked_sub(1), Some(range.end() + 1)];
+            for value in outside.into_iter().flatten() {
+                // Some keys' types are too small for the second.
+                let error = refused(key, i64::try_from(value).expect("small"));
+                assert!(error.contains(key), "{key}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn zero_is_refused_where_it_would_stop_everything() {
+        for key in [
+            "server.max_connections",
+            "server.request_timeout_seconds",
+            "ingest.max_batch",
+            "sandbox.fuel",
+            "sandbox.compile_seconds",
+            "sandbox.compile_memory_bytes",
+            "sandbox.table_elements",
+            "sandbox.body_bytes",
+            "delivery.connect_timeout_seconds",
+            "delivery.timeout_seconds",
+        ] {
+            let error = refused(key, 0);
+            assert!(error.starts_with(&format!("{key} is 0: ")), "{error}");
+        }
     }
 }

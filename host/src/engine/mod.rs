@@ -232,18 +232,21 @@ impl Engine {
         }
     }
 
-    /// The transformer that a webhook names.
+    /// The transformer that a webhook names, as `name` or as `name@version`.
     fn transformer(&self, spec: &WebhookSpec) -> Result<&Transformer, RenderError> {
-        match spec.plugin.as_deref() {
-            None | Some(BUILT_IN) => Ok(&self.jinja),
-            Some(other) => Err(RenderError::new(
-                ErrorKind::PluginError,
-                format!(
-                    "there is no transformer named {other:?}; the built-in one is {BUILT_IN:?}"
-                ),
-            )
-            .in_field("plugin")),
-        }
+        const VERSION: &str = env!("CARGO_PKG_VERSION");
+        let named = spec.plugin.as_deref().unwrap_or(BUILT_IN);
+        let message = match named.split_once('@').unwrap_or((named, VERSION)) {
+            (BUILT_IN, VERSION) => return Ok(&self.jinja),
+            (BUILT_IN, other) => format!(
+                "there is no version {other:?} of {BUILT_IN:?} here; it is {VERSION:?}, and the name alone \
+                 means whichever version comes with hookbox"
+            ),
+            (other, _) => {
+                format!("there is no transformer named {other:?}; the built-in one is {BUILT_IN:?}")
+            }
+        };
+        Err(RenderError::new(ErrorKind::PluginError, message).in_field("plugin"))
     }
 }
 

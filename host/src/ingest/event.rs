@@ -186,7 +186,7 @@ pub(super) fn from_value(
     Ok(Incoming { event, idempotency })
 }
 
-pub(super) fn over_limit(limits: &IngestConfig) -> String {
+fn over_limit(limits: &IngestConfig) -> String {
     format!("an event may have {} bytes at most", limits.max_event_bytes)
 }
 

@@ -1,11 +1,15 @@
 //! From a request to its events: which format it is in, and the bounds of the whole.
 
+use std::fmt;
+
 use http::HeaderMap;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde_json::{Value, value::RawValue};
+use sha2::{Digest, Sha256};
 
 use super::{
     IngestError, cloudevents,
-    event::{self, Identified, Incoming},
+    event::{self, Incoming},
     request_idempotency,
 };
 use crate::{
@@ -16,14 +20,21 @@ use crate::{
 /// Characters of an `Idempotency-Key`.
 const MAX_KEY: usize = 255;
 
+/// Errors of one request that are listed; hostile input could hold a million.
+const MAX_ERRORS: usize = 100;
+
 /// The events of one `POST /v1/events`.
 ///
 /// The content type decides: `application/json` (or none) holds one event or an array, `application/x-ndjson`
 /// one event a line, `application/cloudevents+json` and `application/cloudevents-batch+json` CloudEvents
-/// in structured and batch mode. A `ce-specversion` header makes it a CloudEvent in binary mode, whatever
-/// the content type (CloudEvents HTTP binding 1.0.2, section 3).
+/// in structured and batch mode. With any other content type, a `ce-specversion` header makes it a
+/// CloudEvent in binary mode (CloudEvents HTTP binding 1.0.2, section 3).
 ///
-/// All events are checked before any is accepted, and every error is reported, as `[index].field`.
+/// All events are checked before any is accepted. Errors are reported as `[index].field`: the first 100,
+/// and how many more there are.
+///
+/// The request's size and the number of its events are checked before anything is parsed, an event's size
+/// before it is, and one event is parsed at a time: parsed JSON can take a hundred times its text.
 ///
 /// # Errors
 /// See [`IngestError`].
@@ -55,133 +66,188 @@ pub fn parse_request(
         .and_then(|t| t.split(';').next())
         .map(|t| t.trim().to_ascii_lowercase())
         .unwrap_or_default();
-    let (parts, is_batch): (Vec<Part<'_>>, bool) = if headers.contains_key("ce-specversion") {
-        let value = cloudevents::from_binary(&media_type, headers, body)?;
-        (
-            vec![Part {
-                raw: body,
-                value: Ok(value),
-            }],
-            false,
-        )
-    } else {
-        match media_type.as_str() {
-            "" | "application/json" | "text/json" => split_json(body)?,
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
-                (split_lines(body), true)
-            }
-            "application/cloudevents+json" => {
-                (vec![Part::parse(body, cloudevents::from_structured)], false)
-            }
-            "application/cloudevents-batch+json" => {
-                (split_array(body, cloudevents::from_structured)?, true)
-            }
-            other => return Err(IngestError::UnsupportedMediaType(other.to_owned())),
-        }
+    let format = Format::of(&media_type, headers)?;
+    let (parts, is_batch) = match format {
+        Format::Json if first_byte(body) == Some(b'[') => (items(body, limits.max_batch)?, true),
+        Format::CloudEvents => (items(body, limits.max_batch)?, true),
+        Format::Lines => (lines(body, limits.max_batch)?, true),
+        Format::Json | Format::CloudEvent | Format::Binary => (vec![body], false),
     };
-    if !is_batch && body.len() > limits.max_event_bytes {
-        return Err(IngestError::TooLarge {
-            what: "the event".to_owned(),
-            limit: limits.max_event_bytes,
-        });
-    }
-    if parts.len() > limits.max_batch {
-        return Err(IngestError::Invalid(FieldErrors::one(
-            "",
-            format!(
-                "{} events in one request; at most {} are allowed",
-                parts.len(),
-                limits.max_batch
-            ),
-        )));
-    }
+    let read = |raw: &[u8]| {
+        if raw.len() > limits.max_event_bytes {
+            return Err(IngestError::TooLarge {
+                what: "the event".to_owned(),
+                limit: limits.max_event_bytes,
+            });
+        }
+        let found = match format {
+            Format::Binary => cloudevents::from_binary(&media_type, headers, raw)?,
+            Format::Json | Format::Lines => parse(raw)?.into(),
+            Format::CloudEvent | Format::CloudEvents => {
+                cloudevents::from_structured(parse(raw)?).map_err(IngestError::Invalid)?
+            }
+        };
+        event::from_value(tenant, found, limits).map_err(IngestError::Invalid)
+    };
+    let request = idempotency_key.map(|key| (key, fingerprint(format, headers, body)));
 
     let mut events = Vec::with_capacity(parts.len());
     let mut errors = FieldErrors::default();
-    for (index, part) in parts.into_iter().enumerate() {
-        let raw = part.raw;
-        match part.into_event(tenant, limits) {
+    let mut unlisted = 0usize;
+    for (index, raw) in parts.into_iter().enumerate() {
+        let wrong = match read(raw) {
             Ok(mut incoming) => {
-                if let Some(key) = idempotency_key {
-                    incoming.idempotency = Some(request_idempotency(key, index, raw));
+                if let Some((key, fingerprint)) = &request {
+                    incoming.idempotency = Some(request_idempotency(key, index, fingerprint));
                 }
                 events.push(incoming);
+                continue;
             }
-            Err(wrong) if is_batch => {
-                errors.0.extend(wrong.0.into_iter().map(|mut e| {
-                    let dot = if e.field.is_empty() { "" } else { "." };
-                    e.field = format!("[{index}]{dot}{}", e.field);
-                    e
-                }));
-            }
-            Err(wrong) => errors.0.extend(wrong.0),
-        }
+            Err(error) if !is_batch => return Err(error),
+            Err(IngestError::Invalid(wrong)) => wrong,
+            Err(error) => FieldErrors::one("", error.to_string()),
+        };
+        let room = MAX_ERRORS.saturating_sub(errors.0.len());
+        unlisted = unlisted.saturating_add(wrong.0.len().saturating_sub(room));
+        let wrong = wrong.under(&format!("[{index}]"));
+        errors.0.extend(wrong.0.into_iter().take(room));
+    }
+    if unlisted > 0 {
+        errors.add("", format!("{unlisted} more errors are not listed"));
     }
     errors.into_result(events).map_err(IngestError::Invalid)
 }
 
-/// One event's bytes and what they parsed to.
-struct Part<'a> {
-    raw: &'a [u8],
-    value: Result<Identified, FieldErrors>,
+/// What a request's events are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// One event, or an array.
+    Json,
+    /// NDJSON.
+    Lines,
+    /// One CloudEvent in structured mode.
+    CloudEvent,
+    /// An array of these.
+    CloudEvents,
+    /// One CloudEvent whose attributes are headers.
+    Binary,
 }
 
-impl<'a> Part<'a> {
-    fn parse(raw: &'a [u8], read: impl FnOnce(Value) -> Result<Identified, FieldErrors>) -> Self {
-        let value = serde_json::from_slice(raw)
-            .map_err(|e| FieldErrors::one("", format!("this is not valid JSON: {e}")))
-            .and_then(read);
-        Self { raw, value }
-    }
-
-    fn into_event(self, tenant: &TenantId, limits: &IngestConfig) -> Result<Incoming, FieldErrors> {
-        if self.raw.len() > limits.max_event_bytes {
-            return Err(FieldErrors::one("", event::over_limit(limits)));
+impl Format {
+    fn of(media_type: &str, headers: &HeaderMap) -> Result<Self, IngestError> {
+        // In structured mode the attributes may be repeated as headers, so the content type comes first.
+        match media_type {
+            "application/cloudevents+json" => Ok(Self::CloudEvent),
+            "application/cloudevents-batch+json" => Ok(Self::CloudEvents),
+            _ if headers.contains_key("ce-specversion") => Ok(Self::Binary),
+            "" | "application/json" | "text/json" => Ok(Self::Json),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Self::Lines),
+            other => Err(IngestError::UnsupportedMediaType(other.to_owned())),
         }
-        event::from_value(tenant, self.value?, limits)
     }
 }
 
-/// One object, or an array of them whose elements are kept apart by their own text.
-fn split_json(body: &[u8]) -> Result<(Vec<Part<'_>>, bool), IngestError> {
-    let first = body.iter().find(|b| !b.is_ascii_whitespace());
-    if first == Some(&b'[') {
-        return Ok((split_array(body, plain)?, true));
-    }
-    let value: Value = serde_json::from_slice(body).map_err(|e| malformed(&e))?;
-    Ok((
-        vec![Part {
-            raw: body,
-            value: plain(value),
-        }],
-        false,
-    ))
+fn first_byte(body: &[u8]) -> Option<u8> {
+    body.iter().copied().find(|b| !b.is_ascii_whitespace())
 }
 
-fn split_array(
-    body: &[u8],
-    read: impl Fn(Value) -> Result<Identified, FieldErrors>,
-) -> Result<Vec<Part<'_>>, IngestError> {
-    let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|e| malformed(&e))?;
-    Ok(items
-        .into_iter()
-        .map(|raw| Part::parse(raw.get().as_bytes(), &read))
-        .collect())
-}
-
-fn plain(value: Value) -> Result<Identified, FieldErrors> {
-    Ok(value.into())
-}
-
-fn split_lines(body: &[u8]) -> Vec<Part<'_>> {
-    body.split(|b| *b == b'\n')
-        .filter(|line| !line.trim_ascii().is_empty())
-        .map(|line| Part::parse(line, plain))
-        .collect()
+fn parse(raw: &[u8]) -> Result<Value, IngestError> {
+    serde_json::from_slice(raw).map_err(|e| malformed(&e))
 }
 
 pub(super) fn malformed(error: &serde_json::Error) -> IngestError {
-    IngestError::Malformed(format!("the body is not valid JSON: {error}"))
+    IngestError::Malformed(format!("this is not valid JSON: {error}"))
+}
+
+fn too_many(most: usize) -> IngestError {
+    IngestError::Invalid(FieldErrors::one(
+        "",
+        format!("there are more than {most} events in the request, the most that are allowed"),
+    ))
+}
+
+fn lines(body: &[u8], most: usize) -> Result<Vec<&[u8]>, IngestError> {
+    let lines: Vec<_> = body
+        .split(|b| *b == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty())
+        .take(most.saturating_add(1))
+        .collect();
+    if lines.len() > most {
+        return Err(too_many(most));
+    }
+    Ok(lines)
+}
+
+/// The text of each item of an array.
+fn items(body: &[u8], most: usize) -> Result<Vec<&[u8]>, IngestError> {
+    let mut found = Vec::new();
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let items = Items {
+        found: &mut found,
+        most,
+    };
+    let outcome = items.deserialize(&mut json).and_then(|()| json.end());
+    if found.len() > most {
+        return Err(too_many(most));
+    }
+    outcome.map_err(|e| malformed(&e))?;
+    Ok(found)
+}
+
+/// Finds the items of an array without parsing them; gives up once there are more than `most`.
+struct Items<'i, 'de> {
+    found: &'i mut Vec<&'de [u8]>,
+    most: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Items<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Items<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while let Some(item) = items.next_element::<&RawValue>()? {
+            self.found.push(item.get().as_bytes());
+            if self.found.len() > self.most {
+                return Err(A::Error::custom("too many"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What tells a request from another under the same key: its body and, where they say what the event is,
+/// its headers.
+fn fingerprint(format: Format, headers: &HeaderMap, body: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    add(body);
+    if format == Format::Binary {
+        let mut attributes: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .filter(|(name, _)| name.starts_with("ce-") || *name == "content-type")
+            .collect();
+        attributes.sort_unstable();
+        for (name, value) in attributes {
+            add(name.as_bytes());
+            add(value);
+        }
+    }
+    hex::encode(hash.finalize())
 }
 
 #[cfg(test)]
@@ -306,26 +372,91 @@ mod tests {
     }
 
     #[test]
-    fn a_request_key_covers_each_event_and_its_content() {
+    fn attributes_may_be_repeated_as_headers_in_structured_mode() {
+        let structured = r#"{"specversion": "1.0", "id": "7", "source": "/nb", "type": "created"}"#;
+        let headers = [("ce-specversion", "1.0"), ("ce-id", "7")];
+        let event = parse("application/cloudevents+json", &headers, structured)
+            .expect("an event")
+            .remove(0)
+            .event;
+        assert_eq!(event.object_type(), "/nb");
+    }
+
+    #[test]
+    fn events_are_counted_before_any_is_parsed() {
+        let most = Config::defaults().ingest.max_batch;
+        let (lines, items) = ("1\n".repeat(most), "1,".repeat(most));
+        for (content_type, body) in [
+            ("application/x-ndjson", format!("{lines}1\n")),
+            ("application/json", format!("[{items}1, what is this?")),
+            ("application/cloudevents-batch+json", format!("[{items}1]")),
+        ] {
+            let error = parse(content_type, &[], &body).expect_err("refused");
+            let says = format!("more than {most} events");
+            assert!(error.to_string().contains(&says), "{content_type}: {error}");
+        }
+        // As many as are allowed are looked at.
+        let error = parse("application/x-ndjson", &[], &lines).expect_err("no objects");
+        assert!(error.to_string().contains("[0]: an event is"), "{error}");
+    }
+
+    #[test]
+    fn errors_are_listed_up_to_a_bound_and_then_counted() {
+        let body = r#"{"event": 1, "object_type": 2}"#.to_owned() + "\n";
+        let Err(IngestError::Invalid(errors)) =
+            parse("application/x-ndjson", &[], &body.repeat(70))
+        else {
+            panic!("refused")
+        };
+        assert_eq!(errors.0.len(), MAX_ERRORS + 1);
+        let last = errors.0.last().expect("errors");
+        assert_eq!(last.message, "40 more errors are not listed");
+    }
+
+    #[test]
+    fn a_request_key_stands_for_the_request_as_a_whole() {
         let limits = Config::defaults().ingest;
-        let body = br#"[{"event": "a"}, {"event": "b"}]"#;
-        let parse = |key| {
-            parse_request(
+        let parse = |key, body: &str, headers: &[(&'static str, &'static str)]| {
+            let headers: HeaderMap = headers
+                .iter()
+                .map(|(name, value)| {
+                    let name = http::HeaderName::from_static(name);
+                    (name, http::HeaderValue::from_static(value))
+                })
+                .collect();
+            let events = parse_request(
                 None,
-                &HeaderMap::new(),
+                &headers,
                 Some(key),
-                body,
+                body.as_bytes(),
                 &TenantId::default_tenant(),
                 &limits,
-            )
+            )?;
+            let keys = events.into_iter().map(|e| e.idempotency.expect("a key"));
+            Ok::<Vec<_>, IngestError>(keys.collect())
         };
-        let events = parse("k").expect("events");
-        let keys: Vec<_> = events
-            .iter()
-            .map(|e| e.idempotency.clone().expect("a key"))
-            .collect();
-        assert_eq!(keys[0].key, "request:k#0");
-        assert_ne!(keys[0].fingerprint, keys[1].fingerprint);
-        assert_eq!(parse("k\u{7f}").expect_err("refused").status(), 422);
+        let one = parse("k", r#"[{"event": "a"}, {"event": "b"}]"#, &[]).expect("events");
+        assert_eq!((&*one[0].key, &*one[1].key), ("request:k#0", "request:k#1"));
+        assert_eq!(one[0].fingerprint, one[1].fingerprint);
+        // The first event is the same, and the request is not.
+        let other = parse("k", r#"[{"event": "a"}]"#, &[]).expect("events");
+        assert_eq!(other[0].key, one[0].key);
+        assert_ne!(other[0].fingerprint, one[0].fingerprint);
+
+        let binary = |id| {
+            let headers = [
+                ("ce-specversion", "1.0"),
+                ("ce-id", id),
+                ("ce-source", "/nb"),
+                ("ce-type", "created"),
+            ];
+            parse("k", "{}", &headers).expect("an event").remove(0)
+        };
+        assert_eq!(binary("7"), binary("7"));
+        assert_ne!(binary("7").fingerprint, binary("8").fingerprint);
+        assert_eq!(
+            parse("k\u{7f}", "{}", &[]).expect_err("refused").status(),
+            422
+        );
     }
 }

@@ -9,8 +9,6 @@ mod cloudevents;
 mod event;
 mod formats;
 
-use sha2::{Digest, Sha256};
-
 pub use event::{Event, Incoming, parse_event};
 pub use formats::parse_request;
 
@@ -56,11 +54,12 @@ impl IngestError {
     }
 }
 
-/// The idempotency of one event in a request that came with an `Idempotency-Key`: the key counts for the
-/// request as a whole, so each event has a part of it, and other content under the same key is an error.
-fn request_idempotency(key: &str, index: usize, raw: &[u8]) -> Idempotency {
+/// The idempotency of one event in a request that came with an `Idempotency-Key`. The key counts for the
+/// request as a whole: each event has a part of it, and all have the fingerprint of the whole, so that
+/// another request under the same key is an error whichever of its events are the same.
+fn request_idempotency(key: &str, index: usize, fingerprint: &str) -> Idempotency {
     Idempotency {
         key: format!("request:{key}#{index}"),
-        fingerprint: Some(hex::encode(Sha256::digest(raw))),
+        fingerprint: Some(fingerprint.to_owned()),
     }
 }

@@ -53,6 +53,22 @@ async fn deliveries_are_listed_newest_first_filtered_and_paged() {
             .expect(200);
         assert_eq!(ids_of(&page).len(), count, "{query}");
     }
+    for (i, id) in ids.iter().enumerate() {
+        let one = api.get(&format!("/v1/deliveries/{id}")).await.expect(200);
+        let event = one["event"].as_str().unwrap();
+        let rule = one["rule"].as_str().unwrap();
+        let of_event = format!("/v1/deliveries?event={event}&rule={rule}");
+        assert_eq!(ids_of(&api.get(&of_event).await.expect(200)), [id], "{i}");
+        let of_rule = format!("/v1/deliveries?rule={rule}");
+        assert_eq!(ids_of(&api.get(&of_rule).await.expect(200)).len(), 3);
+    }
+    for query in ["event=evt_none", "rule=rul_none"] {
+        let none = api
+            .get(&format!("/v1/deliveries?{query}"))
+            .await
+            .expect(200);
+        assert_eq!(none["results"], json!([]), "{query}");
+    }
     let first = api.get("/v1/deliveries?limit=2").await.expect(200);
     let next = first["next"].as_str().unwrap();
     let second = api
@@ -144,4 +160,16 @@ async fn what_was_used_is_summed_over_a_span() {
         api.get("/v1/workers").await.expect(200)["results"],
         json!([])
     );
+}
+
+#[tokio::test]
+async fn metrics_say_how_the_queue_stands() {
+    let (api, _) = with_deliveries(2).await;
+    let metrics = api.get("/metrics").await;
+    for line in [
+        "hookbox_queue_deliveries{status=\"queued\"} 2\n",
+        "hookbox_queue_deliveries{status=\"failed\"} 0\n",
+    ] {
+        assert!(metrics.text.contains(line), "{}", metrics.text);
+    }
 }

@@ -3,7 +3,7 @@
 use hookbox_tests::api::Api;
 use serde_json::{Value, json};
 
-use super::{event, webhook};
+use super::{event, every_event_to, webhook};
 
 #[tokio::test]
 async fn netboxs_rules_find_the_webhooks_that_came_with_the_same_number() {
@@ -96,4 +96,28 @@ async fn conditions_can_be_tried_on_an_event() {
     assert_eq!(broken["matched"], false);
     assert!(broken["error"].is_string(), "{broken:#}");
     assert_eq!(evaluate(Value::Null).await["matched"], true);
+}
+
+#[tokio::test]
+async fn a_tenant_has_as_many_rules_as_it_may() {
+    let api = Api::start_with(|config| config.limits.event_rules = 2).await;
+    api.create("/v1/webhooks", &webhook("a")).await;
+    let named = |name: &str| {
+        let mut rule = every_event_to("a");
+        rule["name"] = name.into();
+        rule
+    };
+    let first = api.create("/v1/event-rules", &named("first")).await;
+    api.create("/v1/event-rules", &named("second")).await;
+    let refused = api.post("/v1/event-rules", &named("third")).await;
+    assert!(
+        refused.problem(409, "limit-reached").contains("at most 2"),
+        "{}",
+        refused.text
+    );
+    // What is there can be changed, and there is room again once something is gone.
+    let path = format!("/v1/event-rules/{first}");
+    api.put(&path, &named("first again")).await.expect(200);
+    api.delete(&path).await.expect(204);
+    api.create("/v1/event-rules", &named("third")).await;
 }

@@ -1,6 +1,8 @@
 //! `/v1/events`
 
-use hookbox_tests::api::{ADMIN, Api};
+use std::time::Duration;
+
+use hookbox_tests::api::{ADMIN, Answer, Api};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -48,9 +50,22 @@ async fn an_event_that_is_sent_again_is_recognised() {
     let again = send("k1", event("a")).await.expect(202);
     assert_eq!(again["events"][0]["id"], first["events"][0]["id"]);
     assert_eq!(again["events"][0]["duplicate"], true);
-    send("k1", event("b"))
+    let detail = send("k1", event("b"))
         .await
         .problem(422, "idempotency-mismatch");
+    assert!(detail.contains("\"k1\""), "{detail}");
+    // The key stands for the request: one with the same events and one more is another.
+    send("k2", json!([event("a"), event("b")]))
+        .await
+        .expect(202);
+    for other in [
+        json!([event("a")]),
+        json!([event("a"), event("b"), event("c")]),
+    ] {
+        send("k2", other).await.problem(422, "idempotency-mismatch");
+    }
+    let usage = api.get("/v1/usage").await.expect(200);
+    assert_eq!(usage["events"], 3, "nothing of what was refused is stored");
     send("", event("b")).await.problem(422, "validation-failed");
 
     let twice = api.request(Method::POST, "/v1/events").bearer_auth(ADMIN);
@@ -139,4 +154,135 @@ async fn what_would_cause_too_many_deliveries_is_refused_whole() {
         .problem(409, "limit-reached");
     let deliveries = api.get("/v1/deliveries").await.expect(200);
     assert_eq!(deliveries["results"].as_array().unwrap().len(), 3);
+}
+
+async fn send(api: &Api, headers: &[(&str, &str)], body: String) -> Answer {
+    let mut request = api.request(Method::POST, "/v1/events").bearer_auth(ADMIN);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    api.send(request.body(body)).await
+}
+
+/// The stored event of an answer that took one.
+async fn stored(api: &Api, answer: &Answer) -> Value {
+    let accepted = answer.expect(202);
+    assert_eq!(accepted["events"].as_array().unwrap().len(), 1);
+    let id = accepted["events"][0]["id"].as_str().unwrap();
+    api.get(&format!("/v1/events/{id}")).await.expect(200)
+}
+
+#[tokio::test]
+async fn a_cloudevent_comes_as_headers_and_data() {
+    let api = Api::start().await;
+    let headers = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "7"),
+        ("ce-source", "/netbox/Z%C3%BCrich"),
+        ("ce-type", "object_created"),
+        ("ce-objecttype", "dcim.site"),
+        ("ce-time", "2026-03-06T15:11:23Z"),
+        ("content-type", "application/json"),
+    ];
+    let data = json!({"name": "Oslo"});
+    let answer = send(&api, &headers, data.to_string()).await;
+    let event = stored(&api, &answer).await;
+    assert_eq!(
+        (&event["event_type"], &event["object_type"]),
+        (&json!("object_created"), &json!("dcim.site"))
+    );
+    let context = &event["context"];
+    assert_eq!(context["data"], data);
+    assert_eq!(context["source"], "/netbox/Zürich");
+    assert_eq!(context["timestamp"], "2026-03-06T15:11:23Z");
+
+    // Source and id name the event, whatever else it says.
+    let again = send(&api, &headers, "{}".to_owned()).await.expect(202);
+    assert_eq!(again["events"][0]["id"], event["id"]);
+    assert_eq!(again["events"][0]["duplicate"], true);
+
+    let without_id: Vec<_> = headers.into_iter().filter(|h| h.0 != "ce-id").collect();
+    let refused = send(&api, &without_id, "{}".to_owned()).await;
+    assert!(
+        refused
+            .problem(422, "validation-failed")
+            .contains("id: is required"),
+        "{}",
+        refused.text
+    );
+}
+
+#[tokio::test]
+async fn cloudevents_come_in_batches() {
+    let api = Api::start().await;
+    let one = |id: &str| json!({"specversion": "1.0", "id": id, "source": "/nb", "type": "updated", "data": 1});
+    let kind = [("content-type", "application/cloudevents-batch+json")];
+    let post = |events: Value| send(&api, &kind, events.to_string());
+    let accepted = post(json!([one("1"), one("2"), one("1")]))
+        .await
+        .expect(202);
+    let duplicates: Vec<_> = accepted["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["duplicate"].clone())
+        .collect();
+    assert_eq!(duplicates, [false, false, true]);
+
+    let refused = post(json!([one("3"), {"specversion": "1.0", "id": "4"}])).await;
+    let text = refused.problem(422, "validation-failed");
+    assert!(
+        text.contains("[1].source: is required") && text.contains("[1].type: is required"),
+        "{text}"
+    );
+    post(one("5")).await.problem(400, "malformed-body");
+    let usage = api.get("/v1/usage").await.expect(200);
+    assert_eq!(usage["events"], 2);
+}
+
+#[tokio::test]
+async fn an_event_of_a_batch_is_bounded_like_one_that_comes_alone() {
+    let api = Api::start().await;
+    let of_bytes = |bytes: usize| {
+        let frame = r#"{"event": "created", "data": ""}"#;
+        frame.replace(r#""""#, &format!("\"{}\"", "x".repeat(bytes - frame.len())))
+    };
+    let (small, large) = (event("Oslo").to_string(), of_bytes((1 << 20) + 1));
+    for (kind, body) in [
+        ("application/json", format!("[{small},{large}]")),
+        ("application/x-ndjson", format!("{small}\n{large}\n")),
+    ] {
+        let refused = send(&api, &[("content-type", kind)], body).await;
+        let text = refused.problem(422, "validation-failed");
+        assert!(
+            text.contains("[1]: the event is over the limit of 1048576 bytes"),
+            "{text}"
+        );
+    }
+    let alone = send(&api, &[("content-type", "application/json")], large).await;
+    alone.problem(413, "too-large");
+    let usage = api.get("/v1/usage").await.expect(200);
+    assert_eq!(usage["events"], 0);
+
+    // The text that is stored has the defaults of absent fields too.
+    let fits = of_bytes((1 << 20) - 200);
+    let batch = format!("[{small},{fits},{fits}]");
+    let taken = send(&api, &[("content-type", "application/json")], batch).await;
+    assert_eq!(taken.expect(202)["events"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn events_that_were_received_in_time_are_accepted_however_long_the_store_takes() {
+    let api = Api::start_with(|config| config.server.request_timeout_seconds = 1).await;
+    let other = rusqlite::Connection::open(api.folder().join("hookbox.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let free = async {
+        // Longer than a client may take to send a request; the store waits longer for its turn.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        other.execute_batch("ROLLBACK").unwrap();
+    };
+    let events = event("Oslo");
+    let (answer, ()) = tokio::join!(api.post("/v1/events", &events), free);
+    let event = stored(&api, &answer).await;
+    assert_eq!(event["context"]["data"]["name"], "Oslo");
 }

@@ -79,6 +79,12 @@ async fn query_parameters_are_checked() {
         ("/v1/deliveries?since=yesterday", "RFC 3339"),
         ("/v1/webhooks?cursor=nonsense", "cursor"),
         ("/v1/deliveries?cursor=nonsense", "cursor"),
+        ("/v1/plugins?page=2", "page"),
+        ("/v1/plugins?limit=0", "1 to 1000"),
+        ("/v1/plugins?cursor=nonsense", "cursor"),
+        ("/v1/workers?page=2", "page"),
+        ("/v1/workers?limit=1001", "1 to 1000"),
+        ("/v1/workers?cursor=nonsense", "cursor"),
         (
             "/v1/usage?since=2026-02-01T00:00:00Z&until=2026-01-01T00:00:00Z",
             "later",

@@ -242,3 +242,50 @@ async fn a_dry_run_says_what_would_be_sent_and_stores_nothing() {
         wrong.text
     );
 }
+
+#[tokio::test]
+async fn a_webhook_may_name_the_version_of_its_plugin_that_is_there() {
+    let api = Api::start().await;
+    let plugins = api.get("/v1/plugins").await.expect(200);
+    let listed = &plugins["results"][0];
+    let (name, version) = (
+        listed["name"].as_str().unwrap(),
+        listed["version"].as_str().unwrap(),
+    );
+    let naming = |plugin: &str| {
+        let mut hook = webhook(plugin);
+        hook["plugin"] = plugin.into();
+        hook
+    };
+    api.create("/v1/webhooks", &naming(name)).await;
+    let pinned = naming(&format!("{name}@{version}"));
+    let id = api.create("/v1/webhooks", &pinned).await;
+    let body = json!({"webhook_id": id, "event": event("Oslo")});
+    let report = api.post("/v1/render", &body).await.expect(200);
+    assert_eq!(report["outcome"], "request", "{report:#}");
+
+    let other = api.post("/v1/webhooks", &naming("jinja@9.9.9")).await;
+    let text = other.problem(422, "validation-failed");
+    assert!(
+        text.contains("plugin: ") && text.contains("9.9.9") && text.contains(version),
+        "{text}"
+    );
+    let unknown = api.post("/v1/webhooks", &naming("mustache@1")).await;
+    let text = unknown.problem(422, "validation-failed");
+    assert!(text.contains("no transformer named \"mustache\""), "{text}");
+}
+
+#[tokio::test]
+async fn a_template_as_long_as_the_configuration_allows_is_taken() {
+    let api = Api::start_with(|config| {
+        config.limits.template_bytes = 3 << 20;
+        // What the sandbox may spend on it is another matter.
+        config.sandbox.fuel = 1 << 32;
+        config.sandbox.deadline_ms = 10_000;
+        config.sandbox.memory_bytes = 256 << 20;
+    })
+    .await;
+    let mut long = webhook("long");
+    long["body_template"] = "x".repeat(5 << 19).into();
+    api.create("/v1/webhooks", &long).await;
+}
