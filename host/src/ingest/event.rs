@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     config::IngestConfig,
-    model::{EventId, FieldErrors, TenantId, Timestamp, event_type_slug},
+    model::{EventId, FieldErrors, TenantId, Timestamp, event_type_slug, json},
     queue::Idempotency,
 };
 
@@ -100,13 +100,13 @@ pub struct Incoming {
 /// What is wrong, by field; the field is empty when it is no JSON object at all.
 pub fn parse_event(
     tenant: &TenantId,
-    json: &[u8],
+    text: &[u8],
     limits: &IngestConfig,
 ) -> Result<Incoming, FieldErrors> {
-    if json.len() > limits.max_event_bytes {
+    if text.len() > limits.max_event_bytes {
         return Err(FieldErrors::one("", over_limit(limits)));
     }
-    let value: Value = serde_json::from_slice(json)
+    let value = json::parse(text, json::MAX_DEPTH)
         .map_err(|e| FieldErrors::one("", format!("this is not valid JSON: {e}")))?;
     from_value(tenant, value.into(), limits)
 }

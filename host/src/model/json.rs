@@ -8,10 +8,9 @@ use serde::{
 };
 use serde_json::Value;
 
-/// Levels of arrays and objects in JSON that is neither an event nor a template's data: configuration, and
-/// what is asked of the API. Well below the 128 at which the parser stops, as it is stored inside other
-/// objects and has to be read again.
-pub const MAX_DEPTH: usize = 64;
+/// Levels of arrays and objects in any JSON from outside. Below the 128 at which the parser stops, as it is
+/// stored inside other objects and has to be read again.
+pub const MAX_DEPTH: usize = 100;
 
 /// What `serde_json` gives a meaning of its own as the first key of an object: it would parse the string
 /// under it as JSON again, with a fresh count of the depth, and so could be led to any depth.
