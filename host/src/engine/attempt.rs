@@ -46,6 +46,7 @@ impl Engine {
                 ..Timings::default()
             },
             error: None,
+            skip_reason: None,
             warnings: Vec::new(),
         };
         let mut rest = Rest::default();
@@ -116,9 +117,7 @@ impl Engine {
             Output::Request(rendered) => rendered,
             Output::Skip(reason) => {
                 attempt.outcome = AttemptOutcome::Skipped;
-                attempt
-                    .warnings
-                    .push(format!("skipped by its transformer: {reason}"));
+                attempt.skip_reason = Some(reason);
                 return;
             }
             Output::Error(e) => return attempt.error = Some(render_error(e)),

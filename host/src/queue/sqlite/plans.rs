@@ -51,6 +51,8 @@ fn the_queue_never_scans_or_sorts() {
         (scheduler::REFRESH, &[]),
         (settle::LEASED, &[]),
         (prune::ENDED, &[]),
+        (prune::EXPIRED_KEYS, &[]),
+        (prune::OLD_USAGE, &[]),
         (report::OLDEST_OF, &[]),
         // One look-up for each tenant.
         (report::OLDEST_OF_ALL, &["SCAN turns"]),

@@ -124,8 +124,8 @@ impl Registry for SqliteBackend {
         let (tenant, webhook, scheduler) =
             (tenant.clone(), webhook.clone(), self.scheduler.clone());
         let step = move |tx: &Tx<'_>| {
-            webhooks::put(tx, &tenant, &webhook)?;
-            scheduler.configure(tx, &tenant, &webhook)
+            let changed = webhooks::put(tx, &tenant, &webhook)?;
+            scheduler.configure(tx, &tenant, &webhook, changed)
         };
         self.store.write(step).await
     }
