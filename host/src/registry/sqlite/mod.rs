@@ -17,6 +17,8 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 
 pub(crate) use cursor::Cursor;
+#[cfg(test)]
+pub(crate) use open::configure;
 pub(crate) use writer::Tx;
 
 use super::{ApiKey, BackendError, Registry, SecretInfo, TenantConfig};
