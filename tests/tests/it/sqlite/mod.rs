@@ -1,5 +1,6 @@
 //! The embedded backend: the contract, and what is its own: files, crashes, damage, a full disk.
 
+mod bench;
 mod child;
 mod crash;
 mod files;
