@@ -49,6 +49,7 @@ impl Engine {
                 ..Timings::default()
             },
             error: None,
+            skip_reason: None,
             warnings: Vec::new(),
         };
         let mut rest = Rest::default();
@@ -119,9 +120,7 @@ impl Engine {
             Output::Request(rendered) => rendered,
             Output::Skip(reason) => {
                 attempt.outcome = AttemptOutcome::Skipped;
-                attempt
-                    .warnings
-                    .push(format!("skipped by its transformer: {reason}"));
+                attempt.skip_reason = Some(reason);
                 return;
             }
             Output::Error(e) => return attempt.error = Some(render_error(e)),

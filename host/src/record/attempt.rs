@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::{
     model::{Timestamp, WorkerId},
-    sandbox::{ErrorKind, LogLine},
+    sandbox::LogLine,
 };
 
 /// One try of a delivery: what was rendered, sent, answered, and what it cost.
@@ -29,6 +29,9 @@ pub struct Attempt {
     pub timings: Timings,
     /// Why it was not delivered.
     pub error: Option<AttemptError>,
+    /// Why the transformer sent nothing, in its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_reason: Option<String>,
     /// Things that worked but probably are not meant so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -62,12 +65,6 @@ pub struct AttemptError {
     pub message: String,
     /// Whether trying again can help.
     pub retryable: bool,
-}
-
-impl From<ErrorKind> for String {
-    fn from(kind: ErrorKind) -> Self {
-        kind.as_str().to_owned()
-    }
 }
 
 /// What a render cost.

@@ -203,7 +203,7 @@ pub(crate) async fn the_overview_counts_each_state(open: Open) {
     let oldest = bed.send_one(&t, &hook).await;
     for next in [
         Next::Finished,
-        Next::Skip,
+        Next::Skip(String::new()),
         Next::Fail("no".to_owned()),
         Next::Retry(LONG),
     ] {
