@@ -92,7 +92,7 @@ async fn retry_after_holds_back_the_whole_webhook() {
     let dir = tempfile::tempdir().expect("a folder");
     let (server, sink) = (Server::start(dir.path()), Sink::start().await);
     server
-        .webhook(json!({"payload_url": sink.url(), "retry": {"schedule": [0], "jitter": 0}}))
+        .webhook(json!({"payload_url": sink.url(), "retry": {"schedule": [1], "jitter": 0}}))
         .await;
     sink.answer(Answer {
         status: 429,
