@@ -244,6 +244,9 @@ pub enum TransitionError {
     Backend(#[from] BackendError),
 }
 
+/// Attempts of one delivery whose records are kept, as requeuing has no limit.
+pub const KEPT_ATTEMPTS: usize = 100;
+
 /// The queue's contract; see the module's page. All methods may fail with [`BackendError`], in which case
 /// nothing has changed (or, if the connection broke on the way back, the step happened as a whole).
 #[async_trait]
@@ -313,7 +316,7 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
         id: &DeliveryId,
     ) -> Result<Option<Delivery>, BackendError>;
 
-    /// A delivery's attempts, first to last.
+    /// A delivery's attempts, first to last: the last [`KEPT_ATTEMPTS`] if there were more.
     async fn attempts(
         &self,
         tenant: &TenantId,

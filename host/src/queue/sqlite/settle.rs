@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use super::{Scheduler, later, report};
 use crate::{
     model::{TenantId, Timestamp, WorkerId},
-    queue::{Settled, Settlement, Status},
+    queue::{KEPT_ATTEMPTS, Settled, Settlement, Status},
     record::{Attempt, AttemptError, AttemptOutcome, Next, Timings},
     registry::sqlite::{
         Tx,
@@ -93,6 +93,11 @@ fn record(conn: &Connection, delivery: i64, attempt: &Attempt) -> Result<(), Fau
     let sql = "INSERT INTO attempts (delivery, number, document) VALUES (?1, ?2, ?3)";
     let document = serde_json::to_string(attempt)?;
     conn.run(sql, params![delivery, attempt.number, document])?;
+    let oldest = i64::from(attempt.number) - KEPT_ATTEMPTS as i64;
+    conn.run(
+        "DELETE FROM attempts WHERE delivery = ?1 AND number <= ?2",
+        [delivery, oldest],
+    )?;
     Ok(())
 }
 

@@ -60,6 +60,7 @@ macro_rules! contract {
                 attempts_are_numbered_over_the_whole_life,
                 ended_and_scheduled_deliveries_can_be_requeued,
                 queued_and_started_ones_cannot_be_requeued,
+                the_last_hundred_attempts_are_kept,
                 only_waiting_deliveries_can_be_cancelled,
                 nothing_of_another_tenant_can_be_moved,
                 requeue_matching_takes_the_oldest_that_may_be,

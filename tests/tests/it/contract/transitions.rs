@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hookbox::{
     model::DeliveryId,
-    queue::{DeliveryFilter, Status, TransitionError},
+    queue::{DeliveryFilter, KEPT_ATTEMPTS, Status, TransitionError},
     record::Next,
 };
 
@@ -200,4 +200,26 @@ pub(crate) async fn deleting_a_webhook_cancels_what_waits_for_it(open: Open) {
     // A straggler from before is not stuck: a worker gets it and can say why it fails.
     let straggler = bed.send_one(&t, &hook).await;
     assert_eq!(bed.claim_one().await.delivery.id, straggler);
+}
+
+pub(crate) async fn the_last_hundred_attempts_are_kept(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let hook = bed.webhook(&t, |_| ()).await;
+    let id = bed.send_one(&t, &hook).await;
+    for _ in 0..KEPT_ATTEMPTS + 3 {
+        let leased = bed.claim_one().await;
+        bed.end(&leased.token, Next::Retry(Duration::ZERO)).await;
+    }
+    let kept: Vec<u32> = bed
+        .attempts(&t, &id)
+        .await
+        .unwrap()
+        .iter()
+        .map(|a| a.number)
+        .collect();
+    assert_eq!(kept, (4..=KEPT_ATTEMPTS as u32 + 3).collect::<Vec<_>>());
+    assert_eq!(
+        bed.get(&t, &id).await.total_attempts as usize,
+        KEPT_ATTEMPTS + 3
+    );
 }
