@@ -6,7 +6,7 @@
 //! under way, and gives the leases of the rest back.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,13 +14,14 @@ use std::{
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use crate::{
     engine::Engine,
-    model::{DeliveryId, Timestamp, WorkerId},
+    model::{Timestamp, WorkerId},
     queue::{LeaseToken, Leased, Settled, Settlement, WorkerInfo},
+    registry::BackendError,
 };
 
 /// Deliveries taken in one claim.
@@ -32,6 +33,10 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often retention runs, and how much it removes in one step.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 const RETENTION_STEP: usize = 500;
+/// How long a delivery that could not even be begun keeps its slot.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// Tries to store an attempt when the backend's error is not of the kind that passes.
+const SETTLE_TRIES: u32 = 5;
 
 /// Runs a worker until `shutdown` becomes true, then until nothing is under way any more (at most
 /// `server.shutdown_seconds`).
@@ -43,10 +48,7 @@ pub async fn run(engine: Arc<Engine>, mut shutdown: watch::Receiver<bool>) {
     background.spawn(Arc::clone(&worker).retain());
 
     let mut deliveries = JoinSet::new();
-    tokio::select! {
-        () = worker.claim_for_ever(&mut deliveries) => {}
-        _ = shutdown.wait_for(|stop| *stop) => {}
-    }
+    worker.claim_until(&mut shutdown, &mut deliveries).await;
     worker.drain(deliveries).await;
     background.shutdown().await;
 }
@@ -58,7 +60,7 @@ struct Worker {
     started: Timestamp,
     lease: Duration,
     slots: Arc<Semaphore>,
-    held: Mutex<HashMap<DeliveryId, LeaseToken>>,
+    held: Mutex<HashSet<LeaseToken>>,
 }
 
 impl Worker {
@@ -74,12 +76,17 @@ impl Worker {
         }
     }
 
-    async fn claim_for_ever(self: &Arc<Self>, deliveries: &mut JoinSet<()>) {
+    /// Claims and starts deliveries. Only the waits are cut short by a shutdown, never a claim: its leases
+    /// would be held by nobody.
+    async fn claim_until(
+        self: &Arc<Self>,
+        shutdown: &mut watch::Receiver<bool>,
+        deliveries: &mut JoinSet<()>,
+    ) {
         let mut backoff = Backoff::default();
-        loop {
-            let mut slots = self.free_slots().await;
+        while let Some(mut slots) = unless_stopped(shutdown, self.free_slots()).await {
             while deliveries.try_join_next().is_some() {}
-            match self
+            let pause = match self
                 .engine
                 .backend()
                 .claim(&self.id, slots.len(), self.lease)
@@ -87,24 +94,34 @@ impl Worker {
             {
                 Ok(claim) => {
                     backoff.reset();
-                    let is_empty = claim.leased.is_empty();
+                    let found = !claim.leased.is_empty();
                     for leased in claim.leased {
-                        let Some(slot) = slots.pop() else { break };
-                        self.hold(&leased.token);
+                        let slot = slots.pop();
+                        self.held().insert(leased.token.clone());
                         deliveries.spawn(Arc::clone(self).deliver(leased, slot));
                     }
-                    drop(slots);
-                    if is_empty {
-                        let wait = claim.next_due.map_or(MAX_IDLE, |due| due.min(MAX_IDLE));
-                        self.engine.backend().wait(wait).await;
+                    self.count();
+                    if found {
+                        continue;
                     }
+                    claim.next_due.map_or(MAX_IDLE, |due| due.min(MAX_IDLE))
                 }
                 Err(error) => {
-                    drop(slots);
                     let pause = backoff.next();
                     tracing::error!(%error, ?pause, "cannot claim deliveries; trying again");
-                    sleep(pause).await;
+                    drop(slots);
+                    if unless_stopped(shutdown, sleep(pause)).await.is_none() {
+                        return;
+                    }
+                    continue;
                 }
+            };
+            drop(slots);
+            if unless_stopped(shutdown, self.engine.backend().wait(pause))
+                .await
+                .is_none()
+            {
+                return;
             }
         }
     }
@@ -123,43 +140,54 @@ impl Worker {
         slots
     }
 
-    async fn deliver(self: Arc<Self>, leased: Leased, slot: OwnedSemaphorePermit) {
-        let until = Instant::now() + self.lease;
+    async fn deliver(self: Arc<Self>, leased: Leased, slot: Option<OwnedSemaphorePermit>) {
+        // Also if what follows panics: the lease must not be renewed for ever.
+        let _held = Held {
+            worker: &self,
+            token: &leased.token,
+        };
         match self.engine.attempt(&self.id, &leased).await {
             Ok(settlement) => {
                 tracing::debug!(
                     delivery = %leased.delivery.id, outcome = ?settlement.attempt.outcome,
                     next = ?settlement.next, "attempt made"
                 );
-                self.settle(settlement, until).await;
+                self.settle(settlement).await;
             }
             Err(error) => {
                 tracing::error!(%error, delivery = %leased.delivery.id, "cannot read the webhook");
+                // It is claimable again at once, and what failed may go on failing.
+                sleep(PAUSE_AFTER_FAILURE).await;
                 self.give_back(std::slice::from_ref(&leased.token)).await;
             }
         }
-        self.let_go(&leased.delivery.id);
         drop(slot);
     }
 
-    /// Stores the result, trying again while the lease can still hold. If it cannot be stored at all, the
-    /// delivery will be made again: at least once, never not at all.
-    async fn settle(&self, settlement: Settlement, until: Instant) {
+    /// Stores the result. While the backend is away or full, it tries again until there is an answer: the
+    /// lease is renewed meanwhile, and if that fails as well, the answer will be that it was lost. Other
+    /// errors do not go away; after some tries the delivery is left to be made again.
+    async fn settle(&self, settlement: Settlement) {
         let mut backoff = Backoff::default();
+        let delivery = settlement.lease.delivery.clone();
         loop {
             match self.engine.backend().settle(settlement.clone()).await {
                 Ok(Settled::Done) => return,
                 Ok(Settled::LeaseLost) => {
-                    let delivery = &settlement.lease.delivery;
                     tracing::warn!(%delivery, "its lease was lost before the attempt was stored");
                     return;
                 }
                 Err(error) => {
-                    let pause = backoff.next();
-                    tracing::error!(%error, delivery = %settlement.lease.delivery, "cannot store an attempt");
-                    if Instant::now() + pause >= until {
+                    let passing = matches!(
+                        error,
+                        BackendError::Unavailable { .. } | BackendError::Full(_)
+                    );
+                    if !passing && backoff.failures >= SETTLE_TRIES {
+                        tracing::error!(%error, %delivery, "cannot store an attempt; giving up");
                         return;
                     }
+                    let pause = backoff.next();
+                    tracing::error!(%error, %delivery, ?pause, "cannot store an attempt; trying again");
                     sleep(pause).await;
                 }
             }
@@ -177,10 +205,8 @@ impl Worker {
         let patience = Duration::from_secs(self.engine.config().server.shutdown_seconds);
         let all = async { while deliveries.join_next().await.is_some() {} };
         if timeout(patience, all).await.is_err() {
+            let left: Vec<LeaseToken> = self.held().iter().cloned().collect();
             deliveries.shutdown().await;
-        }
-        let left: Vec<LeaseToken> = self.held().drain().map(|(_, token)| token).collect();
-        if !left.is_empty() {
             tracing::warn!(
                 deliveries = left.len(),
                 "gave back what was still under way"
@@ -197,16 +223,13 @@ impl Worker {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            let tokens: Vec<LeaseToken> = self.held().values().cloned().collect();
+            let tokens: Vec<LeaseToken> = self.held().iter().cloned().collect();
             if tokens.is_empty() {
                 continue;
             }
             match self.engine.backend().renew(&tokens, self.lease).await {
                 Ok(lost) => {
-                    for token in lost
-                        .iter()
-                        .filter(|token| self.held().contains_key(&token.delivery))
-                    {
+                    for token in lost.iter().filter(|token| self.held().contains(token)) {
                         tracing::warn!(delivery = %token.delivery, "its lease was lost");
                     }
                 }
@@ -260,20 +283,37 @@ impl Worker {
         }
     }
 
-    fn hold(&self, token: &LeaseToken) {
-        let mut held = self.held();
-        held.insert(token.delivery.clone(), token.clone());
-        self.engine.metrics().set_in_flight(held.len());
+    fn count(&self) {
+        self.engine.metrics().set_in_flight(self.held().len());
     }
 
-    fn let_go(&self, delivery: &DeliveryId) {
-        let mut held = self.held();
-        held.remove(delivery);
-        self.engine.metrics().set_in_flight(held.len());
-    }
-
-    fn held(&self) -> MutexGuard<'_, HashMap<DeliveryId, LeaseToken>> {
+    fn held(&self) -> MutexGuard<'_, HashSet<LeaseToken>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A delivery that a task works on.
+struct Held<'a> {
+    worker: &'a Worker,
+    token: &'a LeaseToken,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.worker.held().remove(self.token);
+        self.worker.count();
+    }
+}
+
+/// The future's value, or nothing if the shutdown comes first.
+async fn unless_stopped<T>(
+    shutdown: &mut watch::Receiver<bool>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        _ = shutdown.wait_for(|stop| *stop) => None,
+        value = future => Some(value),
     }
 }
 

@@ -16,10 +16,21 @@ use crate::process::{hookbox, program};
 /// The admin key of every test server.
 pub const KEY: &str = "hb_test_admin_key_of_the_end_to_end_tests_0123456789";
 
+/// A process that does not outlive the test, however that ends.
+#[derive(Debug)]
+struct KillOnDrop(Child);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A running `hookbox serve`; killed when it is dropped.
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
+    child: KillOnDrop,
     /// Where its API is.
     pub url: String,
     client: Client,
@@ -35,27 +46,29 @@ impl Server {
     /// The same with further arguments.
     #[must_use]
     pub fn start_with(dir: &Path, args: &[&str]) -> Self {
-        let mut child = hookbox()
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--allow-network",
-                "127.0.0.0/8",
-                "--data-dir",
-            ])
-            .arg(dir)
-            .args(args)
-            .env("HOOKBOX_ADMIN_KEY", KEY)
-            // One for all tests: compiling the built-in transformer takes seconds in a debug build.
-            .env(
-                "HOOKBOX__STORAGE__CACHE_DIR",
-                program().with_file_name("test-cache"),
-            )
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("hookbox starts");
-        let stdout = child.stdout.take().expect("piped");
+        let mut child = KillOnDrop(
+            hookbox()
+                .args([
+                    "serve",
+                    "--listen",
+                    "127.0.0.1:0",
+                    "--allow-network",
+                    "127.0.0.0/8",
+                    "--data-dir",
+                ])
+                .arg(dir)
+                .args(args)
+                .env("HOOKBOX_ADMIN_KEY", KEY)
+                // One for all tests: compiling the built-in transformer takes seconds in a debug build.
+                .env(
+                    "HOOKBOX__STORAGE__CACHE_DIR",
+                    program().with_file_name("test-cache"),
+                )
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("hookbox starts"),
+        );
+        let stdout = child.0.stdout.take().expect("piped");
         let (sender, receiver) = mpsc::channel();
         // Reads on for as long as the server runs, so that it never blocks on a full pipe.
         std::thread::spawn(move || {
@@ -81,13 +94,13 @@ impl Server {
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     /// SIGKILL: no chance to tidy up.
     pub fn kill(&mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("gone");
+        self.child.0.kill().expect("killed");
+        self.child.0.wait().expect("gone");
     }
 
     /// SIGTERM, and how it ended.
@@ -97,7 +110,7 @@ impl Server {
             .status()
             .expect("kill runs");
         assert!(status.success());
-        self.child.wait().expect("gone")
+        self.child.0.wait().expect("gone")
     }
 
     /// A request with the admin key; the answer's status and JSON (null if it is none).
@@ -188,13 +201,6 @@ impl Server {
     pub async fn delivery(&self, id: &str, status: &str) -> Value {
         self.wait_until(&format!("/v1/deliveries/{id}"), |d| d["status"] == status)
             .await
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -62,6 +62,8 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     answer: Mutex<Answer>,
     count: watch::Sender<usize>,
+    /// Requests after so many hang until the limit is raised.
+    admitted: watch::Sender<usize>,
 }
 
 /// A running receiver; it stops when it is dropped.
@@ -87,6 +89,7 @@ impl Sink {
             received: Mutex::default(),
             answer: Mutex::default(),
             count: watch::Sender::new(0),
+            admitted: watch::Sender::new(usize::MAX),
         });
         let app = Router::new().fallback(take).with_state(Arc::clone(&shared));
         let task = tokio::spawn(async move {
@@ -104,6 +107,11 @@ impl Sink {
     /// Changes how it answers from now on.
     pub fn answer(&self, answer: Answer) {
         *lock(&self.shared.answer) = answer;
+    }
+
+    /// Answers so many requests in all and lets the others hang, until this is called again.
+    pub fn admit(&self, requests: usize) {
+        self.shared.admitted.send_replace(requests);
     }
 
     /// Everything that has arrived.
@@ -149,11 +157,15 @@ async fn take(
     body: Bytes,
 ) -> impl IntoResponse {
     let answer = lock(&shared.answer).clone();
-    {
+    let number = {
         let mut received = lock(&shared.received);
         received.push(Received { headers, body });
         shared.count.send_replace(received.len());
-    }
+        received.len()
+    };
+    let mut admitted = shared.admitted.subscribe();
+    // Errs when the sink is gone, and the answer with it.
+    let _ = admitted.wait_for(|admitted| number <= *admitted).await;
     tokio::time::sleep(answer.delay).await;
     let mut headers = HeaderMap::new();
     if let Some(seconds) = answer.retry_after {

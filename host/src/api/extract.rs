@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    model::{FieldError, FieldErrors},
+    model::{FieldError, FieldErrors, json},
 };
 
 /// Bytes of a JSON body other than events, so that whatever the limits of its parts allow fits in: a
@@ -127,6 +127,7 @@ fn require_json(headers: &HeaderMap) -> Answer<()> {
 /// Parses JSON into `T`. Wrong syntax is 400 with line and column; a wrong type or an unknown field is
 /// 422 with its path.
 pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
+    json::check(bytes, json::MAX_DEPTH).map_err(|error| malformed(&error))?;
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

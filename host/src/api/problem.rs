@@ -218,9 +218,7 @@ impl From<TransitionError> for Problem {
     fn from(error: TransitionError) -> Self {
         match error {
             TransitionError::NotFound(id) => Self::no_such("delivery", id.as_str()),
-            TransitionError::WrongState { .. } | TransitionError::EventGone(_) => {
-                Self::new(Kind::WrongState, error.to_string())
-            }
+            TransitionError::WrongState { .. } => Self::new(Kind::WrongState, error.to_string()),
             TransitionError::Backend(error) => error.into(),
         }
     }

@@ -141,7 +141,7 @@ pub struct WebhookBody {
     #[schema(minimum = 0.001, maximum = 10000)]
     pub rate_limit: Option<f64>,
     /// Requests under way at once.
-    #[schema(minimum = 1, maximum = 10000)]
+    #[schema(minimum = 1)]
     pub max_in_flight: Option<u32>,
     /// Default `none`.
     pub body_escape: Option<BodyEscape>,

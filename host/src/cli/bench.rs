@@ -192,7 +192,8 @@ async fn end_to_end(
     let folder = tempfile::tempdir()
         .map_err(|e| CliError::failed(format!("cannot make a temporary folder: {e}")))?;
     let mut config = temporary(folder.path())?;
-    config.worker.concurrency = concurrency;
+    // One webhook may have a quarter of a worker's slots.
+    config.worker.concurrency = concurrency.saturating_mul(4);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let base = format!("http://{}", listener.local_addr()?);
     let hookbox =

@@ -199,6 +199,15 @@ impl Config {
         }
     }
 
+    /// The most deliveries that one webhook may have under way: a quarter of a worker's, so that one hanging
+    /// receiver leaves room for others whatever its webhook says.
+    #[must_use]
+    pub fn most_in_flight(&self) -> u32 {
+        u32::try_from(self.worker.concurrency / 4)
+            .unwrap_or(u32::MAX)
+            .max(1)
+    }
+
     /// The retry policy of webhooks that have none.
     #[must_use]
     pub fn default_retry(&self) -> RetryPolicy {

@@ -8,7 +8,7 @@ use jiff::{civil::DateTime, tz::Offset};
 use crate::{
     model::Timestamp,
     record::{Body, ResponseRecord},
-    request::SecretValues,
+    request::Redactor,
 };
 
 /// Bytes of response headers that are kept; the client itself reads at most about 400 KiB of them.
@@ -50,9 +50,9 @@ impl Response {
     /// The response as it is stored and shown: the secrets that the request carried are hidden, should the
     /// receiver have echoed them.
     #[must_use]
-    pub fn record(&self, secrets: &SecretValues) -> ResponseRecord {
+    pub fn record(&self, redactor: &Redactor) -> ResponseRecord {
         let header = |(name, value): &(String, String)| {
-            let value = secrets.redact(value.as_bytes());
+            let value = redactor.redact(value.as_bytes(), false);
             (name.clone(), String::from_utf8_lossy(&value).into_owned())
         };
         ResponseRecord {
@@ -60,7 +60,7 @@ impl Response {
             version: self.version.to_owned(),
             peer: self.peer.map(|peer| peer.to_string()),
             headers: self.headers.iter().map(header).collect(),
-            body: Body::new(&secrets.redact(&self.body)),
+            body: Body::new_cut(&redactor.redact(&self.body, self.truncated)),
             truncated: self.truncated,
         }
     }

@@ -13,9 +13,12 @@ use crate::{
     ingest::Event,
     model::{Timestamp, WorkerId},
     queue::{Delivery, Leased, Settlement},
-    record::{Attempt, AttemptError, AttemptOutcome, RenderRecord, RetryInput, Timings, decide},
+    record::{
+        Attempt, AttemptError, AttemptOutcome, RenderRecord, RequestRecord, RetryInput, Timings,
+        decide,
+    },
     registry::{BackendError, Prepared, Snapshot},
-    request::{OutboundRequest, RequestContext, SecretValues},
+    request::{OutboundRequest, Redactor, RequestContext},
     sandbox::{Output, RenderError, RenderJob, Rendering, Transformer},
 };
 
@@ -46,6 +49,7 @@ impl Engine {
                 ..Timings::default()
             },
             error: None,
+            skip_reason: None,
             warnings: Vec::new(),
         };
         let mut rest = Rest::default();
@@ -116,9 +120,7 @@ impl Engine {
             Output::Request(rendered) => rendered,
             Output::Skip(reason) => {
                 attempt.outcome = AttemptOutcome::Skipped;
-                attempt
-                    .warnings
-                    .push(format!("skipped by its transformer: {reason}"));
+                attempt.skip_reason = Some(reason);
                 return;
             }
             Output::Error(e) => return attempt.error = Some(render_error(e)),
@@ -136,7 +138,8 @@ impl Engine {
             Ok(outbound) => outbound,
             Err(e) => return attempt.error = Some(render_error(e)),
         };
-        attempt.request = Some(outbound.record());
+        attempt.request = Some(outbound.record_up_to(RequestRecord::MAX_BODY));
+        let redactor = outbound.redactor();
         attempt.warnings.extend_from_slice(outbound.warnings());
 
         let limit = self.config.timeout_of(spec);
@@ -157,7 +160,7 @@ impl Engine {
         };
         let clock = Instant::now();
         match self.client.send(guarded, &options).await {
-            Ok(response) => self.take_response(&response, &secrets.values, attempt, rest),
+            Ok(response) => self.take_response(&response, &redactor, attempt, rest),
             Err(e) => {
                 attempt.timings.response_us = micros(clock.elapsed());
                 attempt.error = Some(error(e.kind(), &e.to_string(), e.retryable()));
@@ -168,33 +171,31 @@ impl Engine {
     fn take_response(
         &self,
         response: &Response,
-        secrets: &SecretValues,
+        redactor: &Redactor,
         attempt: &mut Attempt,
         rest: &mut Rest,
     ) {
         attempt.timings.response_us = response.response_us;
         attempt.timings.body_us = response.body_us;
-        attempt.response = Some(response.record(secrets));
+        attempt.response = Some(response.record(redactor));
         if response.is_success() {
             attempt.outcome = AttemptOutcome::Delivered;
             return;
         }
-        let most = Duration::from_secs(self.config.retry.max_retry_after_seconds);
-        rest.retry_after = response
-            .retry_after
-            .map(|wait| wait.min(most))
-            .filter(|w| !w.is_zero());
+        let retryable = status_is_retryable(response.status);
+        // A receiver that is done with this request for good has no say in when others come.
+        if retryable {
+            let most = Duration::from_secs(self.config.retry.max_retry_after_seconds);
+            let wait = response.retry_after.map(|wait| wait.min(most));
+            rest.retry_after = wait.filter(|wait| !wait.is_zero());
+        }
         let message = match response.status {
             status @ 300..=399 => {
                 format!("the receiver answered {status}; redirects are not followed")
             }
             status => format!("the receiver answered {status}"),
         };
-        attempt.error = Some(error(
-            "status",
-            &message,
-            status_is_retryable(response.status),
-        ));
+        attempt.error = Some(error("status", &message, retryable));
     }
 }
 

@@ -3,12 +3,14 @@
 mod attempt;
 mod report;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
 
 pub use report::{GuardVerdict, Outcome, RenderReport, RenderSetup};
 
 use crate::{
-    config::{Config, TenantLimits},
+    config::Config,
     deliver::{Client, ClientError},
     guard::Guard,
     ingest::Incoming,
@@ -34,6 +36,8 @@ pub struct Engine {
     guard: Guard,
     client: Client,
     metrics: Metrics,
+    matching: Semaphore,
+    dry_runs: Semaphore,
 }
 
 /// Why an engine did not start.
@@ -93,6 +97,8 @@ impl Engine {
         let client = Client::new(&config.delivery, guard.clone())?;
         let directory = Directory::open(Arc::clone(&backend), config.condition_limits()).await?;
         let metrics = Metrics::default();
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let matching = Semaphore::new(cores);
         Ok(Arc::new(Self {
             config,
             backend,
@@ -102,6 +108,8 @@ impl Engine {
             guard,
             client,
             metrics,
+            matching,
+            dry_runs: Semaphore::new(1),
         }))
     }
 
@@ -144,16 +152,65 @@ impl Engine {
             return Ok(Vec::new());
         }
         let snapshot = self.directory.snapshot(tenant).await?;
-        let limits = self.config.limits.clone();
-        // Conditions are bounded, but what a thousand events may cost is too much for a thread that others
-        // wait for.
-        let matching = move || match_all(&snapshot, incoming, &limits);
-        let batch = tokio::task::spawn_blocking(matching)
-            .await
-            .map_err(|e| BackendError::Internal(format!("matching rules ended early: {e}")))??;
+        let limits = &self.config.limits;
+        let mut batch = Vec::with_capacity(incoming.len());
+        let mut total = 0usize;
+        for incoming in incoming {
+            let new = self.match_event(&snapshot, incoming).await?;
+            total = total.saturating_add(new.deliveries.len());
+            for (deliveries, most, one_event) in [
+                (new.deliveries.len(), limits.deliveries_per_event, true),
+                (total, limits.deliveries_per_request, false),
+            ] {
+                if deliveries > most {
+                    return Err(AcceptError::TooManyDeliveries {
+                        deliveries,
+                        most,
+                        one_event,
+                    });
+                }
+            }
+            batch.push(new);
+        }
         let enqueued = self.backend.enqueue(batch).await?;
         self.metrics.accepted(&enqueued);
         Ok(enqueued)
+    }
+
+    /// What follows from one event. A tenant's conditions may cost a good part of a second, so this happens
+    /// away from the runtime's threads, on as many at once as there are cores, and event by event, so
+    /// that requests of other tenants get their turn in between.
+    async fn match_event(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        incoming: Incoming,
+    ) -> Result<NewEvent, BackendError> {
+        let interrupted = |e: &dyn std::fmt::Display| {
+            BackendError::Internal(format!("matching rules ended early: {e}"))
+        };
+        let _turn = self.matching.acquire().await.map_err(|e| interrupted(&e))?;
+        let snapshot = Arc::clone(snapshot);
+        let matching = move || {
+            let Incoming { event, idempotency } = incoming;
+            let (targets, explanation) = snapshot.rules().match_event(&event).into_parts();
+            let deliveries = targets
+                .iter()
+                .map(|target| NewDelivery {
+                    id: DeliveryId::generate(),
+                    webhook: target.webhook().clone(),
+                    rule: target.rule().clone(),
+                })
+                .collect();
+            NewEvent {
+                event,
+                idempotency,
+                deliveries,
+                explanation,
+            }
+        };
+        tokio::task::spawn_blocking(matching)
+            .await
+            .map_err(|e| interrupted(&e))
     }
 
     /// Checks a webhook's templates as its transformer sees them, in the sandbox.
@@ -164,6 +221,7 @@ impl Engine {
         let transformer = self
             .transformer(spec)
             .map_err(|e| FieldErrors::one("plugin", e.message))?;
+        let _turn = self.dry_runs.acquire().await;
         match self.sandbox.check(transformer, guest_view(spec)).await {
             Ok(()) => Ok(()),
             Err(error) => Err(FieldErrors(vec![FieldError {
@@ -190,47 +248,6 @@ impl Engine {
         };
         Err(RenderError::new(ErrorKind::PluginError, message).in_field("plugin"))
     }
-}
-
-/// What follows from each event.
-fn match_all(
-    snapshot: &Snapshot,
-    incoming: Vec<Incoming>,
-    limits: &TenantLimits,
-) -> Result<Vec<NewEvent>, AcceptError> {
-    let mut batch = Vec::with_capacity(incoming.len());
-    let mut total = 0usize;
-    for Incoming { event, idempotency } in incoming {
-        let (targets, explanation) = snapshot.rules().match_event(&event).into_parts();
-        total = total.saturating_add(targets.len());
-        for (deliveries, most, one_event) in [
-            (targets.len(), limits.deliveries_per_event, true),
-            (total, limits.deliveries_per_request, false),
-        ] {
-            if deliveries > most {
-                return Err(AcceptError::TooManyDeliveries {
-                    deliveries,
-                    most,
-                    one_event,
-                });
-            }
-        }
-        let deliveries = targets
-            .iter()
-            .map(|target| NewDelivery {
-                id: DeliveryId::generate(),
-                webhook: target.webhook().clone(),
-                rule: target.rule().clone(),
-            })
-            .collect();
-        batch.push(NewEvent {
-            event,
-            idempotency,
-            deliveries,
-            explanation,
-        });
-    }
-    Ok(batch)
 }
 
 /// The sandbox and the built-in transformer. Blocking.

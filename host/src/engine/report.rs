@@ -1,6 +1,6 @@
 //! The render report: what a webhook would send for an event, without sending or storing anything.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -82,14 +82,12 @@ impl RenderSetup<'_> {
     /// Runs a webhook on an event up to the point of sending. Resolves the host's name; connects to
     /// nothing.
     pub async fn report(&self, webhook: &WebhookSpec, event: &Event) -> RenderReport {
-        let started = Instant::now();
         let job = RenderJob {
             event: Arc::clone(event.context()),
             webhook: guest_view(webhook),
             secrets: Arc::clone(&self.secrets.handles),
         };
         let rendering = self.sandbox.render(self.transformer, job).await;
-        tracing::debug!(elapsed = ?started.elapsed(), "dry run");
         let mut report = RenderReport {
             outcome: Outcome::Error,
             request: None,
@@ -125,23 +123,44 @@ impl RenderSetup<'_> {
         match OutboundRequest::build(rendered, &context) {
             Ok(outbound) => {
                 report.outcome = Outcome::Request;
-                report.request = Some(outbound.record());
+                report.request = Some(without_signatures(outbound.record()));
                 report.warnings = outbound.warnings().to_vec();
-                report.guard = Some(match self.guard.check(outbound).await {
-                    Ok(_) => GuardVerdict {
-                        allowed: true,
-                        reason: None,
-                    },
-                    Err(e) => GuardVerdict {
-                        allowed: false,
-                        reason: Some(e.to_string()),
-                    },
-                });
+                report.guard = Some(self.verdict(outbound).await);
             }
             Err(error) => report.error = Some(error),
         }
         report
     }
+
+    async fn verdict(&self, outbound: OutboundRequest) -> GuardVerdict {
+        let reason = if outbound.host_is_secret() {
+            "not looked at: a secret stands in the host, and to resolve it would tell it".to_owned()
+        } else {
+            match self.guard.check(outbound).await {
+                Ok(_) => {
+                    return GuardVerdict {
+                        allowed: true,
+                        reason: None,
+                    };
+                }
+                Err(e) => e.to_string(),
+            }
+        };
+        GuardVerdict {
+            allowed: false,
+            reason: Some(reason),
+        }
+    }
+}
+
+/// Who may look at renders chooses their bytes; with a valid signature they would be as good as sent.
+fn without_signatures(mut record: RequestRecord) -> RequestRecord {
+    for (name, value) in &mut record.headers {
+        if ["webhook-signature", "x-hook-signature"].contains(&name.to_ascii_lowercase().as_str()) {
+            "[signature]".clone_into(value);
+        }
+    }
+    record
 }
 
 impl Engine {
@@ -169,6 +188,8 @@ impl Engine {
             guard: &self.guard,
             secrets: snapshot.secrets_for(webhook, id.map_or("", WebhookId::as_str)),
         };
+        // Deliveries come first: dry runs wait for one another.
+        let _turn = self.dry_runs.acquire().await;
         Ok(setup.report(webhook, event).await)
     }
 }

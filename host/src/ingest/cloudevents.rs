@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::{IngestError, event::Identified, formats::malformed};
-use crate::model::FieldErrors;
+use crate::model::{FieldErrors, json};
 
 /// Structured mode: the whole event is one JSON object (CloudEvents JSON format 1.0, section 3).
 pub(super) fn from_structured(value: Value) -> Result<Identified, FieldErrors> {
@@ -47,7 +47,7 @@ pub(super) fn from_binary(
     let data = if body.is_empty() {
         Value::Null
     } else if is_json {
-        serde_json::from_slice(body).map_err(|e| malformed(&e))?
+        json::parse(body, json::MAX_DEPTH).map_err(|e| malformed(&e))?
     } else {
         match std::str::from_utf8(body) {
             Ok(text) => text.into(),
@@ -95,6 +95,6 @@ fn to_event(attributes: Map<String, Value>, data: Value) -> Result<Identified, F
     // CloudEvents 1.0, section 3.1.1: source and id together name an event.
     Ok(Identified {
         value: Value::Object(context),
-        key: Some(format!("cloudevent:{source} {id}")),
+        key: Some(format!("cloudevent:{}:{source}{id}", source.len())),
     })
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use crate::{
     config::IngestConfig,
-    model::{EventId, FieldErrors, TenantId, Timestamp, event_type_slug},
+    model::{EventId, FieldErrors, TenantId, Timestamp, event_type_slug, json},
     queue::Idempotency,
 };
 
@@ -99,13 +100,13 @@ pub struct Incoming {
 /// What is wrong, by field; the field is empty when it is no JSON object at all.
 pub fn parse_event(
     tenant: &TenantId,
-    json: &[u8],
+    text: &[u8],
     limits: &IngestConfig,
 ) -> Result<Incoming, FieldErrors> {
-    if json.len() > limits.max_event_bytes {
+    if text.len() > limits.max_event_bytes {
         return Err(FieldErrors::one("", over_limit(limits)));
     }
-    let value: Value = serde_json::from_slice(json)
+    let value = json::parse(text, json::MAX_DEPTH)
         .map_err(|e| FieldErrors::one("", format!("this is not valid JSON: {e}")))?;
     from_value(tenant, value.into(), limits)
 }
@@ -239,7 +240,16 @@ fn own_id(context: &Map<String, Value>, errors: &mut FieldErrors) -> Option<Stri
         Some(Value::Number(n)) => n.to_string(),
         _ => text(context, "id", MAX_NAME, errors)?,
     };
-    (!id.is_empty()).then(|| format!("event:{id}"))
+    if id.is_empty() {
+        return None;
+    }
+    // Senders that put the id of the object here, and not of the change, would lose every later change. So
+    // the same id with other content is another event.
+    let content = serde_json::to_vec(context).ok()?;
+    Some(format!(
+        "event:{id}:{}",
+        hex::encode(Sha256::digest(content))
+    ))
 }
 
 /// Levels of nesting. The parser allows 128 at most, so the recursion is bounded.
@@ -364,15 +374,18 @@ mod tests {
     }
 
     #[test]
-    fn an_own_id_makes_an_event_recognisable() {
+    fn an_own_id_makes_an_event_recognisable_unless_its_content_differs() {
         let key = |v| parse(&v).expect("an event").idempotency.map(|i| i.key);
-        assert_eq!(
-            key(json!({"event": "x", "id": "a"})).as_deref(),
-            Some("event:a")
+        let one = key(json!({"event": "x", "id": "a"}));
+        assert!(
+            one.as_deref()
+                .is_some_and(|key| key.starts_with("event:a:"))
         );
-        assert_eq!(
-            key(json!({"event": "x", "id": 7})).as_deref(),
-            Some("event:7")
+        assert_eq!(key(json!({"event": "x", "id": "a"})), one);
+        assert_ne!(key(json!({"event": "x", "id": "a", "data": 1})), one);
+        assert_ne!(
+            key(json!({"event": "x", "id": 7})),
+            key(json!({"event": "x", "id": "7"}))
         );
         assert_eq!(key(json!({"event": "x", "id": null})), None);
     }

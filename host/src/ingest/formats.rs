@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::IngestConfig,
-    model::{FieldErrors, TenantId},
+    model::{FieldErrors, TenantId, json},
 };
 
 /// Characters of an `Idempotency-Key`.
@@ -152,7 +152,7 @@ fn first_byte(body: &[u8]) -> Option<u8> {
 }
 
 fn parse(raw: &[u8]) -> Result<Value, IngestError> {
-    serde_json::from_slice(raw).map_err(|e| malformed(&e))
+    json::parse(raw, json::MAX_DEPTH).map_err(|e| malformed(&e))
 }
 
 pub(super) fn malformed(error: &serde_json::Error) -> IngestError {
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(one.event.object_type(), "dcim.site");
         assert_eq!(
             one.idempotency.map(|i| i.key).as_deref(),
-            Some("cloudevent:/nb 7")
+            Some("cloudevent:3:/nb7")
         );
         assert!(
             one.event

@@ -5,6 +5,7 @@
 
 mod field_error;
 mod id;
+pub mod json;
 mod rule;
 mod secret;
 mod time;

@@ -78,16 +78,6 @@ impl fmt::Display for Status {
     }
 }
 
-/// Which line a delivery stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Lane {
-    /// First attempts.
-    First,
-    /// Retries.
-    Retry,
-}
-
 /// One event for one webhook by one rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Delivery {

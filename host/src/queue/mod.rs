@@ -37,7 +37,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use delivery::{Delivery, DeliveryFilter, Lane, LeaseToken, Leased, Page, Status};
+pub use delivery::{Delivery, DeliveryFilter, LeaseToken, Leased, Page, Status};
 
 use crate::{
     ingest::Event,
@@ -112,7 +112,8 @@ pub struct Settlement {
     pub attempt: Attempt,
     /// What happens next.
     pub next: Next,
-    /// Holds back all of this webhook's deliveries for so long (the receiver's `Retry-After`).
+    /// Holds back all of this webhook's deliveries for so long (the receiver's `Retry-After`). A changed
+    /// spec ends it; see [`crate::registry::Registry::put_webhook`].
     pub pause: Option<Duration>,
 }
 
@@ -238,9 +239,6 @@ pub enum TransitionError {
         /// Which states would do, in words.
         allowed: &'static str,
     },
-    /// The event it needs has been removed by retention.
-    #[error("delivery {0} can no longer be sent: its event has been removed")]
-    EventGone(DeliveryId),
     /// The backend failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -344,7 +342,8 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
 
     /// Removes up to `limit` deliveries that have ended longer ago than `retention` keeps them, with their
     /// attempts, and events that no delivery refers to any more; returns how many deliveries and events.
-    /// Cost is proportional to what is removed.
+    /// Also forgets, uncounted, idempotency keys after their window, usage of more than 400 days ago, and
+    /// what was kept for webhooks and workers that are gone. Cost is proportional to what is removed.
     async fn prune(&self, retention: Retention, limit: usize) -> Result<usize, BackendError>;
 
     /// Says that a worker lives.

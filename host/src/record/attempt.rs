@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::{
     model::{Timestamp, WorkerId},
-    sandbox::{ErrorKind, LogLine},
+    sandbox::LogLine,
 };
 
 /// One try of a delivery: what was rendered, sent, answered, and what it cost.
@@ -29,6 +29,9 @@ pub struct Attempt {
     pub timings: Timings,
     /// Why it was not delivered.
     pub error: Option<AttemptError>,
+    /// Why the transformer sent nothing, in its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_reason: Option<String>,
     /// Things that worked but probably are not meant so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -64,12 +67,6 @@ pub struct AttemptError {
     pub retryable: bool,
 }
 
-impl From<ErrorKind> for String {
-    fn from(kind: ErrorKind) -> Self {
-        kind.as_str().to_owned()
-    }
-}
-
 /// What a render cost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RenderRecord {
@@ -99,6 +96,16 @@ pub enum Body {
 }
 
 impl Body {
+    /// The body of bytes that may have been cut in the middle of a character.
+    #[must_use]
+    pub fn new_cut(bytes: &[u8]) -> Self {
+        let whole = match std::str::from_utf8(bytes) {
+            Err(e) if e.error_len().is_none() => bytes.get(..e.valid_up_to()),
+            _ => None,
+        };
+        Self::new(whole.unwrap_or(bytes))
+    }
+
     /// The body of these bytes.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
@@ -119,9 +126,18 @@ pub struct RequestRecord {
     pub url: String,
     /// All headers that were sent, in order.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// The body; in the record of an attempt its first [`RequestRecord::MAX_BODY`] bytes.
     #[serde(flatten)]
     pub body: Body,
+    /// Whether there was more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+impl RequestRecord {
+    /// Bytes of a request's body that an attempt records: every attempt has a record of its own, and one
+    /// event can lead to very many.
+    pub const MAX_BODY: usize = 64 * 1024;
 }
 
 /// The response as recorded.

@@ -10,8 +10,8 @@ use crate::model::RetryPolicy;
 pub enum Next {
     /// Delivered.
     Finished,
-    /// The transformer wanted nothing sent.
-    Skip,
+    /// The transformer wanted nothing sent, for this reason; empty if it gave none.
+    Skip(String),
     /// Try again after this long, by the backend's clock.
     Retry(Duration),
     /// Given up, for this reason.
@@ -40,7 +40,7 @@ pub struct RetryInput<'a> {
 pub fn decide(attempt: &Attempt, input: RetryInput<'_>) -> Next {
     match attempt.outcome {
         AttemptOutcome::Delivered => Next::Finished,
-        AttemptOutcome::Skipped => Next::Skip,
+        AttemptOutcome::Skipped => Next::Skip(attempt.skip_reason.clone().unwrap_or_default()),
         AttemptOutcome::Failed => {
             let Some(error) = &attempt.error else {
                 return Next::Fail("the attempt failed without a reason".to_owned());
@@ -102,6 +102,7 @@ mod tests {
                 message: "The receiver answered 503.".to_owned(),
                 retryable,
             }),
+            skip_reason: (outcome == AttemptOutcome::Skipped).then(|| "a draft".to_owned()),
             warnings: Vec::new(),
         }
     }
@@ -179,7 +180,10 @@ mod tests {
             let input = RetryInput { policy: &policy, earlier_attempts, retry_after, random };
             match decide(&attempt(outcome, retryable), input) {
                 Next::Finished => prop_assert_eq!(outcome, AttemptOutcome::Delivered),
-                Next::Skip => prop_assert_eq!(outcome, AttemptOutcome::Skipped),
+                Next::Skip(reason) => {
+                    prop_assert_eq!(outcome, AttemptOutcome::Skipped);
+                    prop_assert_eq!(reason, "a draft");
+                }
                 Next::Retry(wait) => {
                     prop_assert_eq!((outcome, retryable), (AttemptOutcome::Failed, Some(true)));
                     prop_assert!(wait >= retry_after.unwrap_or_default());

@@ -24,13 +24,16 @@ use crate::{
 /// Tenants whose snapshots are kept. Past that, all are dropped and taken again as they are needed.
 const MAX_SNAPSHOTS: usize = 10_000;
 
+/// Where a tenant's snapshot is kept. The lock is held while it is compiled.
+type Place = Arc<tokio::sync::Mutex<Option<Arc<Snapshot>>>>;
+
 /// Snapshots by tenant.
 #[derive(Debug)]
 pub struct Directory {
     backend: Arc<dyn Backend>,
     limits: ConditionLimits,
     handle_key: [u8; 32],
-    snapshots: Mutex<HashMap<TenantId, Arc<Snapshot>>>,
+    places: Mutex<HashMap<TenantId, Place>>,
 }
 
 impl Directory {
@@ -47,41 +50,39 @@ impl Directory {
             backend,
             limits,
             handle_key,
-            snapshots: Mutex::default(),
+            places: Mutex::default(),
         })
     }
 
-    /// The tenant as it is now: changes made before this call are in it.
+    /// The tenant as it is now: changes made before this call are in it. After a change one caller compiles
+    /// (away from the runtime's threads, as that may take a while) and the others wait for it.
     ///
     /// # Errors
     /// When the backend fails.
     pub async fn snapshot(&self, tenant: &TenantId) -> Result<Arc<Snapshot>, BackendError> {
+        let place = self.place(tenant);
+        let mut place = place.lock().await;
         let revision = self.backend.revision(tenant).await?;
-        if let Some(found) = self.lock().get(tenant)
+        if let Some(found) = place.as_ref()
             && found.revision == revision
         {
             return Ok(Arc::clone(found));
         }
         let config = self.backend.tenant(tenant).await?;
-        let snapshot = Arc::new(Snapshot::compile(
-            tenant,
-            revision,
-            config,
-            self.limits,
-            self.handle_key,
-        ));
-        let mut snapshots = self.lock();
-        if snapshots.len() >= MAX_SNAPSHOTS {
-            snapshots.clear();
-        }
-        snapshots.insert(tenant.clone(), Arc::clone(&snapshot));
-        Ok(snapshot)
+        let (owned, limits, key) = (tenant.clone(), self.limits, self.handle_key);
+        let compile = move || Snapshot::compile(&owned, revision, config, limits, key);
+        let snapshot = tokio::task::spawn_blocking(compile)
+            .await
+            .map_err(|e| BackendError::Internal(format!("compiling rules ended early: {e}")))?;
+        Ok(Arc::clone(place.insert(Arc::new(snapshot))))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Arc<Snapshot>>> {
-        self.snapshots
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn place(&self, tenant: &TenantId) -> Place {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.len() >= MAX_SNAPSHOTS && !places.contains_key(tenant) {
+            places.clear();
+        }
+        Arc::clone(places.entry(tenant.clone()).or_default())
     }
 }
 
@@ -242,7 +243,7 @@ fn may_use_secrets(spec: &WebhookSpec) -> bool {
             &spec.body_template,
         ]
         .iter()
-        .any(|template| template.contains("secret"))
+        .any(|template| template.contains("secret") || template.contains("env"))
 }
 
 #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]

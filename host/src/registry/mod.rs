@@ -34,7 +34,7 @@ pub struct TenantConfig {
 }
 
 /// An API key as the backend keeps it: never the key itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
     /// Public id, such as `key_…`.
     pub id: String,
@@ -47,8 +47,6 @@ pub struct ApiKey {
     /// When it was made.
     pub created: Timestamp,
     /// SHA-256 of the key, hexadecimal. Keys are 256 random bits, so a fast hash is enough.
-    #[serde(skip_serializing)]
-    #[schema(ignore)]
     pub hash: String,
 }
 
@@ -100,7 +98,9 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
         id: &WebhookId,
     ) -> Result<Option<Webhook>, BackendError>;
     /// Stores a webhook, new or changed, by its id. The queue heeds its `enabled`, `max_in_flight` and
-    /// `rate_limit` from then on.
+    /// `rate_limit` from then on. A changed spec ends a pause that its receiver asked for
+    /// ([`crate::queue::Settlement::pause`]): the request may now go elsewhere or be another, and storing
+    /// a change is how people say so. The same spec again changes nothing.
     async fn put_webhook(&self, tenant: &TenantId, webhook: &Webhook) -> Result<(), BackendError>;
     /// Removes a webhook; false if there was none. Its waiting deliveries become `cancelled`.
     ///

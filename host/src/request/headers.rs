@@ -108,16 +108,12 @@ impl Headers {
         self.set_default("Accept", header::ACCEPT, "*/*")?;
         self.set_default("Accept-Encoding", header::ACCEPT_ENCODING, "identity")?;
 
-        let (id, timestamp) = (ctx.delivery.as_str(), ctx.now.as_secs());
+        let (id, timestamp) = (ctx.delivery.as_str(), ctx.now.as_secs().to_string());
         self.set_own("webhook-id", WEBHOOK_ID, id)?;
-        self.set_own(
-            "webhook-timestamp",
-            WEBHOOK_TIMESTAMP,
-            &timestamp.to_string(),
-        )?;
+        self.set_own("webhook-timestamp", WEBHOOK_TIMESTAMP, &timestamp)?;
         if !ctx.webhook.secret.is_empty() {
             let secret = ctx.webhook.secret.expose();
-            let standard = sign::standard_signature(secret, id, timestamp, body);
+            let standard = sign::standard_signature(secret, id, &timestamp, body);
             self.set_own("webhook-signature", WEBHOOK_SIGNATURE, &standard)?;
             let hook = sign::hook_signature(secret, body);
             self.set_own("X-Hook-Signature", HOOK_SIGNATURE, &hook)?;

@@ -9,14 +9,16 @@
 //! the request itself.
 
 mod headers;
+mod redact;
 mod secrets;
-mod sign;
+pub(crate) mod sign;
 mod url;
 
 use std::fmt;
 
 use ::url::Url;
 
+pub use redact::Redactor;
 pub use secrets::SecretValues;
 
 use crate::{
@@ -55,6 +57,7 @@ pub struct OutboundRequest {
     body: Vec<u8>,
     shown_body: Option<Vec<u8>>,
     warnings: Vec<String>,
+    redactor: Redactor,
 }
 
 impl OutboundRequest {
@@ -65,18 +68,19 @@ impl OutboundRequest {
     /// # Errors
     /// [`ErrorKind::InvalidRequest`] or [`ErrorKind::OutputTooLarge`], with the webhook field at fault.
     pub fn build(rendered: Rendered, ctx: &RequestContext<'_>) -> Result<Self, RenderError> {
-        let method = HttpMethod::from_name(&rendered.method).ok_or_else(|| {
+        let method = HttpMethod::from_name(rendered.method()).ok_or_else(|| {
             RenderError::new(
                 ErrorKind::InvalidRequest,
                 "the method must be one of GET, POST, PUT, PATCH and DELETE, in upper case",
             )
             .in_field("http_method")
         })?;
-        let target = url::target(&rendered.url, ctx)?;
-        let (body, shown_body) = body(rendered.body, ctx)?;
+        let target = url::target(rendered.url(), ctx)?;
+        let redactor = redactor(&rendered, target.basic.as_deref(), ctx.secrets);
 
         let mut warnings = Vec::new();
-        let mut headers = Headers::from_guest(&rendered.headers, ctx, &mut warnings)?;
+        let mut headers = Headers::from_guest(rendered.headers(), ctx, &mut warnings)?;
+        let (body, shown_body) = body(rendered.into_body(), ctx)?;
         if let Some(credentials) = &target.basic {
             headers.set_credentials(credentials)?;
         }
@@ -93,6 +97,7 @@ impl OutboundRequest {
             body,
             shown_body,
             warnings,
+            redactor,
         })
     }
 
@@ -101,12 +106,33 @@ impl OutboundRequest {
     /// can be debugged: they are of no use with any other body.
     #[must_use]
     pub fn record(&self) -> RequestRecord {
+        self.record_up_to(usize::MAX)
+    }
+
+    /// [`OutboundRequest::record`] with at most so many bytes of the body.
+    #[must_use]
+    pub fn record_up_to(&self, body_bytes: usize) -> RequestRecord {
+        let body = self.shown_body.as_deref().unwrap_or(&self.body);
+        let kept = body.get(..body_bytes).unwrap_or(body);
         RequestRecord {
             method: self.method.as_str().to_owned(),
             url: self.shown_url.clone(),
             headers: self.headers.shown(),
-            body: Body::new(self.shown_body.as_deref().unwrap_or(&self.body)),
+            body: Body::new_cut(kept),
+            truncated: kept.len() < body.len(),
         }
+    }
+
+    /// Hides the secrets that this request carries, in what its receiver answers.
+    #[must_use]
+    pub fn redactor(&self) -> Redactor {
+        self.redactor.clone()
+    }
+
+    /// Whether the host holds a secret, so that even to look it up would tell it to name servers.
+    #[must_use]
+    pub fn host_is_secret(&self) -> bool {
+        self.url.host_str() != Some(self.shown_host.as_str())
     }
 
     /// Things that will be sent but probably are not meant so, one sentence each.
@@ -159,6 +185,21 @@ impl fmt::Debug for OutboundRequest {
             .field("body_bytes", &self.body.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Knows the secrets whose handles the guest placed, and the credentials that came of them.
+fn redactor(rendered: &Rendered, basic: Option<&str>, secrets: &SecretValues) -> Redactor {
+    let headers = rendered.headers().iter().map(|(_, value)| value.as_bytes());
+    let texts = [rendered.url().as_bytes(), rendered.body()]
+        .into_iter()
+        .chain(headers);
+    let placed = secrets.placed(texts);
+    let basic = basic.and_then(|value| value.strip_prefix("Basic "));
+    Redactor::new(
+        placed
+            .into_iter()
+            .chain(basic.map(|value| ("credentials", value))),
+    )
 }
 
 /// The body as sent and, if it differs, as shown.

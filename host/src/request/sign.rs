@@ -1,22 +1,25 @@
 //! The two signatures, over the bytes that are sent.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
+};
 use hmac::{Hmac, KeyInit, Mac, digest::Output};
 use sha2::{Sha256, Sha512};
 
 /// `X-Hook-Signature` as NetBox makes it: lower-case hexadecimal HMAC-SHA512 of the body, the key being
 /// the secret's UTF-8.
-pub(super) fn hook_signature(secret: &str, body: &[u8]) -> String {
+pub(crate) fn hook_signature(secret: &str, body: &[u8]) -> String {
     hex::encode(hmac::<Hmac<Sha512>>(secret.as_bytes(), &[body]))
 }
 
 /// `webhook-signature` as Standard Webhooks 1.0 has it: `v1,` and the base64 HMAC-SHA256 of
-/// `id.timestamp.body`. The key is what follows `whsec_`, decoded from base64; a secret of another form
-/// is the key itself, in UTF-8.
-pub(super) fn standard_signature(secret: &str, id: &str, timestamp: i64, body: &[u8]) -> String {
+/// `id.timestamp.body`. The key is what follows `whsec_`, decoded from base64 with or without padding; a
+/// secret of another form is the key itself, in UTF-8.
+pub(crate) fn standard_signature(secret: &str, id: &str, timestamp: &str, body: &[u8]) -> String {
     let decoded = secret
         .strip_prefix("whsec_")
-        .and_then(|encoded| STANDARD.decode(encoded).ok());
+        .and_then(|encoded| STANDARD_NO_PAD.decode(encoded.trim_end_matches('=')).ok());
     let key = decoded.as_deref().unwrap_or(secret.as_bytes());
     let head = format!("{id}.{timestamp}.");
     let code = hmac::<Hmac<Sha256>>(key, &[head.as_bytes(), body]);
@@ -45,11 +48,19 @@ mod tests {
             standard_signature(
                 "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
                 "msg_p5jXN8AQM9LWM0D4loKWxJek",
-                1_614_265_330,
+                "1614265330",
                 br#"{"test": 2432232314}"#,
             ),
             "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
         );
+    }
+
+    #[test]
+    fn padding_of_a_key_makes_no_difference() {
+        let sign = |secret| standard_signature(secret, "msg_1", "1614265330", b"{}");
+        assert_eq!(sign("whsec_c2VjcmV0LWtleQ"), sign("whsec_c2VjcmV0LWtleQ=="));
+        assert_ne!(sign("whsec_c2VjcmV0LWtleQ"), sign("c2VjcmV0LWtleQ"));
+        assert_eq!(sign("whsec_c2VjcmV0LWtleQ"), sign("secret-key"));
     }
 
     #[test]
@@ -63,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_secret_that_only_looks_like_whsec_is_its_own_key() {
-        let odd = standard_signature("whsec_***", "id", 1, b"");
-        assert_ne!(odd, standard_signature("whsec_", "id", 1, b""));
+        let odd = standard_signature("whsec_***", "id", "1", b"");
+        assert_ne!(odd, standard_signature("whsec_", "id", "1", b""));
     }
 }

@@ -31,10 +31,10 @@ pub enum Output {
 /// of it; [`crate::request`] validates it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
-    pub(crate) method: String,
-    pub(crate) url: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+    pub(super) method: String,
+    pub(super) url: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Rendered {
@@ -60,6 +60,26 @@ impl Rendered {
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    pub(crate) fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+
+    /// What a guest might have returned, for the tests of later stages.
+    #[cfg(test)]
+    pub(crate) fn for_tests(
+        method: impl Into<String>,
+        url: impl Into<String>,
+        headers: Vec<(String, String)>,
+        body: impl Into<Vec<u8>>,
+    ) -> Self {
+        Self {
+            method: method.into(),
+            url: url.into(),
+            headers,
+            body: body.into(),
+        }
     }
 }
 

@@ -205,12 +205,7 @@ fn options() -> SendOptions<'static> {
 }
 
 fn post(url: &str) -> Rendered {
-    Rendered {
-        method: "POST".to_owned(),
-        url: url.to_owned(),
-        headers: Vec::new(),
-        body: b"{\"a\": 1}".to_vec(),
-    }
+    Rendered::for_tests("POST", url, Vec::new(), "{\"a\": 1}")
 }
 
 fn build(request: Rendered) -> OutboundRequest {

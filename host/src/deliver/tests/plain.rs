@@ -32,8 +32,7 @@ async fn every_method_sends_its_body() {
     let server = Server::answering(OK).await;
     let sender = Sender::new();
     for method in HttpMethod::ALL {
-        let mut request = post(&server.url());
-        request.method = method.as_str().to_owned();
+        let request = Rendered::for_tests(method.as_str(), server.url(), Vec::new(), "{\"a\": 1}");
         sender.send(request).await.unwrap();
     }
     for (method, request) in HttpMethod::ALL.iter().zip(server.requests()) {
@@ -49,8 +48,7 @@ async fn every_method_sends_its_body() {
 #[tokio::test]
 async fn an_empty_body_of_a_post_has_a_length() {
     let server = Server::answering(OK).await;
-    let mut request = post(&server.url());
-    request.body.clear();
+    let request = Rendered::for_tests("POST", server.url(), Vec::new(), "");
     Sender::new().send(request).await.unwrap();
     assert!(
         server.requests()[0].contains("Content-Length: 0\r\n"),
@@ -75,10 +73,8 @@ async fn the_host_header_can_be_set_and_is_otherwise_the_urls() {
     let sender = Sender::new();
     let by_name = format!("http://receiver.example:{}/", server.address.port());
     sender.send(post(&by_name)).await.unwrap();
-    let mut request = post(&by_name);
-    request
-        .headers
-        .push(("Host".to_owned(), "other.example".to_owned()));
+    let host = vec![("Host".to_owned(), "other.example".to_owned())];
+    let request = Rendered::for_tests("POST", by_name, host, "");
     sender.send(request).await.unwrap();
     let hosts: Vec<String> = server
         .requests()

@@ -209,10 +209,12 @@ async fn http_2_is_spoken_where_it_is_offered_unless_the_host_is_set() {
         "Some(\"receiver.example\") None {\"a\": 1}"
     );
 
-    let mut request = post(&https(address));
-    request
-        .headers
-        .push(("Host".to_owned(), "other.example".to_owned()));
+    let request = Rendered::for_tests(
+        "POST",
+        https(address),
+        vec![("Host".to_owned(), "other.example".to_owned())],
+        "{\"a\": 1}",
+    );
     let response = sender.send_with(request, &UNVERIFIED()).await.unwrap();
     assert_eq!(response.version, "HTTP/1.1");
     assert_eq!(

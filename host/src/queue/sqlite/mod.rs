@@ -199,9 +199,9 @@ impl Queue for SqliteBackend {
         while removed < limit {
             let at_most = STEP.min(limit - removed);
             let step = move |tx: &Tx<'_>| prune::prune(tx, retention, at_most);
-            let some = self.store.write(step).await?;
-            removed += some;
-            if some == 0 {
+            let pruned = self.store.write(step).await?;
+            removed += pruned.removed;
+            if !pruned.more {
                 break;
             }
         }

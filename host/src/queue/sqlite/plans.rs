@@ -1,15 +1,17 @@
 //! The plans of the queries whose cost must not grow with what is stored.
 
-use rusqlite::{Connection, params_from_iter, types::Null};
+use rusqlite::{Connection, StatementStatus, params_from_iter, types::Null};
 
 use super::{claim, list, prune, report, scheduler, settle};
 use crate::{
     model::{EventId, RuleId, TenantId, Timestamp, WebhookId},
     queue::{DeliveryFilter, Status},
+    registry::sqlite::configure,
 };
 
 fn database() -> Connection {
     let conn = Connection::open_in_memory().unwrap();
+    configure(&conn).unwrap();
     conn.execute_batch(include_str!(
         "../../registry/sqlite/migrations/0001_initial.sql"
     ))
@@ -51,6 +53,8 @@ fn the_queue_never_scans_or_sorts() {
         (scheduler::REFRESH, &[]),
         (settle::LEASED, &[]),
         (prune::ENDED, &[]),
+        (prune::EXPIRED_KEYS, &[]),
+        (prune::OLD_USAGE, &[]),
         (report::OLDEST_OF, &[]),
         // One look-up for each tenant.
         (report::OLDEST_OF_ALL, &["SCAN turns"]),
@@ -58,6 +62,28 @@ fn the_queue_never_scans_or_sorts() {
         let plan = plan(&conn, sql);
         let scans: Vec<_> = plan.iter().filter(|step| is_scan(step, walked)).collect();
         assert!(scans.is_empty(), "{sql}\n{plan:#?}");
+    }
+}
+
+/// Compiling takes longer than running, and each of these runs for every delivery.
+#[test]
+fn statements_are_compiled_once_whatever_their_values() {
+    let conn = database();
+    for sql in [
+        claim::OPEN_DUE,
+        claim::NEXT_OUTLET,
+        claim::HEAD,
+        claim::NEXT_DUE,
+        scheduler::REFRESH,
+        settle::LEASED,
+    ] {
+        let mut statement = conn.prepare(sql).unwrap();
+        for value in 1..20_i64 {
+            let parameters = vec![value; statement.parameter_count()];
+            let mut rows = statement.query(params_from_iter(parameters)).unwrap();
+            while rows.next().unwrap().is_some() {}
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
     }
 }
 

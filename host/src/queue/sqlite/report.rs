@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-const HOUR: i64 = 3_600_000;
+pub(super) const HOUR: i64 = 3_600_000;
 
 /// How long a silent worker is listed.
 const WORKER_SEEN: Duration = Duration::from_secs(60);
@@ -151,10 +151,12 @@ pub(super) fn heartbeat(tx: &Tx<'_>, mut worker: WorkerInfo) -> Result<(), Fault
          ON CONFLICT DO UPDATE SET last_seen = ?2, document = ?3",
         params![worker.id.as_str(), now, serde_json::to_string(&worker)?],
     )?;
-    tx.run(
-        "DELETE FROM workers WHERE last_seen < ?1",
-        [seen_since(tx.now)],
-    )?;
+    Ok(())
+}
+
+pub(super) fn forget_silent_workers(tx: &Tx<'_>) -> Result<(), Fault> {
+    let sql = "DELETE FROM workers WHERE last_seen < ?1";
+    tx.run(sql, [seen_since(tx.now)])?;
     Ok(())
 }
 

@@ -121,12 +121,14 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Takes over a webhook's settings. A changed rate limit starts with a full burst.
+    /// Takes over a webhook's settings. A changed rate limit starts with a full burst; whatever has
+    /// `changed`, a pause is over.
     pub(crate) fn configure(
         &self,
         tx: &Tx<'_>,
         tenant: &TenantId,
         webhook: &Webhook,
+        changed: bool,
     ) -> Result<(), Fault> {
         let outlet = Self::outlet(tx, tenant, &webhook.id)?;
         let (interval, burst) = rate(webhook.spec.rate_limit);
@@ -134,14 +136,16 @@ impl Scheduler {
             "UPDATE outlets SET gone = 0, draining = 0, enabled = ?2, max_in_flight = ?3,
                  rate_next_us = CASE WHEN rate_interval_us = ?4 THEN rate_next_us ELSE 0 END,
                  rate_ready = CASE WHEN rate_interval_us = ?4 THEN rate_ready ELSE 0 END,
-                 rate_interval_us = ?4, rate_burst_us = ?5
+                 rate_interval_us = ?4, rate_burst_us = ?5,
+                 paused_until = CASE WHEN ?6 THEN 0 ELSE paused_until END
              WHERE id = ?1",
             params![
                 outlet,
                 webhook.spec.enabled,
                 webhook.spec.max_in_flight,
                 interval,
-                burst
+                burst,
+                changed
             ],
         )?;
         self.refresh(tx, tx.now, outlet)?;
@@ -185,7 +189,7 @@ impl Scheduler {
             cancelled = cancelled.saturating_add(some);
             if some < rest {
                 let sql = "UPDATE outlets SET draining = 0, enabled = 1, max_in_flight = NULL,
-                               rate_interval_us = 0, rate_ready = 0
+                               rate_interval_us = 0, rate_ready = 0, paused_until = 0
                            WHERE id = ?1";
                 conn.run(sql, [outlet])?;
                 self.refresh(conn, now, outlet)?;

@@ -54,7 +54,7 @@ pub(super) fn settle(
     record(tx, started.seq, &attempt)?;
     let (status, lane, due) = match &next {
         Next::Finished => (Status::Finished, None, None),
-        Next::Skip => (Status::Skipped, None, None),
+        Next::Skip(_) => (Status::Skipped, None, None),
         Next::Fail(_) => (Status::Failed, None, None),
         Next::Retry(wait) => (Status::Scheduled, Some(1), Some(later(tx.now, *wait))),
     };
@@ -101,7 +101,8 @@ fn result<'a>(attempt: &'a Attempt, next: &'a Next) -> Cow<'a, str> {
     match (next, &attempt.error, &attempt.response) {
         (Next::Fail(reason), ..) => reason.into(),
         (_, Some(error), _) => (&error.message).into(),
-        (Next::Skip, ..) => "the transformer decided to send nothing".into(),
+        (Next::Skip(reason), ..) if !reason.is_empty() => reason.into(),
+        (Next::Skip(_), ..) => "the transformer decided to send nothing".into(),
         (_, None, Some(response)) => format!("the receiver answered {}", response.status).into(),
         (_, None, None) => "ended without an answer".into(),
     }
@@ -208,6 +209,7 @@ fn lost_attempt(number: u32, worker: WorkerId, begun: Timestamp, now: Timestamp)
                     .to_owned(),
             retryable: true,
         }),
+        skip_reason: None,
         warnings: Vec::new(),
     }
 }

@@ -17,6 +17,8 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 
 pub(crate) use cursor::Cursor;
+#[cfg(test)]
+pub(crate) use open::configure;
 pub(crate) use writer::Tx;
 
 use super::{ApiKey, BackendError, Registry, SecretInfo, TenantConfig};
@@ -124,8 +126,8 @@ impl Registry for SqliteBackend {
         let (tenant, webhook, scheduler) =
             (tenant.clone(), webhook.clone(), self.scheduler.clone());
         let step = move |tx: &Tx<'_>| {
-            webhooks::put(tx, &tenant, &webhook)?;
-            scheduler.configure(tx, &tenant, &webhook)
+            let changed = webhooks::put(tx, &tenant, &webhook)?;
+            scheduler.configure(tx, &tenant, &webhook, changed)
         };
         self.store.write(step).await
     }

@@ -119,8 +119,11 @@ fn open_writer(file: &Path, size: u64) -> Result<Connection, Fault> {
 }
 
 /// The settings of every connection.
-fn configure(conn: &Connection) -> Result<(), Fault> {
+pub(crate) fn configure(conn: &Connection) -> Result<(), Fault> {
     conn.busy_timeout(Duration::from_secs(5))?;
+    // Plans that do not depend on values. Otherwise SQLite compiles a statement again for each new value
+    // of some parameters, which costs more than running it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     conn.pragma_update(None, "foreign_keys", true)?;
     // The file may have been put there by somebody else: do not trust what its schema calls, nor its

@@ -47,13 +47,16 @@ pub(super) fn get(
     conn.one(sql, [tenant.as_str(), id.as_str()], read)
 }
 
-pub(super) fn put(tx: &Tx<'_>, tenant: &TenantId, webhook: &Webhook) -> Result<(), Fault> {
+/// Whether that changed its spec, or it is new.
+pub(super) fn put(tx: &Tx<'_>, tenant: &TenantId, webhook: &Webhook) -> Result<bool, Fault> {
     let name = &webhook.spec.name;
     let sql = "SELECT 1 FROM webhooks WHERE tenant = ?1 AND name = ?2 AND id <> ?3";
     let key = [tenant.as_str(), name, webhook.id.as_str()];
     if tx.one(sql, key, |_| Ok(()))?.is_some() {
         return Err(name_taken("webhook", name).into());
     }
+    // What cannot be read any more is being replaced, which is no reason to fail.
+    let before = get(tx, tenant, &webhook.id).ok().flatten();
     tx.run(
         "INSERT INTO webhooks (tenant, id, name, document) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (tenant, id) DO UPDATE SET name = ?3, document = ?4",
@@ -65,7 +68,7 @@ pub(super) fn put(tx: &Tx<'_>, tenant: &TenantId, webhook: &Webhook) -> Result<(
         ],
     )?;
     tx.raise_revision(tenant);
-    Ok(())
+    Ok(before.is_none_or(|before| before.spec != webhook.spec))
 }
 
 pub(super) fn delete(tx: &Tx<'_>, tenant: &TenantId, id: &WebhookId) -> Result<bool, Fault> {

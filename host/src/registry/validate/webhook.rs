@@ -105,7 +105,11 @@ pub fn webhook(
     );
     f.set_nullable(&mut spec.retry, "retry", retry);
     f.set_nullable(&mut spec.rate_limit, "rate_limit", number(0.001..=10_000.0));
-    f.set_nullable(&mut spec.max_in_flight, "max_in_flight", whole(1..=10_000));
+    f.set_nullable(
+        &mut spec.max_in_flight,
+        "max_in_flight",
+        whole(1..=config.most_in_flight()),
+    );
     f.set(&mut spec.body_escape, "body_escape", body_escape);
     f.set_nullable(&mut spec.plugin, "plugin", plugin);
     f.set(&mut spec.settings, "settings", small_json(template));
@@ -215,7 +219,7 @@ fn retry(value: &Value) -> Read<RetryPolicy> {
     f.set(
         &mut policy.schedule,
         "schedule",
-        list(RETRIES, |v| whole(0..=LONGEST_WAIT)(v)),
+        list(RETRIES, |v| whole(1..=LONGEST_WAIT)(v)),
     );
     f.set(&mut policy.jitter, "jitter", number(0.0..=1.0));
     f.finish(policy)

@@ -218,12 +218,16 @@ pub(crate) fn event_about(
 pub(crate) fn settlement(token: &LeaseToken, next: Next) -> Settlement {
     let outcome = match &next {
         Next::Finished => AttemptOutcome::Delivered,
-        Next::Skip => AttemptOutcome::Skipped,
+        Next::Skip(_) => AttemptOutcome::Skipped,
         Next::Retry(_) | Next::Fail(_) => AttemptOutcome::Failed,
     };
+    let mut attempt = attempt(outcome);
+    if let Next::Skip(reason) = &next {
+        attempt.skip_reason = Some(reason.clone());
+    }
     Settlement {
         lease: token.clone(),
-        attempt: attempt(outcome),
+        attempt,
         next,
         pause: None,
     }
@@ -246,6 +250,7 @@ pub(crate) fn attempt(outcome: AttemptOutcome) -> Attempt {
             message: "nobody answered".to_owned(),
             retryable: true,
         }),
+        skip_reason: None,
         warnings: Vec::new(),
     }
 }

@@ -6,12 +6,12 @@ use std::{
 };
 
 use hookbox::{
-    model::{Timestamp, Webhook},
-    queue::QueueLimits,
+    model::{TenantId, Timestamp, Webhook, WebhookId},
+    queue::{QueueLimits, Status},
     record::Next,
 };
 
-use super::bed::{LIMITS, LONG, Open, ids, settlement, tenant, until, webhook, webhooks_of};
+use super::bed::{Bed, LIMITS, LONG, Open, ids, settlement, tenant, until, webhook, webhooks_of};
 
 pub(crate) async fn tenants_take_turns(open: Open) {
     let bed = open(LIMITS).await;
@@ -133,28 +133,64 @@ pub(crate) async fn a_disabled_webhook_waits_and_goes_on_when_enabled(open: Open
 pub(crate) async fn a_paused_webhook_waits_and_the_others_go_on(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let (paused, other) = (bed.webhook(&t, |_| ()).await, bed.webhook(&t, |_| ()).await);
-    bed.send_one(&t, &paused).await;
-    let leased = bed.claim_one().await;
-    let mut end = settlement(&leased.token, Next::Finished);
-    end.pause = Some(Duration::from_millis(400));
-    let begun = Instant::now();
-    bed.settle(end).await.unwrap();
+    pause(&bed, &t, &paused, LONG).await;
     let overview = bed.overview(Some(&t)).await.unwrap();
     assert_eq!(overview.paused.len(), 1);
     assert_eq!(overview.paused[0].webhook, paused);
-    assert!(overview.paused[0].until > Timestamp::from_millis(0));
+    let until = overview.paused[0].until.since(Timestamp::now());
+    assert!(until > LONG / 2 && until <= LONG, "{until:?}");
 
-    let held = bed.send_one(&t, &paused).await;
+    bed.send_one(&t, &paused).await;
     let goes_on = bed.send_one(&t, &other).await;
-    let claim = bed.claim_for(10, LONG).await;
-    if begun.elapsed() < Duration::from_millis(300) {
-        assert_eq!(ids(&claim.leased), [goes_on]);
-        assert!(claim.next_due.unwrap() <= Duration::from_millis(400));
-        let resumed = bed.claim_when_due(LONG).await;
-        assert_eq!(resumed.delivery.id, held);
-        assert!(begun.elapsed() >= Duration::from_millis(400));
-    }
+    let leased = bed.claim_all().await;
+    assert_eq!(ids(&leased), [goes_on]);
+    bed.end(&leased[0].token, Next::Finished).await;
+    // The end of the pause is the next thing that time brings.
+    let due = bed.claim_for(1, LONG).await.next_due.unwrap();
+    assert!(due > LONG / 2 && due <= LONG, "{due:?}");
+}
+
+pub(crate) async fn a_pause_ends_by_itself(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let hook = bed.webhook(&t, |_| ()).await;
+    let span = Duration::from_millis(300);
+    let begun = Instant::now();
+    pause(&bed, &t, &hook, span).await;
+    let held = bed.send_one(&t, &hook).await;
+    assert_eq!(bed.claim_when_due(LONG).await.delivery.id, held);
+    assert!(begun.elapsed() >= span);
     assert!(bed.overview(Some(&t)).await.unwrap().paused.is_empty());
+}
+
+pub(crate) async fn a_changed_spec_ends_a_pause(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let (hook, other) = (bed.webhook(&t, |_| ()).await, bed.webhook(&t, |_| ()).await);
+    pause(&bed, &t, &hook, LONG).await;
+    pause(&bed, &t, &other, LONG).await;
+    let held = bed.send_one(&t, &hook).await;
+    let still = bed.send_one(&t, &other).await;
+    // As it was: whoever stores all webhooks again and again does not break receivers' pauses.
+    let mut stored = bed.stored_webhook(&t, &hook).await;
+    stored.updated = Timestamp::now();
+    bed.put_webhook(&t, &stored).await.unwrap();
+    assert!(bed.claim_all().await.is_empty());
+
+    stored.spec.payload_url = "https://example.com/moved".to_owned();
+    bed.put_webhook(&t, &stored).await.unwrap();
+    let overview = bed.overview(Some(&t)).await.unwrap();
+    assert_eq!(overview.paused.len(), 1);
+    assert_eq!(overview.paused[0].webhook, other);
+    assert_eq!(bed.claim_one().await.delivery.id, held);
+    assert_eq!(bed.status(&t, &still).await, Status::Queued);
+}
+
+/// Has this webhook's receiver ask for a rest; nothing else may be claimable.
+async fn pause(bed: &Bed, t: &TenantId, hook: &WebhookId, span: Duration) {
+    bed.send_one(t, hook).await;
+    let leased = bed.claim_one().await;
+    let mut end = settlement(&leased.token, Next::Finished);
+    end.pause = Some(span);
+    bed.settle(end).await.unwrap();
 }
 
 pub(crate) async fn a_shorter_pause_does_not_end_a_longer_one(open: Open) {

@@ -203,7 +203,7 @@ pub(crate) async fn the_overview_counts_each_state(open: Open) {
     let oldest = bed.send_one(&t, &hook).await;
     for next in [
         Next::Finished,
-        Next::Skip,
+        Next::Skip(String::new()),
         Next::Fail("no".to_owned()),
         Next::Retry(LONG),
     ] {
@@ -251,6 +251,7 @@ pub(crate) async fn usage_adds_up_by_tenant(open: Open) {
             url: "https://example.com/".to_owned(),
             headers: vec![("X".to_owned(), "1".to_owned())],
             body: Body::Text("12345".to_owned()),
+            truncated: false,
         });
         end.attempt.response =
             (end.attempt.outcome == AttemptOutcome::Delivered).then(|| ResponseRecord {

@@ -24,7 +24,8 @@ macro_rules! contract {
                 tenants_do_not_share_keys,
                 answers_keep_the_order_of_the_batch,
                 an_event_wakes_a_waiting_worker,
-                a_wake_up_between_claim_and_wait_is_not_lost;
+                a_wake_up_between_claim_and_wait_is_not_lost,
+                whatever_makes_a_delivery_claimable_wakes_a_waiting_worker;
             claim:
                 a_claim_starts_the_oldest_deliveries,
                 deliveries_of_one_event_share_it,
@@ -41,6 +42,8 @@ macro_rules! contract {
                 the_default_cap_holds_for_a_webhook_that_does_not_say,
                 a_disabled_webhook_waits_and_goes_on_when_enabled,
                 a_paused_webhook_waits_and_the_others_go_on,
+                a_pause_ends_by_itself,
+                a_changed_spec_ends_a_pause,
                 a_shorter_pause_does_not_end_a_longer_one,
                 a_rate_limit_holds_back_and_says_until_when;
             lease:

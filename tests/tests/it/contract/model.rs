@@ -181,7 +181,7 @@ impl World {
                 };
                 let (next, status, due) = match end {
                     End::Finished => (Next::Finished, Status::Finished, false),
-                    End::Skip => (Next::Skip, Status::Skipped, false),
+                    End::Skip => (Next::Skip(String::new()), Status::Skipped, false),
                     End::Fail => (Next::Fail("no".to_owned()), Status::Failed, false),
                     End::RetryNow => (Next::Retry(Duration::ZERO), Status::Scheduled, true),
                     End::RetryLater => (Next::Retry(LONG), Status::Scheduled, false),

@@ -30,7 +30,7 @@ async fn one_in_each_state(bed: &Bed) -> Vec<(DeliveryId, Status)> {
         let next = match status {
             Status::Finished => Some(Next::Finished),
             Status::Failed => Some(Next::Fail("the reason".to_owned())),
-            Status::Skipped => Some(Next::Skip),
+            Status::Skipped => Some(Next::Skip("a draft".to_owned())),
             Status::Scheduled => Some(Next::Retry(LONG)),
             _ => None,
         };
@@ -60,6 +60,11 @@ pub(crate) async fn each_end_of_an_attempt_leads_to_its_state(open: Open) {
         );
         if status == Status::Failed {
             assert_eq!(delivery.last_result.as_deref(), Some("the reason"));
+        }
+        if status == Status::Skipped {
+            assert_eq!(delivery.last_result.as_deref(), Some("a draft"));
+            let recorded = bed.attempts(&t, &id).await.unwrap().remove(0);
+            assert_eq!(recorded.skip_reason.as_deref(), Some("a draft"));
         }
         if status == Status::Scheduled {
             assert_eq!(delivery.last_result.as_deref(), Some("nobody answered"));

@@ -210,3 +210,108 @@ async fn bad_requests_get_a_problem_that_names_the_fault_and_the_server_lives() 
     assert_eq!(anonymous.status(), 401);
     server.get("/v1/webhooks").await;
 }
+
+/// The JSON parser gives objects with this key a meaning of its own, by which nesting could go on without
+/// end and past every limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn nesting_that_hides_in_the_parsers_own_keys_is_refused_everywhere() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path());
+    let mut bomb = "1".to_owned();
+    for _ in 0..10 {
+        let inner = Value::from(bomb).to_string();
+        bomb = format!(
+            "{}{{\"$serde_json::private::RawValue\": {inner}}}{}",
+            "[".repeat(50),
+            "]".repeat(50)
+        );
+        if bomb.len() > 500_000 {
+            break;
+        }
+    }
+    let client = reqwest::Client::new();
+    for (path, body) in [
+        (
+            "/v1/events",
+            format!("{{\"event\": \"x\", \"data\": {bomb}}}"),
+        ),
+        (
+            "/v1/events",
+            format!("[{{\"event\": \"x\", \"data\": {bomb}}}]"),
+        ),
+        (
+            "/v1/event-rules",
+            format!(
+                "{{\"name\": \"r\", \"object_types\": [\"*\"], \"event_types\": [\"*\"], \"webhooks\": [], \"action_data\": {{\"a\": {bomb}}}}}"
+            ),
+        ),
+        (
+            "/v1/webhooks",
+            format!(
+                "{{\"name\": \"w\", \"payload_url\": \"http://x.example/\", \"settings\": {bomb}}}"
+            ),
+        ),
+        (
+            "/v1/event-rules/evaluate",
+            format!("{{\"conditions\": null, \"event\": {{\"event\": \"x\", \"data\": {bomb}}}}}"),
+        ),
+    ] {
+        let response = client
+            .post(format!("{}{path}", server.url))
+            .bearer_auth(KEY)
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+            .expect("an answer");
+        assert!(
+            response.status().is_client_error(),
+            "{path}: {}",
+            response.status()
+        );
+    }
+    assert_eq!(server.get("/v1/event-rules").await["results"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_only_look_can_neither_forge_a_signature_nor_reach_a_secret() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path());
+    let token = json!({"value": "s3cr3tvalue"});
+    server
+        .request(Method::PUT, "/v1/secrets/token", Some(&token))
+        .await;
+    let id = server
+        .webhook(json!({"payload_url": "http://x.invalid/", "secret": "signing-key"}))
+        .await;
+    let key = server
+        .post("/v1/keys", &json!({"name": "viewer", "scope": "read"}))
+        .await;
+    let key = key["key"].as_str().expect("the key").to_owned();
+    let client = reqwest::Client::new();
+    let render = |body: Value| {
+        let request = client
+            .post(format!("{}/v1/render", server.url))
+            .bearer_auth(&key);
+        request.json(&body).send()
+    };
+    for webhook in [
+        json!({"body_template": "a body of the viewer's choice"}),
+        json!({"payload_url": "http://{{ secret('token') }}.invalid/"}),
+    ] {
+        let body = json!({"webhook_id": id, "webhook": webhook, "event": {"event": "x"}});
+        let report: Value = render(body)
+            .await
+            .expect("an answer")
+            .json()
+            .await
+            .expect("JSON");
+        let text = report.to_string();
+        assert_eq!(report["outcome"], "request", "{report:#}");
+        assert!(!text.contains("s3cr3tvalue"), "{report:#}");
+        assert!(
+            text.contains("[signature]") && !text.contains("v1,"),
+            "{report:#}"
+        );
+    }
+}

@@ -99,7 +99,7 @@ async fn a_secret_is_placed_where_its_handle_stands_and_recorded_nowhere() {
     server
         .webhook(json!({
             "payload_url": sink.url(),
-            "additional_headers": "X-Token: Bearer {{ secret('token') }}",
+            "additional_headers": "X-Token: Bearer {{ secret('token') }}\nX-Env: {{ 'token' | env }}",
             "body_template": "{\"token\": \"{{ secret('token') }}\", \"data\": {{ data | tojson }}}",
         }))
         .await;
@@ -110,6 +110,11 @@ async fn a_secret_is_placed_where_its_handle_stands_and_recorded_nowhere() {
     sink.wait_for(1).await;
     let request = &sink.received()[0];
     assert_eq!(request.header("x-token"), "Bearer t0p-s3cret");
+    assert_eq!(
+        request.header("x-env"),
+        "t0p-s3cret",
+        "NetBox's own way to name one"
+    );
     assert_eq!(
         &request.body[..],
         br#"{"token": "t0p-s3cret", "data": {"n": 1}}"#

@@ -28,15 +28,20 @@ async fn a_step_that_fails_undoes_only_itself() {
     let t = tenant("t");
     let hook = bed.webhook(&t, |_| ()).await;
     let (good, again) = (event(&t, &[&hook]), event(&t, &[&hook]));
-    let before = backend.write_stats().commits;
-    // The second has the same ids as the first, which no caller ever does.
-    let (first, second, third) = tokio::join!(
+    // The second has the same ids as the first, which no caller ever does. A long step before them, and
+    // they wait together and share a transaction.
+    let before = backend.write_stats();
+    let many = (0..500).map(|_| event(&t, &[])).collect();
+    let (_, first, second, third) = tokio::join!(
+        bed.enqueue(many),
         bed.enqueue(vec![good.clone()]),
         bed.enqueue(vec![again.clone(), good.clone()]),
         bed.enqueue(vec![again.clone()]),
     );
     assert!(first.is_ok() && second.is_err() && third.is_ok());
-    assert!(backend.write_stats().commits - before <= 2);
+    let after = backend.write_stats();
+    assert_eq!(after.steps - before.steps, 4);
+    assert!(after.commits - before.commits <= 2);
     let leased = bed.claim_all().await;
     assert_eq!(leased.len(), 2);
     let end = settlement(&leased[0].token, hookbox::record::Next::Finished);

@@ -1,9 +1,11 @@
 //! The embedded backend: the contract, and what is its own: files, crashes, damage, a full disk.
 
+mod bench;
 mod child;
 mod crash;
 mod files;
 mod group;
+mod prune;
 
 use std::{path::Path, pin::Pin, sync::Arc};
 

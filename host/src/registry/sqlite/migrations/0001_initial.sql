@@ -213,6 +213,8 @@ CREATE TABLE usage (
     bytes_sent INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant, hour)
 ) STRICT, WITHOUT ROWID;
+-- For pruning.
+CREATE INDEX usage_by_hour ON usage (hour);
 
 CREATE TABLE workers (
     id        TEXT PRIMARY KEY,
