@@ -1,6 +1,6 @@
 //! What handlers take out of a request, each failing with a problem that helps.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Shared,
+    limits::UnderWay,
     problem::{Answer, Kind, Problem},
 };
 use crate::{
@@ -35,6 +36,12 @@ fn json_limit(config: &Config) -> usize {
         .saturating_add(config.ingest.max_event_bytes)
         .saturating_add(SHORT_FIELDS)
 }
+
+/// Bytes of a JSON body that is parsed without waiting for a turn.
+const SMALL_JSON_BYTES: usize = 64 << 10;
+
+/// Requests under way at once whose JSON body is larger than that: parsed, it can take forty times its text.
+pub(super) const LARGE_BODIES: usize = 4;
 
 /// Reads a body of at most `limit` bytes within `server.request_timeout_seconds`. What is announced as
 /// longer is refused before any of it is read; what turns out longer, as soon as it does.
@@ -88,6 +95,13 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
         require_json(&parts.headers)?;
         let limit = json_limit(state.engine.config());
         let bytes = read_body(state, &parts.headers, body, limit).await?;
+        if bytes.len() > SMALL_JSON_BYTES {
+            let turn = Arc::clone(&state.large_bodies).acquire_owned().await;
+            let turn = turn.map_err(|e| Problem::internal(&e))?;
+            if let Some(under_way) = parts.extensions.get::<UnderWay>() {
+                under_way.hold(turn);
+            }
+        }
         from_json(&bytes).map(Self)
     }
 }

@@ -3,7 +3,11 @@
 //! Only the reading of a request is bounded in time (`extract::read_body`): what has been read is answered
 //! with what became of it, however long that takes.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     extract::{Request, State},
@@ -22,11 +26,19 @@ pub(super) struct Limits {
     under_way: Arc<Semaphore>,
 }
 
-/// Counts a request as under way for as long as a clone of it lives. What goes on when the client has gone
-/// away keeps one.
+/// What a request holds until it ends, first of all its place among those under way: permits that are given
+/// back once no clone of it lives. What goes on when the client has gone away keeps one.
 #[derive(Clone, Debug)]
 pub(super) struct UnderWay {
-    _permit: Arc<OwnedSemaphorePermit>,
+    permits: Arc<Mutex<Vec<OwnedSemaphorePermit>>>,
+}
+
+impl UnderWay {
+    /// Holds a further permit until the request ends.
+    pub(super) fn hold(&self, permit: OwnedSemaphorePermit) {
+        let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
+        permits.push(permit);
+    }
 }
 
 impl Limits {
@@ -53,7 +65,7 @@ pub(super) async fn guard(
         .into_response();
     };
     let under_way = UnderWay {
-        _permit: Arc::new(permit),
+        permits: Arc::new(Mutex::new(vec![permit])),
     };
     request.extensions_mut().insert(under_way.clone());
     // Handlers share only what survives an unwinding: locks that forgive poisoning, and the store.
@@ -126,6 +138,26 @@ mod tests {
         let app = app(limits(1));
         assert_eq!(status(&app, "/left").await, StatusCode::OK);
         assert_eq!(status(&app, "/ok").await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn what_a_request_takes_is_given_back_when_it_ends() {
+        let few = Arc::new(Semaphore::new(1));
+        let taking = {
+            let few = Arc::clone(&few);
+            move |Extension(under_way): Extension<UnderWay>| async move {
+                under_way.hold(Arc::clone(&few).acquire_owned().await.unwrap());
+                few.available_permits().to_string()
+            }
+        };
+        let app = Router::new()
+            .route("/", get(taking))
+            .layer(middleware::from_fn_with_state(limits(1), guard));
+        let request = Request::get("/").body(Body::empty()).unwrap();
+        let response = app.oneshot(request).await.unwrap();
+        let during = axum::body::to_bytes(response.into_body(), 10).await;
+        assert_eq!(during.unwrap(), "0");
+        assert_eq!(few.available_permits(), 1);
     }
 
     #[tokio::test]

@@ -53,6 +53,8 @@ struct ApiState {
     /// Requests whose events are parsed at once: as many as there are cores. More would be no faster, and
     /// parsed JSON takes many times its text.
     parsing: tokio::sync::Semaphore,
+    /// Turns of requests with large JSON bodies.
+    large_bodies: Arc<tokio::sync::Semaphore>,
     /// Held while a change is decided on what is stored and then stored, so that two requests cannot both
     /// find room for one more, or undo each other.
     changes: tokio::sync::Mutex<()>,
@@ -70,6 +72,7 @@ pub fn router(engine: Arc<Engine>) -> Router {
         readiness: health::Readiness::default(),
         queue_gauges: health::QueueGauges::default(),
         parsing: tokio::sync::Semaphore::new(cores),
+        large_bodies: Arc::new(tokio::sync::Semaphore::new(extract::LARGE_BODIES)),
         changes: tokio::sync::Mutex::default(),
     });
     let (router, _) = routes().split_for_parts();

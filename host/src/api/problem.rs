@@ -159,6 +159,7 @@ impl Problem {
 impl From<FieldErrors> for Problem {
     fn from(errors: FieldErrors) -> Self {
         let detail = match errors.0.as_slice() {
+            [only] if only.field.is_empty() => only.message.clone(),
             [only] => only.to_string(),
             _ => "several things are wrong; `errors` lists them".to_owned(),
         };
