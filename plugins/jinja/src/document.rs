@@ -8,7 +8,7 @@ use minijinja::Value;
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr};
 
 use crate::parse::Parser;
-use crate::scan::run;
+use crate::scan::{Class, run};
 
 /// How deep arrays and objects may nest. The host lets 64 through; the stack stands several times this.
 const MAX_DEPTH: usize = 128;
@@ -93,7 +93,7 @@ impl Document {
 /// The byte after the closing quote of the string whose opening one was just passed.
 pub(crate) fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        at += run(bytes.get(at..)?, |b| b == b'"' || b == b'\\');
+        at += run(bytes.get(at..)?, Class::of(b"\"\\"));
         match bytes.get(at)? {
             b'"' => return Some(at + 1),
             _ => at += 2,

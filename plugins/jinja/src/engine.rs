@@ -7,7 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hookbox_guest::{Failure, FailureKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value};
 
-use crate::{functions, headers, json::Place, limits, memory, python, scan::run};
+use crate::{
+    functions, headers,
+    json::Place,
+    limits, memory, python,
+    scan::{Class, run},
+};
 
 /// A field of the webhook that is a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +95,13 @@ impl Engine {
                 Ok(text.as_bytes().to_vec())
             };
         }
+        let price = compilation(&source);
+        let fuel = self.fuel.checked_sub(price).ok_or_else(|| {
+            let message = "the template is too long for one render; make it shorter";
+            Failure::new(FailureKind::OutOfFuel, message).in_field(field.name())
+        })?;
         let sink = Sink::new(field);
-        let (result, used) = memory::measure(|| self.run(&source, context, self.fuel, &sink));
+        let (result, used) = memory::measure(|| self.run(&source, context, fuel, &sink));
         let written = sink.take();
         // What the output takes, while it grows, is not what the template holds.
         let held = used.peak.saturating_sub(written.len() * 3);
@@ -143,7 +153,7 @@ impl Engine {
 fn marked(text: &str) -> Option<&str> {
     let mut rest = text;
     loop {
-        rest = rest.get(run(rest.as_bytes(), |b| b == b'{')..)?;
+        rest = rest.get(run(rest.as_bytes(), Class::of(b"{"))..)?;
         match rest.as_bytes().get(1)? {
             b'{' | b'%' | b'#' => return Some(rest),
             _ => rest = rest.get(1..)?,
@@ -156,7 +166,7 @@ fn marked(text: &str) -> Option<&str> {
 fn uses_names(template: &str) -> bool {
     let mut rest = template;
     while let Some(tag) = marked(rest) {
-        let end = run(tag.as_bytes(), |b| b == b'}');
+        let end = run(tag.as_bytes(), Class::of(b"}"));
         let within = tag.get(..end).unwrap_or_default();
         if within.contains(['|', '(']) || within.contains("is") || within.contains("filter") {
             return true;
@@ -166,9 +176,20 @@ fn uses_names(template: &str) -> bool {
     false
 }
 
+/// The fuel for making instructions of a template: the engine itself charges only for running them.
+fn compilation(template: &str) -> u64 {
+    let (mut rest, mut within) = (template, 0);
+    while let Some(tag) = marked(rest) {
+        let end = run(tag.as_bytes(), Class::of(b"}"));
+        within += end;
+        rest = tag.get(end..).unwrap_or_default();
+    }
+    (within / limits::TAG_BYTES_PER_FUEL + template.len() / limits::TEXT_BYTES_PER_FUEL) as u64
+}
+
 /// The source with the line ends that Jinja2 makes of any.
 fn normalise(source: &str) -> Cow<'_, str> {
-    if run(source.as_bytes(), |b| b == b'\r') < source.len() {
+    if run(source.as_bytes(), Class::of(b"\r")) < source.len() {
         source.replace("\r\n", "\n").replace('\r', "\n").into()
     } else {
         source.into()
@@ -190,8 +211,8 @@ pub(crate) fn charge(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
 
 /// `str(value)`, paid for.
 pub(crate) fn to_str<'v>(state: &State<'_, '_>, value: &'v Value) -> Result<Cow<'v, str>, Error> {
-    let text = python::to_str(value, affordable(state))?;
-    charge(state, text.len())?;
+    let (text, cost) = python::to_str(value, affordable(state))?;
+    charge(state, cost)?;
     Ok(text)
 }
 
@@ -263,14 +284,14 @@ impl Sink {
             let target = self.lock();
             (target.reached, target.place)
         };
-        let text = match self.field {
+        let (text, cost) = match self.field {
             Field::JsonBody if reached => place.write(value, affordable(state))?,
             _ => python::to_str(value, affordable(state))?,
         };
+        charge(state, cost)?;
         if !reached {
             return Ok(out.write_str(&text)?);
         }
-        charge(state, text.len())?;
         let foreign = value.is_safe() && place == Place::Outside;
         match self.lock().write(self.field, text.as_bytes(), foreign) {
             Ok(()) => Ok(()),

@@ -77,7 +77,7 @@ fn tojson(
     });
     let mut writer = Writer::new(style, engine::affordable(state));
     writer.value(value)?;
-    engine::charge(state, writer.out.len())?;
+    engine::charge(state, writer.cost())?;
     Ok(Value::from_safe_string(writer.out))
 }
 

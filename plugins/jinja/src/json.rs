@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use minijinja::{Error, ErrorKind, Value};
 
 use crate::python::{self, Json, Style, Writer};
-use crate::scan::run;
+use crate::scan::{Class, run};
 
 /// Where the text written so far ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,8 +31,8 @@ impl Place {
         loop {
             // What a step could not change is stepped over at once.
             let skip = match place {
-                Self::Outside => run(rest, |b| b == b'"'),
-                Self::Text => run(rest, |b| (b == b'"') | (b == b'\\')),
+                Self::Outside => run(rest, Class::of(b"\"")),
+                Self::Text => run(rest, Class::of(b"\"\\")),
                 Self::Escape | Self::Hex(_) => 0,
             };
             let Some((&byte, after)) = rest.get(skip..).and_then(<[u8]>::split_first) else {
@@ -50,7 +50,8 @@ impl Place {
         }
     }
 
-    /// A value, written so that it stays one value, or a part of the string around it.
+    /// A value, written so that it stays one value, or a part of the string around it, and its price in
+    /// bytes.
     ///
     /// In a string it is `str(value)`, escaped. Outside it is the value as JSON; what a template marked
     /// as safe there (`tojson` does) is left as it is. Either way the place is the same after it, unless
@@ -59,10 +60,10 @@ impl Place {
     /// # Errors
     /// Where an escape has been begun, for it would swallow the value's first characters; and if the text
     /// gets larger than the limit.
-    pub(crate) fn write(self, value: &Value, limit: usize) -> Result<Cow<'_, str>, Error> {
+    pub(crate) fn write(self, value: &Value, limit: usize) -> Result<(Cow<'_, str>, usize), Error> {
         match self {
             Self::Outside => match value.as_str() {
-                Some(text) if value.is_safe() => Ok(text.into()),
+                Some(text) if value.is_safe() => Ok((text.into(), text.len())),
                 _ => {
                     let style = Style::Json(Json {
                         strict: true,
@@ -70,14 +71,14 @@ impl Place {
                     });
                     let mut writer = Writer::new(style, limit);
                     writer.value(value)?;
-                    Ok(writer.out.into())
+                    Ok(writer.end())
                 }
             },
             Self::Text => {
-                let text = python::to_str(value, limit)?;
+                let (text, cost) = python::to_str(value, limit)?;
                 let mut out = String::with_capacity(text.len());
                 python::push_json_text(&mut out, &text, false);
-                Ok(out.into())
+                Ok((out.into(), cost))
             }
             Self::Escape | Self::Hex(_) => Err(Error::new(
                 ErrorKind::InvalidOperation,

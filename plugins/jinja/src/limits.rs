@@ -13,6 +13,12 @@ pub(crate) fn fuel(event_bytes: usize) -> u64 {
 /// Bytes of a value written out that cost one unit of fuel, which is about what an instruction costs.
 pub(crate) const BYTES_PER_FUEL: usize = 32;
 
+/// Bytes of a template's tags that cost one unit of fuel before the template runs.
+pub(crate) const TAG_BYTES_PER_FUEL: usize = 2;
+
+/// Bytes of a template's text that do.
+pub(crate) const TEXT_BYTES_PER_FUEL: usize = 16;
+
 /// A template that ran out of fuel while it held this many bytes did so for its data.
 pub(crate) const MUCH_MEMORY: usize = 256 << 10;
 

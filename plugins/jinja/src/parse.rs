@@ -8,7 +8,13 @@ use minijinja::Value;
 use minijinja::value::ObjectRepr;
 
 use crate::document::{Document, Lazy, broken, string_end};
-use crate::scan::run;
+use crate::scan::{Class, run};
+
+/// What ends a run of plain characters in a string.
+pub(crate) const STRING: Class = Class {
+    any: b"\"\\",
+    outside: (b' ', u8::MAX),
+};
 
 /// A reader that steps from value to value.
 pub(crate) struct Parser<'a> {
@@ -213,7 +219,7 @@ impl<'a> Parser<'a> {
 
     /// Reads a string.
     pub(crate) fn string(&mut self) -> Result<Value, Failure> {
-        let plain = self.open_string(|b| b == b'"' || b == b'\\' || b < 0x20)?;
+        let plain = self.open_string(STRING)?;
         if self.peek() == Some(b'"') {
             self.at += 1;
             return Ok(Value::from(plain));
@@ -221,22 +227,22 @@ impl<'a> Parser<'a> {
         let mut out = plain.to_owned();
         while let Some(c) = self.special()? {
             out.push(c);
-            out.push_str(self.plain(|b| b == b'"' || b == b'\\' || b < 0x20)?);
+            out.push_str(self.plain(STRING)?);
         }
         Ok(Value::from(out))
     }
 
-    /// Steps over a string's opening quote and what follows up to a byte that `stop` picks, which it has
-    /// to do with quotes, backslashes and control characters.
+    /// Steps over a string's opening quote and what follows up to a byte of the class, which
+    /// has to hold quotes, backslashes and control characters.
     #[inline]
-    pub(crate) fn open_string(&mut self, stop: impl Fn(u8) -> bool) -> Result<&'a str, Failure> {
+    pub(crate) fn open_string(&mut self, stop: Class) -> Result<&'a str, Failure> {
         self.at += 1;
         self.plain(stop)
     }
 
-    /// Steps on up to a byte that `stop` picks.
+    /// Steps on up to a byte of the class.
     #[inline]
-    pub(crate) fn plain(&mut self, stop: impl Fn(u8) -> bool) -> Result<&'a str, Failure> {
+    pub(crate) fn plain(&mut self, stop: Class) -> Result<&'a str, Failure> {
         let start = self.at;
         let rest = self.text.as_bytes().get(start..).unwrap_or_default();
         self.at += run(rest, stop);

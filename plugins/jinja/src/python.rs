@@ -8,7 +8,8 @@ use minijinja::value::{ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
 use crate::document::Lazy;
-use crate::parse::Parser;
+use crate::parse::{Parser, STRING};
+use crate::scan::{Class, run};
 
 /// How deep a value may nest where it is written out. A template can nest further than any event, and
 /// writing recurses.
@@ -37,19 +38,19 @@ pub(crate) struct Json {
     pub(crate) strict: bool,
 }
 
-/// `str(value)`: text as it is, everything else as `repr()` gives it; undefined is empty.
+/// `str(value)`: text as it is, everything else as `repr()` gives it; undefined is empty. With its price in bytes.
 ///
 /// # Errors
 /// As [`Writer::value`].
-pub(crate) fn to_str(value: &Value, limit: usize) -> Result<Cow<'_, str>, Error> {
+pub(crate) fn to_str(value: &Value, limit: usize) -> Result<(Cow<'_, str>, usize), Error> {
     if let Some(text) = value.as_str() {
-        return Ok(text.into());
+        return Ok((text.into(), text.len()));
     }
     let mut writer = Writer::new(Style::Repr, limit);
     if !value.is_undefined() {
         writer.value(value)?;
     }
-    Ok(writer.out.into())
+    Ok(writer.end())
 }
 
 /// Writes values to a text. What lies in the event goes from its JSON text straight to this one.
@@ -58,6 +59,8 @@ pub(crate) struct Writer {
     style: Style,
     limit: usize,
     depth: usize,
+    /// What the work cost beside the bytes written, in bytes.
+    extra: usize,
 }
 
 impl Writer {
@@ -68,7 +71,19 @@ impl Writer {
             style,
             limit,
             depth: 0,
+            extra: 0,
         }
+    }
+
+    /// The price of all that was written, in bytes.
+    pub(crate) fn cost(&self) -> usize {
+        self.out.len() + self.extra
+    }
+
+    /// What was written, and its price.
+    pub(crate) fn end(self) -> (Cow<'static, str>, usize) {
+        let cost = self.cost();
+        (self.out.into(), cost)
     }
 
     fn json(&self) -> Option<Json> {
@@ -119,6 +134,7 @@ impl Writer {
                 self.open('{')?;
                 for (n, (key, item)) in pairs.iter().enumerate() {
                     self.separate(n)?;
+                    self.extra += 2 * ITEM;
                     self.key(key)?;
                     self.out.push_str(": ");
                     self.value(item)?;
@@ -131,6 +147,7 @@ impl Writer {
                 let mut count = 0;
                 for item in object.try_iter().into_iter().flatten() {
                     self.separate(count)?;
+                    self.extra += ITEM;
                     self.value(&item)?;
                     count += 1;
                 }
@@ -237,7 +254,7 @@ impl Writer {
     fn member<'a>(&self, parser: &mut Parser<'a>) -> Result<(Cow<'a, str>, (usize, usize)), Error> {
         parser.key().map_err(odd)?;
         let start = parser.place();
-        let plain = parser.open_string(|b| b == b'"' || b == b'\\' || b < 0x20);
+        let plain = parser.open_string(STRING);
         let mut key = Cow::from(plain.map_err(odd)?);
         if parser.peek() != Some(b'"') {
             parser.go(start);
@@ -255,7 +272,7 @@ impl Writer {
     fn raw_text(&mut self, parser: &mut Parser<'_>) -> Result<(), Error> {
         let Style::Json(json) = self.style else {
             let start = parser.place();
-            let plain = parser.open_string(|b| matches!(b, b'"' | b'\\' | b'\'' | ..0x20 | 0x7f..));
+            let plain = parser.open_string(ESCAPED_REPR);
             let plain = plain.map_err(odd)?;
             if parser.peek() == Some(b'"') {
                 parser.special().map_err(odd)?;
@@ -269,17 +286,17 @@ impl Writer {
         };
         self.out.push('"');
         let plain = if json.html_safe {
-            parser.open_string(stops_html)
+            parser.open_string(ESCAPED_HTML)
         } else {
-            parser.open_string(stops)
+            parser.open_string(ESCAPED)
         };
         self.out.push_str(plain.map_err(odd)?);
         while let Some(c) = parser.special().map_err(odd)? {
             push_escaped(&mut self.out, c, json.html_safe);
             let plain = if json.html_safe {
-                parser.plain(stops_html)
+                parser.plain(ESCAPED_HTML)
             } else {
-                parser.plain(stops)
+                parser.plain(ESCAPED)
             };
             self.out.push_str(plain.map_err(odd)?);
         }
@@ -345,7 +362,7 @@ impl Writer {
 
     #[inline]
     fn separate(&mut self, n: usize) -> Result<(), Error> {
-        if self.out.len() > self.limit {
+        if self.cost() > self.limit {
             return Err(ErrorKind::OutOfFuel.into());
         }
         if n > 0 {
@@ -443,23 +460,34 @@ fn push_float(out: &mut String, number: f64) {
 }
 
 /// What cannot stand in a JSON string of ASCII only as it is.
-fn stops(byte: u8) -> bool {
-    (byte == b'"') | (byte == b'\\') | !(b' '..=b'~').contains(&byte)
-}
+const ESCAPED: Class = Class {
+    any: b"\"\\",
+    outside: (b' ', b'~'),
+};
 
 /// What Jinja2's `tojson` escapes.
-fn stops_html(byte: u8) -> bool {
-    stops(byte) | ((byte | 2) == b'>') | ((byte | 1) == b'\'')
-}
+const ESCAPED_HTML: Class = Class {
+    any: b"\"\\<>&'",
+    outside: (b' ', b'~'),
+};
+
+/// What `repr()` may have to escape.
+const ESCAPED_REPR: Class = Class {
+    any: b"\"\\'",
+    outside: (b' ', b'~'),
+};
+
+/// What an item costs beside the bytes written, in bytes, if it is a value of the engine's.
+const ITEM: usize = 48;
 
 /// Writes what stands between the quotes of a JSON string, ASCII only.
 pub(crate) fn push_json_text(out: &mut String, text: &str, html_safe: bool) {
     let mut rest = text;
     loop {
         let plain = if html_safe {
-            crate::scan::run(rest.as_bytes(), stops_html)
+            run(rest.as_bytes(), ESCAPED_HTML)
         } else {
-            crate::scan::run(rest.as_bytes(), stops)
+            run(rest.as_bytes(), ESCAPED)
         };
         out.push_str(rest.get(..plain).unwrap_or_default());
         let mut after = rest.get(plain..).unwrap_or_default().chars();
@@ -483,7 +511,7 @@ fn push_escaped(out: &mut String, c: char, html_safe: bool) {
         '\u{8}' => out.push_str("\\b"),
         '\u{c}' => out.push_str("\\f"),
         // An escape that the event had and Python would not have written.
-        ' '..='~' if !html_safe || !stops_html(c as u8) => out.push(c),
+        ' '..='~' if !html_safe || !ESCAPED_HTML.has(c as u8) => out.push(c),
         _ => {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 out.push_str("\\u");
