@@ -1,12 +1,18 @@
 //! The template engine, set up as Jinja2 is in NetBox, and one template's way through it.
 
+use std::borrow::Cow;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hookbox_guest::{Failure, FailureKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value};
 
-use crate::{functions, headers, json::Place, limits, memory, python};
+use crate::{
+    functions, headers,
+    json::Place,
+    limits, memory, python,
+    scan::{Class, run},
+};
 
 /// A field of the webhook that is a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,32 +45,30 @@ impl Field {
 /// The engine for one webhook's templates.
 pub(crate) struct Engine {
     environment: Environment<'static>,
+    fuel: u64,
 }
 
 impl Engine {
-    /// An engine that has all these templates could use.
-    pub(crate) fn new(templates: &[&str]) -> Self {
+    /// An engine that has all these templates could use, and this much fuel for each.
+    pub(crate) fn new(templates: &[&str], fuel: u64) -> Self {
         // A fresh instance would fill its tables of filters, tests and functions each time; most
-        // templates need none. Whoever uses one writes one of these.
-        let plain = !templates.iter().any(|t| {
-            is_template(t) && (t.contains(['|', '(']) || t.contains("is") || t.contains("filter"))
-        });
-        let mut environment = if plain {
-            Environment::empty()
-        } else {
+        // templates need none.
+        let mut environment = if templates.iter().any(|template| uses_names(template)) {
             functions::environment()
+        } else {
+            Environment::empty()
         };
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_recursion_limit(limits::RECURSION);
-        Self { environment }
+        Self { environment, fuel }
     }
 
-    /// Parses a template, and looks up what it names.
+    /// Parses a template.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
     pub(crate) fn check(&self, field: Field, source: &str) -> Result<(), Failure> {
-        if is_template(source) {
+        if marked(source).is_some() {
             self.environment
                 .template_from_named_str(field.name(), &normalise(source))
                 .map_err(|e| failure(field, &e, false))?;
@@ -83,7 +87,7 @@ impl Engine {
         context: &Value,
     ) -> Result<Vec<u8>, Failure> {
         let source = normalise(source);
-        if !is_template(&source) {
+        if marked(&source).is_none() {
             let text = source.strip_suffix('\n').unwrap_or(&source);
             return if text.len() > field.limit() {
                 Err(too_large(field, None))
@@ -91,12 +95,17 @@ impl Engine {
                 Ok(text.as_bytes().to_vec())
             };
         }
-        let mut sink = Sink::new(field.limit());
-        let (result, used) =
-            memory::measure(|| self.run(field, &source, context, limits::FUEL, &mut sink));
+        let price = compilation(&source);
+        let fuel = self.fuel.checked_sub(price).ok_or_else(|| {
+            let message = "the template is too long for one render; make it shorter";
+            Failure::new(FailureKind::OutOfFuel, message).in_field(field.name())
+        })?;
+        let sink = Sink::new(field);
+        let (result, used) = memory::measure(|| self.run(&source, context, fuel, &sink));
+        let written = sink.take();
         // What the output takes, while it grows, is not what the template holds.
-        let held = used.peak.saturating_sub(sink.written.len() * 3);
-        result.map(|()| sink.written).map_err(|mut failure| {
+        let held = used.peak.saturating_sub(written.len() * 3);
+        result.map(|()| written).map_err(|mut failure| {
             if failure.kind == FailureKind::OutOfFuel
                 && (held > limits::MUCH_MEMORY || self.asks_for_much(field, &source, context))
             {
@@ -116,108 +125,194 @@ impl Engine {
     /// cannot do so without allocating.
     fn asks_for_much(&self, field: Field, source: &str, context: &Value) -> bool {
         let try_with = |fuel| {
-            let mut sink = Sink::new(field.limit());
-            memory::measure(|| self.run(field, source, context, fuel, &mut sink))
+            let sink = Sink::new(field);
+            memory::measure(|| self.run(source, context, fuel, &sink))
         };
-        let (small, small_use) = try_with(limits::FUEL / 16);
-        let (large, large_use) = try_with(limits::FUEL / 8);
+        let (small, small_use) = try_with(self.fuel / 16);
+        let (large, large_use) = try_with(self.fuel / 8);
         small == large && small_use.calls == large_use.calls
     }
 
-    fn run(
-        &self,
-        field: Field,
-        source: &str,
-        context: &Value,
-        fuel: u64,
-        sink: &mut Sink,
-    ) -> Result<(), Failure> {
+    fn run(&self, source: &str, context: &Value, fuel: u64, sink: &Sink) -> Result<(), Failure> {
+        let field = sink.field;
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(fuel));
-        match field {
-            Field::Headers => environment.set_formatter(format_header),
-            Field::Body | Field::Url => environment.set_formatter(format_text),
-            Field::JsonBody => {
-                let place = Arc::new(Mutex::new(Probe::default()));
-                sink.probe = Some(Arc::clone(&place));
-                environment.set_formatter(move |out, _, value| format_json(&place, out, value));
-            }
-        }
+        let formatter = sink.clone();
+        environment.set_formatter(move |out, state, value| formatter.format(out, state, value));
         let template = environment
             .template_from_named_str(field.name(), source)
             .map_err(|e| failure(field, &e, false))?;
-        match template.render_captured_to(context.clone(), &mut *sink) {
+        match template.render_captured_to(context.clone(), sink.clone()) {
             Ok(_) => Ok(()),
-            Err(error) => Err(failure(field, &error, sink.full)),
+            Err(error) => Err(failure(field, &error, sink.lock().full)),
         }
     }
 }
 
-/// Whether the text has anything for the engine to do.
-fn is_template(text: &str) -> bool {
-    ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark))
+/// The text after the first mark that the engine has to do with, from that mark on.
+fn marked(text: &str) -> Option<&str> {
+    let mut rest = text;
+    loop {
+        rest = rest.get(run(rest.as_bytes(), Class::of(b"{"))..)?;
+        match rest.as_bytes().get(1)? {
+            b'{' | b'%' | b'#' => return Some(rest),
+            _ => rest = rest.get(1..)?,
+        }
+    }
+}
+
+/// Whether a template could use a filter, test or function. Whoever does writes one of these within a tag;
+/// that they also stand elsewhere costs nothing but time.
+fn uses_names(template: &str) -> bool {
+    let mut rest = template;
+    while let Some(tag) = marked(rest) {
+        let end = run(tag.as_bytes(), Class::of(b"}"));
+        let within = tag.get(..end).unwrap_or_default();
+        if within.contains(['|', '(']) || within.contains("is") || within.contains("filter") {
+            return true;
+        }
+        rest = tag.get(end..).unwrap_or_default();
+    }
+    false
+}
+
+/// The fuel for making instructions of a template: the engine itself charges only for running them.
+fn compilation(template: &str) -> u64 {
+    let (mut rest, mut within) = (template, 0);
+    while let Some(tag) = marked(rest) {
+        let end = run(tag.as_bytes(), Class::of(b"}"));
+        within += end;
+        rest = tag.get(end..).unwrap_or_default();
+    }
+    (within / limits::TAG_BYTES_PER_FUEL + template.len() / limits::TEXT_BYTES_PER_FUEL) as u64
 }
 
 /// The source with the line ends that Jinja2 makes of any.
-fn normalise(source: &str) -> std::borrow::Cow<'_, str> {
-    if source.contains('\r') {
+fn normalise(source: &str) -> Cow<'_, str> {
+    if run(source.as_bytes(), Class::of(b"\r")) < source.len() {
         source.replace("\r\n", "\n").replace('\r', "\n").into()
     } else {
         source.into()
     }
 }
 
-fn format_text(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    python::write_str(out, value)
+/// The bytes of a value written out that a template could still pay for.
+pub(crate) fn affordable(state: &State<'_, '_>) -> usize {
+    let left = state.fuel_levels().map_or(0, |(_, left)| left);
+    usize::try_from(left)
+        .unwrap_or(usize::MAX)
+        .saturating_mul(limits::BYTES_PER_FUEL)
 }
 
-fn format_header(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    let mut text = String::new();
-    python::write_str(&mut text, value)?;
-    text.retain(|c| !headers::is_unsafe(c));
-    Ok(out.write_str(&text)?)
+/// Takes the price of a value written out.
+pub(crate) fn charge(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
+    state.consume_fuel((bytes / limits::BYTES_PER_FUEL) as u64)
 }
 
-fn format_json(probe: &Mutex<Probe>, out: &mut Output<'_>, value: &Value) -> Result<(), Error> {
-    let lock = || probe.lock().unwrap_or_else(PoisonError::into_inner);
-    // What a macro or a `set` block captures does not reach the sink, and where it will stand is not
-    // known yet: there a value is mere text, and the whole is escaped when it is written in the end.
-    lock().reached = false;
-    out.write_str("")?;
-    let (reached, place) = {
-        let probe = lock();
-        (probe.reached, probe.place)
-    };
-    if reached {
-        place.write(out, value)
-    } else {
-        python::write_str(out, value)
-    }
-}
-
-/// What the sink of a JSON body tells the formatter.
-#[derive(Debug, Default)]
-struct Probe {
-    place: Place,
-    reached: bool,
+/// `str(value)`, paid for.
+pub(crate) fn to_str<'v>(state: &State<'_, '_>, value: &'v Value) -> Result<Cow<'v, str>, Error> {
+    let (text, cost) = python::to_str(value, affordable(state))?;
+    charge(state, cost)?;
+    Ok(text)
 }
 
 /// Where a template writes to: as many bytes as the field may have.
+#[derive(Clone)]
 struct Sink {
+    field: Field,
+    target: Arc<Mutex<Target>>,
+}
+
+#[derive(Default)]
+struct Target {
     written: Vec<u8>,
-    limit: usize,
     full: bool,
-    probe: Option<Arc<Mutex<Probe>>>,
+    /// Set by each write.
+    reached: bool,
+    place: Place,
 }
 
 impl Sink {
-    fn new(limit: usize) -> Self {
+    fn new(field: Field) -> Self {
         Self {
-            written: Vec::new(),
-            limit,
-            full: false,
-            probe: None,
+            field,
+            target: Arc::default(),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Target> {
+        self.target.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.lock().written)
+    }
+
+    /// Writes a value as the field wants it.
+    fn format(
+        &self,
+        out: &mut Output<'_>,
+        state: &State<'_, '_>,
+        value: &Value,
+    ) -> Result<(), Error> {
+        match (self.field, value.as_str()) {
+            (Field::Headers, _) => {
+                let mut text = to_str(state, value)?;
+                if text.contains(headers::is_unsafe) {
+                    text.to_mut().retain(|c| !headers::is_unsafe(c));
+                }
+                Ok(out.write_str(&text)?)
+            }
+            (Field::Body | Field::Url, Some(text)) => Ok(out.write_str(text)?),
+            _ => self.format_directly(out, state, value),
+        }
+    }
+
+    /// Writes a value past the engine, which would charge for it as if it had been written by its own
+    /// slower means.
+    fn format_directly(
+        &self,
+        out: &mut Output<'_>,
+        state: &State<'_, '_>,
+        value: &Value,
+    ) -> Result<(), Error> {
+        // What a macro or a `set` block captures does not reach the sink, and where it will stand is not
+        // known yet: there a value is mere text, and the whole is escaped when it is written in the end.
+        self.lock().reached = false;
+        out.write_str("")?;
+        let (reached, place) = {
+            let target = self.lock();
+            (target.reached, target.place)
+        };
+        let (text, cost) = match self.field {
+            Field::JsonBody if reached => place.write(value, affordable(state))?,
+            _ => python::to_str(value, affordable(state))?,
+        };
+        charge(state, cost)?;
+        if !reached {
+            return Ok(out.write_str(&text)?);
+        }
+        let foreign = value.is_safe() && place == Place::Outside;
+        match self.lock().write(self.field, text.as_bytes(), foreign) {
+            Ok(()) => Ok(()),
+            Err(full) => Err(Error::new(ErrorKind::WriteFailure, full.to_string())),
+        }
+    }
+}
+
+impl Target {
+    /// Writes bytes; what is foreign may be any JSON, or none.
+    fn write(&mut self, field: Field, bytes: &[u8], foreign: bool) -> io::Result<()> {
+        if self.written.len().saturating_add(bytes.len()) > field.limit() {
+            self.full = true;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.reached = true;
+        if foreign && field == Field::JsonBody {
+            self.place = self.place.after(bytes);
+        }
+        self.written.extend_from_slice(bytes);
+        Ok(())
     }
 }
 
@@ -227,17 +322,7 @@ impl io::Write for Sink {
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.written.len().saturating_add(bytes.len()) > self.limit {
-            self.full = true;
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        if let Some(probe) = &self.probe {
-            let mut probe = probe.lock().unwrap_or_else(PoisonError::into_inner);
-            probe.reached = true;
-            probe.place = probe.place.after(bytes);
-        }
-        self.written.extend_from_slice(bytes);
-        Ok(())
+        self.lock().write(self.field, bytes, true)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -8,9 +8,10 @@ use minijinja::value::{Kwargs, Rest, Value};
 use minijinja::{Environment, Error, ErrorKind, State};
 use minijinja_contrib::{filters, globals, pycompat};
 
+use crate::engine;
 use crate::headers;
 use crate::limits;
-use crate::python::{self, Dumps};
+use crate::python::{Json, Style, Writer};
 
 /// An environment with everything in it.
 pub(crate) fn environment() -> Environment<'static> {
@@ -68,30 +69,28 @@ fn tojson(
         None => kwargs.get::<Option<usize>>("indent")?,
     };
     kwargs.assert_all_used()?;
-    let dumps = Dumps {
+    let style = Style::Json(Json {
         sort_keys: true,
         html_safe: true,
         indent: indent.map(|n| n.min(16)),
         strict: false,
-    };
-    let mut out = String::new();
-    dumps.write(&mut out, value)?;
-    state.consume_fuel(out.len() as u64 / 16)?;
-    Ok(Value::from_safe_string(out))
+    });
+    let mut writer = Writer::new(style, engine::affordable(state));
+    writer.value(value)?;
+    engine::charge(state, writer.cost())?;
+    Ok(Value::from_safe_string(writer.out))
 }
 
 /// NetBox's filter: the text without control characters.
-fn header_safe(value: &Value) -> Result<String, Error> {
-    let mut text = String::new();
-    python::write_str(&mut text, value)?;
+fn header_safe(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
+    let mut text = engine::to_str(state, value)?.into_owned();
     text.retain(|c| !headers::is_unsafe(c));
     Ok(text)
 }
 
 /// `center(width=80)`: the text amid spaces.
-fn center(value: &Value, width: Option<usize>) -> Result<String, Error> {
-    let mut text = String::new();
-    python::write_str(&mut text, value)?;
+fn center(state: &State<'_, '_>, value: &Value, width: Option<usize>) -> Result<String, Error> {
+    let text = engine::to_str(state, value)?;
     let width = width.unwrap_or(80);
     if width > limits::BODY {
         return Err(Error::new(

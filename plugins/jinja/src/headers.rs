@@ -1,10 +1,21 @@
 //! Header lines, as NetBox reads them.
 
+use hookbox_guest::{Failure, FailureKind};
+
+use crate::limits;
+
 /// The headers of a webhook: `Content-Type` first, then one for each line `Name: value` of the rendered
 /// text. Lines without a colon are skipped. A later line replaces an earlier one of the same name,
 /// whatever its case, and stands in its place.
-pub(crate) fn parse(content_type: &str, text: &str) -> Vec<(String, String)> {
-    let mut headers = Vec::new();
+///
+/// # Errors
+/// If there are too many or one is too large; with the line of the template, if its name is written there.
+pub(crate) fn parse(
+    content_type: &str,
+    template: &str,
+    text: &str,
+) -> Result<Vec<(String, String)>, Failure> {
+    let mut headers: Vec<(String, String)> = Vec::new();
     if !content_type.is_empty() {
         headers.push(("Content-Type".to_owned(), content_type.to_owned()));
     }
@@ -12,16 +23,37 @@ pub(crate) fn parse(content_type: &str, text: &str) -> Vec<(String, String)> {
         let Some((name, value)) = line.split_once(':') else {
             continue;
         };
-        let header = (name.trim().to_owned(), value.trim().to_owned());
-        match headers
+        let (name, value) = (name.trim(), value.trim());
+        if name.len() + value.len() > limits::HEADER {
+            let message = format!("this header is larger than {} bytes", limits::HEADER);
+            return Err(too_large(message, template, name));
+        }
+        let header = (name.to_owned(), value.to_owned());
+        let known = headers
             .iter_mut()
-            .find(|(known, _)| known.eq_ignore_ascii_case(&header.0))
-        {
-            Some(known) => *known = header,
-            None => headers.push(header),
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        if let Some(known) = known {
+            *known = header;
+        } else if headers.len() < limits::HEADER_COUNT {
+            headers.push(header);
+        } else {
+            let message = format!("there are more than {} headers", limits::HEADER_COUNT);
+            return Err(too_large(message, template, name));
         }
     }
-    headers
+    Ok(headers)
+}
+
+fn too_large(message: String, template: &str, name: &str) -> Failure {
+    let mut failure =
+        Failure::new(FailureKind::OutputTooLarge, message).in_field("additional_headers");
+    let written = |line: &str| {
+        let rest = line.trim_start().strip_prefix(name);
+        rest.is_some_and(|rest| rest.trim_start().starts_with(':'))
+    };
+    let line = template.lines().position(written);
+    failure.line = line.and_then(|line| u32::try_from(line + 1).ok());
+    failure
 }
 
 /// What Python's `str.splitlines()` takes for the end of a line.

@@ -3,6 +3,7 @@
 //! One call renders the headers, then the body, then the URL. The library is plain Rust with native
 //! tests; on WebAssembly it is also a component of the world `checking-transformer`.
 
+mod document;
 mod engine;
 mod functions;
 mod headers;
@@ -11,10 +12,14 @@ mod limits;
 mod memory;
 mod parse;
 mod python;
+mod scan;
 
 use hookbox_guest::{BodyEscape, Decision, Event, Failure, FailureKind, Request, Webhook};
 
+use document::Document;
 use engine::{Engine, Field};
+use minijinja::Value;
+use python::{Json, Style, Writer};
 
 pub use memory::Counting;
 
@@ -25,11 +30,17 @@ hookbox_guest::transformer!(transform, check);
 /// # Errors
 /// The first template that does not parse, fails, or goes past a limit, by field and line.
 pub fn transform(event: &Event, webhook: &Webhook) -> Result<Decision, Failure> {
-    let context = parse::parse(event.text())?;
-    let engine = engine(webhook);
+    let document = Document::new(event.text())?;
+    let context = document.value()?;
+    let engine = engine(webhook, event.text().len());
     let headers = engine.render(Field::Headers, &webhook.additional_headers, &context)?;
+    let headers = headers::parse(
+        &webhook.http_content_type,
+        &webhook.additional_headers,
+        &text(headers),
+    )?;
     let body = if webhook.body_template.is_empty() {
-        default_body(event)?
+        default_body(&context)?
     } else {
         engine.render(body_field(webhook), &webhook.body_template, &context)?
     };
@@ -37,7 +48,7 @@ pub fn transform(event: &Event, webhook: &Webhook) -> Result<Decision, Failure> 
     Ok(Decision::Send(Request {
         method: webhook.http_method.clone(),
         url: text(url),
-        headers: headers::parse(&webhook.http_content_type, &text(headers)),
+        headers,
         body,
     }))
 }
@@ -45,20 +56,22 @@ pub fn transform(event: &Event, webhook: &Webhook) -> Result<Decision, Failure> 
 /// Parses a webhook's templates.
 ///
 /// # Errors
-/// The first syntax error, by field and line; a filter or test that does not exist is one.
+/// The first syntax error, by field and line. Filters, tests and functions are looked up only when a
+/// template runs to them: the engine shows nobody what a parsed template names.
 pub fn check(webhook: &Webhook) -> Result<(), Failure> {
-    let engine = engine(webhook);
+    let engine = engine(webhook, 0);
     engine.check(Field::Url, &webhook.payload_url)?;
     engine.check(Field::Headers, &webhook.additional_headers)?;
     engine.check(body_field(webhook), &webhook.body_template)
 }
 
-fn engine(webhook: &Webhook) -> Engine {
-    Engine::new(&[
-        &webhook.additional_headers,
+fn engine(webhook: &Webhook, event_bytes: usize) -> Engine {
+    let templates = [
+        &*webhook.additional_headers,
         &webhook.body_template,
         &webhook.payload_url,
-    ])
+    ];
+    Engine::new(&templates, limits::fuel(event_bytes))
 }
 
 fn body_field(webhook: &Webhook) -> Field {
@@ -69,16 +82,18 @@ fn body_field(webhook: &Webhook) -> Field {
 }
 
 /// The whole context as Python's `json.dumps()` writes it.
-fn default_body(event: &Event) -> Result<Vec<u8>, Failure> {
-    let out = parse::dumps(event.text())?;
-    if out.len() > limits::BODY {
+fn default_body(context: &Value) -> Result<Vec<u8>, Failure> {
+    let mut writer = Writer::new(Style::Json(Json::default()), limits::BODY);
+    let written = writer.value(context);
+    if writer.out.len() > limits::BODY {
         return Err(Failure::new(
             FailureKind::OutputTooLarge,
             format!("the default body is larger than {} bytes", limits::BODY),
         )
         .in_field("body_template"));
     }
-    Ok(out.into_bytes())
+    written.map_err(|e| Failure::plugin_error(e.to_string()))?;
+    Ok(writer.out.into_bytes())
 }
 
 /// The engine writes text only, so nothing is ever replaced here.

@@ -3,7 +3,21 @@
 
 /// The engine's own fuel for one template: about one per instruction, and one per 64 bytes made, so it
 /// bounds data too. An instruction costs some hundreds of the sandbox's fuel.
-pub(crate) const FUEL: u64 = 20_000;
+const FUEL: u64 = 20_000;
+
+/// The fuel for one template, given the event's size: enough for any event as `tojson`.
+pub(crate) fn fuel(event_bytes: usize) -> u64 {
+    FUEL.saturating_add(event_bytes as u64 / 16)
+}
+
+/// Bytes of a value written out that cost one unit of fuel, which is about what an instruction costs.
+pub(crate) const BYTES_PER_FUEL: usize = 32;
+
+/// Bytes of a template's tags that cost one unit of fuel before the template runs.
+pub(crate) const TAG_BYTES_PER_FUEL: usize = 2;
+
+/// Bytes of a template's text that do.
+pub(crate) const TEXT_BYTES_PER_FUEL: usize = 16;
 
 /// A template that ran out of fuel while it held this many bytes did so for its data.
 pub(crate) const MUCH_MEMORY: usize = 256 << 10;
@@ -18,4 +32,10 @@ pub(crate) const BODY: usize = 1 << 20;
 pub(crate) const URL: usize = 8 << 10;
 
 /// Bytes of the rendered headers, all together.
-pub(crate) const HEADERS: usize = 100 * (8 << 10);
+pub(crate) const HEADERS: usize = HEADER_COUNT * HEADER;
+
+/// Bytes of one header, its name and its value.
+pub(crate) const HEADER: usize = 8 << 10;
+
+/// Headers, `Content-Type` included.
+pub(crate) const HEADER_COUNT: usize = 100;

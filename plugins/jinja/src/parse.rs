@@ -1,107 +1,42 @@
-//! JSON text straight into the engine's values, without a tree in between, and only as far as a template
-//! looks into it: templates use a few fields of events that have hundreds.
-//!
-//! Integers stay exact as far as 128 bits reach and become floats beyond; everything else is RFC 8259.
+//! A reader of JSON texts (RFC 8259). Integers stay exact as far as 128 bits reach and become floats
+//! beyond.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use hookbox_guest::Failure;
 use minijinja::Value;
-use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr};
+use minijinja::value::ObjectRepr;
 
-use crate::python;
+use crate::document::{Document, Lazy, broken, string_end};
+use crate::scan::{Class, run};
 
-/// How deep arrays and objects may nest. The host lets 64 through; the stack stands several times this.
-const MAX_DEPTH: usize = 128;
+/// What ends a run of plain characters in a string.
+pub(crate) const STRING: Class = Class {
+    any: b"\"\\",
+    outside: (b' ', u8::MAX),
+};
 
-/// Reads a JSON value. Arrays and objects are parsed when they are first looked into; until then only
-/// their ends are known. What turns out to be no JSON there, which a host never sends, is empty.
-///
-/// # Errors
-/// A plugin error that says where the text is no JSON or nests too deeply.
-pub(crate) fn parse(text: &str) -> Result<Value, Failure> {
-    let text: Arc<str> = text.into();
-    let mut parser = Parser::new(&text, 0);
-    let value = parser.value()?;
-    parser.end()?;
-    Ok(value)
-}
-
-/// Writes a JSON text as Python's `json.dumps()` writes the value it stands for.
-///
-/// # Errors
-/// As [`parse`].
-pub(crate) fn dumps(text: &str) -> Result<String, Failure> {
-    let text: Arc<str> = text.into();
-    let mut parser = Parser::new(&text, 0);
-    let mut out = String::with_capacity(text.len() + text.len() / 8);
-    parser.dump(&mut out, MAX_DEPTH)?;
-    parser.end()?;
-    Ok(out)
-}
-
-/// An array or object that begins at `at`.
-#[derive(Debug)]
-struct Lazy {
-    text: Arc<str>,
-    at: usize,
-    repr: ObjectRepr,
-    items: OnceLock<Value>,
-}
-
-impl Lazy {
-    fn items(&self) -> &Value {
-        self.items.get_or_init(|| {
-            let mut parser = Parser::new(&self.text, self.at);
-            let items = match self.repr {
-                ObjectRepr::Map => parser.object(),
-                _ => parser.array(),
-            };
-            items.unwrap_or_default()
-        })
-    }
-}
-
-impl Object for Lazy {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        self.repr
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.items().as_object()?.get_value(key)
-    }
-
-    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        self.items().as_object()?.get_value_by_str(key)
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        self.items()
-            .as_object()
-            .map_or(Enumerator::Empty, DynObject::enumerate)
-    }
-
-    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
-        self.items().as_object()?.enumerator_len()
-    }
-}
-
-struct Parser<'a> {
-    source: &'a Arc<str>,
+/// A reader that steps from value to value.
+pub(crate) struct Parser<'a> {
+    document: &'a Arc<Document>,
     text: &'a str,
     at: usize,
+    /// The number of the next container.
+    next: usize,
 }
 
 impl<'a> Parser<'a> {
-    fn new(source: &'a Arc<str>, at: usize) -> Self {
+    /// A reader at a byte, before the container of this number.
+    pub(crate) fn new(document: &'a Arc<Document>, at: usize, next: usize) -> Self {
         Self {
-            source,
-            text: source,
+            document,
+            text: &document.text,
             at,
+            next,
         }
     }
 
-    fn end(&mut self) -> Result<(), Failure> {
+    pub(crate) fn end(&mut self) -> Result<(), Failure> {
         self.skip_space();
         if self.at < self.text.len() {
             return Err(self.error("text after the end"));
@@ -109,37 +44,42 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn peek(&self) -> Option<u8> {
+    /// Where it is, to come back to with [`Self::go`].
+    pub(crate) fn place(&self) -> (usize, usize) {
+        (self.at, self.next)
+    }
+
+    pub(crate) fn go(&mut self, place: (usize, usize)) {
+        (self.at, self.next) = place;
+    }
+
+    /// The next byte.
+    #[inline]
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn skip_space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
+    /// The next byte that is no white space.
+    #[inline]
+    pub(crate) fn skip_space(&mut self) -> Option<u8> {
+        loop {
+            let byte = self.peek();
+            match byte {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                _ => return byte,
+            }
         }
     }
 
     /// What lies between two places that both are character boundaries.
-    fn slice(&self, from: usize, to: usize) -> Result<&'a str, Failure> {
+    pub(crate) fn slice(&self, from: usize, to: usize) -> Result<&'a str, Failure> {
         self.text
             .get(from..to)
             .ok_or_else(|| self.error("broken text"))
     }
 
-    fn error(&self, what: &str) -> Failure {
-        Failure::plugin_error(format!(
-            "the event is no valid JSON: {what} at byte {}",
-            self.at
-        ))
-    }
-
-    fn expect(&mut self, byte: u8) -> Result<(), Failure> {
-        self.skip_space();
-        if self.peek() == Some(byte) {
-            self.at += 1;
-            return Ok(());
-        }
-        Err(self.error(&format!("no `{}`", char::from(byte))))
+    pub(crate) fn error(&self, what: &str) -> Failure {
+        broken(what, self.at)
     }
 
     fn word(&mut self, word: &str, value: Value) -> Result<Value, Failure> {
@@ -151,9 +91,9 @@ impl<'a> Parser<'a> {
         Err(self.error("an unknown word"))
     }
 
-    fn value(&mut self) -> Result<Value, Failure> {
-        self.skip_space();
-        match self.peek() {
+    /// Reads a value. An array or object is stepped over.
+    pub(crate) fn value(&mut self) -> Result<Value, Failure> {
+        match self.skip_space() {
             Some(b'{') => self.lazy(ObjectRepr::Map),
             Some(b'[') => self.lazy(ObjectRepr::Seq),
             Some(b'"') => self.string(),
@@ -167,134 +107,69 @@ impl<'a> Parser<'a> {
     }
 
     fn lazy(&mut self, repr: ObjectRepr) -> Result<Value, Failure> {
-        let at = self.at;
+        let (at, number) = self.place();
         self.skip_container()?;
-        Ok(Value::from_object(Lazy {
-            text: Arc::clone(self.source),
-            at,
-            repr,
-            items: OnceLock::new(),
-        }))
+        let document = Arc::clone(self.document);
+        Ok(Value::from_object(Lazy::new(document, at, number, repr)))
     }
 
-    /// Steps over a whole array or object.
-    fn skip_container(&mut self) -> Result<(), Failure> {
-        let mut depth = 0_usize;
-        while let Some(byte) = self.peek() {
-            self.at += 1;
-            match byte {
-                b'"' => {
-                    self.skip_string()?;
-                }
-                b'{' | b'[' if depth == MAX_DEPTH => return Err(self.error("nested too deeply")),
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => {
-                    depth -= 1;
-                    if depth == 0 {
-                        return Ok(());
-                    }
-                }
-                _ => {}
-            }
-        }
-        Err(self.error("a sudden end"))
-    }
-
-    /// Steps over the rest of a string whose quote was just passed; tells whether it is the same in
-    /// Python's writing.
-    fn skip_string(&mut self) -> Result<bool, Failure> {
-        let mut same = true;
-        while let Some(byte) = self.peek() {
-            self.at += 1;
-            match byte {
-                b'"' => return Ok(same),
-                b'\\' => {
-                    same = false;
-                    self.at += 1;
-                }
-                0x7f.. => same = false,
-                _ => {}
-            }
-        }
-        Err(self.error("a sudden end"))
-    }
-
-    fn dump(&mut self, out: &mut String, depth: usize) -> Result<(), Failure> {
-        self.skip_space();
-        let Some(open @ (b'{' | b'[')) = self.peek() else {
-            return self.dump_scalar(out);
-        };
-        let depth = depth
-            .checked_sub(1)
-            .ok_or_else(|| self.error("nested too deeply"))?;
-        let close = if open == b'{' { b'}' } else { b']' };
-        out.push(char::from(open));
-        if !self.empty(close) {
-            loop {
-                if open == b'{' {
-                    self.skip_space();
-                    if self.peek() != Some(b'"') {
-                        return Err(self.error("no key"));
-                    }
-                    self.dump_scalar(out)?;
-                    self.expect(b':')?;
-                    out.push_str(": ");
-                }
-                self.dump(out, depth)?;
-                if !self.more(close)? {
-                    break;
-                }
-                out.push_str(", ");
-            }
-        }
-        out.push(char::from(close));
+    /// Steps over an array or object.
+    pub(crate) fn skip_container(&mut self) -> Result<(), Failure> {
+        let container = self.document.containers.get(self.next).copied();
+        let container = container.ok_or_else(|| self.error("broken text"))?;
+        (self.at, self.next) = (container.end, container.next);
         Ok(())
     }
 
-    fn dump_scalar(&mut self, out: &mut String) -> Result<(), Failure> {
-        let start = self.at;
-        if self.peek() == Some(b'"') {
-            self.at += 1;
-            if self.skip_string()? {
-                out.push_str(self.slice(start, self.at)?);
-                return Ok(());
-            }
-            self.at = start;
-        }
-        let value = self.value()?;
-        python::Dumps::default()
-            .write(out, &value)
-            .map_err(|e| Failure::plugin_error(e.to_string()))
+    /// Steps over the opening byte of an array or object; true if the closing one follows at once.
+    pub(crate) fn enter(&mut self, close: u8) -> bool {
+        self.at += 1;
+        self.next += 1;
+        let empty = self.skip_space() == Some(close);
+        self.at += usize::from(empty);
+        empty
     }
 
     /// Steps over a separator; false at the closing byte.
-    fn more(&mut self, close: u8) -> Result<bool, Failure> {
-        self.skip_space();
-        match self.peek() {
-            Some(b',') => {
+    pub(crate) fn more(&mut self, close: u8) -> Result<bool, Failure> {
+        match self.skip_space() {
+            Some(byte) if byte == b',' || byte == close => {
                 self.at += 1;
-                Ok(true)
-            }
-            Some(byte) if byte == close => {
-                self.at += 1;
-                Ok(false)
+                Ok(byte == b',')
             }
             _ => Err(self.error("no comma")),
         }
     }
 
-    /// Steps over the opening byte; true if the closing one follows at once.
-    fn empty(&mut self, close: u8) -> bool {
-        self.at += 1;
-        self.skip_space();
-        let empty = self.peek() == Some(close);
-        self.at += usize::from(empty);
-        empty
+    /// Makes sure that a key begins here.
+    pub(crate) fn key(&mut self) -> Result<(), Failure> {
+        match self.skip_space() {
+            Some(b'"') => Ok(()),
+            _ => Err(self.error("no key")),
+        }
     }
 
-    fn array(&mut self) -> Result<Value, Failure> {
+    /// Steps over the colon after a key.
+    pub(crate) fn colon(&mut self) -> Result<(), Failure> {
+        if self.skip_space() != Some(b':') {
+            return Err(self.error("no colon"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Steps over a number or word; what it says is for the caller to judge.
+    pub(crate) fn token(&mut self) -> Result<&'a str, Failure> {
+        let start = self.at;
+        while let Some(b'0'..=b'9' | b'a'..=b'z' | b'.' | b'-' | b'+' | b'E') = self.peek() {
+            self.at += 1;
+        }
+        self.slice(start, self.at)
+    }
+
+    pub(crate) fn array(&mut self) -> Result<Vec<Value>, Failure> {
         let mut items = Vec::new();
-        if !self.empty(b']') {
+        if !self.enter(b']') {
             loop {
                 items.push(self.value()?);
                 if !self.more(b']')? {
@@ -302,47 +177,32 @@ impl<'a> Parser<'a> {
                 }
             }
         }
-        Ok(Value::from(items))
+        Ok(items)
     }
 
-    fn object(&mut self) -> Result<Value, Failure> {
+    pub(crate) fn object(&mut self) -> Result<Vec<(Value, Value)>, Failure> {
         let mut pairs = Vec::new();
-        if !self.empty(b'}') {
+        if !self.enter(b'}') {
             loop {
-                self.skip_space();
-                if self.peek() != Some(b'"') {
-                    return Err(self.error("no key"));
-                }
+                self.key()?;
                 let key = self.string()?;
-                self.expect(b':')?;
+                self.colon()?;
                 pairs.push((key, self.value()?));
                 if !self.more(b'}')? {
                     break;
                 }
             }
         }
-        Ok(Value::from_pairs(pairs))
+        Ok(pairs)
     }
 
     fn number(&mut self) -> Result<Value, Failure> {
-        let start = self.at;
-        let mut float = false;
-        while let Some(byte) = self.peek() {
-            match byte {
-                b'0'..=b'9' | b'-' | b'+' => {}
-                b'.' | b'e' | b'E' => float = true,
-                _ => break,
-            }
-            self.at += 1;
+        let digits = self.token()?;
+        if let Ok(small) = digits.parse::<i64>() {
+            return Ok(Value::from(small));
         }
-        let digits = self.slice(start, self.at)?;
-        if !float {
-            if let Ok(small) = digits.parse::<i64>() {
-                return Ok(Value::from(small));
-            }
-            if let Ok(big) = digits.parse::<i128>() {
-                return Ok(Value::from(big));
-            }
+        if let Ok(big) = digits.parse::<i128>() {
+            return Ok(Value::from(big));
         }
         match digits.parse::<f64>() {
             Ok(number) => Ok(Value::from(number)),
@@ -350,44 +210,68 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn string(&mut self) -> Result<Value, Failure> {
-        self.at += 1;
-        let start = self.at;
-        let plain_end = self.plain();
-        if self.text.as_bytes().get(plain_end) == Some(&b'"') {
-            self.at = plain_end + 1;
-            return Ok(Value::from(self.slice(start, plain_end)?));
-        }
-        let mut out = String::from(self.slice(start, plain_end)?);
-        self.at = plain_end;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(Value::from(out));
-                }
-                Some(b'\\') => {
-                    self.at += 1;
-                    let escape = self.escape()?;
-                    out.push(escape);
-                }
-                Some(0x20..) => {
-                    let end = self.plain();
-                    out.push_str(self.slice(self.at, end)?);
-                    self.at = end;
-                }
-                Some(_) => return Err(self.error("a control character")),
-                None => return Err(self.error("a sudden end")),
-            }
-        }
+    /// Steps over a string.
+    pub(crate) fn skip_string(&mut self) -> Result<(), Failure> {
+        let end = string_end(self.text.as_bytes(), self.at + 1);
+        self.at = end.ok_or_else(|| self.error("a sudden end"))?;
+        Ok(())
     }
 
-    /// Where the text next needs a look: a quote, a backslash, a control character or the end.
-    fn plain(&self) -> usize {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        rest.iter()
-            .position(|&b| b == b'"' || b == b'\\' || b < 0x20)
-            .map_or(self.text.len(), |n| self.at + n)
+    /// Reads a string.
+    pub(crate) fn string(&mut self) -> Result<Value, Failure> {
+        let plain = self.open_string(STRING)?;
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            return Ok(Value::from(plain));
+        }
+        let mut out = plain.to_owned();
+        while let Some(c) = self.special()? {
+            out.push(c);
+            out.push_str(self.plain(STRING)?);
+        }
+        Ok(Value::from(out))
+    }
+
+    /// Steps over a string's opening quote and what follows up to a byte of the class, which
+    /// has to hold quotes, backslashes and control characters.
+    #[inline]
+    pub(crate) fn open_string(&mut self, stop: Class) -> Result<&'a str, Failure> {
+        self.at += 1;
+        self.plain(stop)
+    }
+
+    /// Steps on up to a byte of the class.
+    #[inline]
+    pub(crate) fn plain(&mut self, stop: Class) -> Result<&'a str, Failure> {
+        let start = self.at;
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+        self.at += run(rest, stop);
+        self.slice(start, self.at)
+    }
+
+    /// Reads one character of a string, written as an escape or as it is; none at the closing quote,
+    /// which is stepped over.
+    pub(crate) fn special(&mut self) -> Result<Option<char>, Failure> {
+        match self.peek() {
+            Some(b'"') => {
+                self.at += 1;
+                Ok(None)
+            }
+            Some(b'\\') => {
+                self.at += 1;
+                self.escape().map(Some)
+            }
+            Some(0x20..) => {
+                let c = self
+                    .text
+                    .get(self.at..)
+                    .and_then(|rest| rest.chars().next());
+                self.at += c.map_or(1, char::len_utf8);
+                Ok(c)
+            }
+            Some(_) => Err(self.error("a control character")),
+            None => Err(self.error("a sudden end")),
+        }
     }
 
     fn escape(&mut self) -> Result<char, Failure> {

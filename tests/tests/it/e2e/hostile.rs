@@ -22,10 +22,7 @@ async fn hostile_templates_end_as_their_own_error_kind_and_harm_nobody() {
             "{% set ns = namespace(s='x' * 1000) %}{% for i in range(40) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
             "out_of_memory",
         ),
-        (
-            "{% for i in range(1200) %}{{ 'x' * 1000 }}{% endfor %}",
-            "output_too_large",
-        ),
+        ("{{ 'x' * 1100000 }}", "output_too_large"),
         (
             "{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}",
             "template_runtime",

@@ -233,6 +233,61 @@ async fn hostile_templates_end_in_an_error_that_names_their_field() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// An event like NetBox's, of about this many bytes.
+fn large_event(bytes: usize) -> Arc<str> {
+    let reference = |kind: &str, id: usize| {
+        json!({
+            "id": id,
+            "url": format!("https://netbox.example.com/api/dcim/{kind}/{id}/"),
+            "display": format!("{kind} {id}"),
+            "description": "",
+        })
+    };
+    let interface = |id| {
+        json!({
+            "id": id,
+            "device": reference("devices", 7),
+            "type": { "value": "1000base-t", "label": "1000BASE-T (1GE)" },
+            "enabled": true,
+            "mtu": null,
+            "speed": 1_000_000,
+            "latitude": 4.5,
+            "comments": "It's \"up\" & <ok>\nÜber",
+            "tags": [reference("tags", 1), reference("tags", 2)],
+            "created": "2026-03-06T15:11:23.503186Z",
+        })
+    };
+    let count = bytes / interface(100).to_string().len();
+    let interfaces: Vec<Value> = (100..100 + count).map(interface).collect();
+    json!({ "event": "updated", "data": { "name": "sw1", "interfaces": interfaces } })
+        .to_string()
+        .into()
+}
+
+#[tokio::test]
+async fn a_whole_event_is_cheap_to_send_however_it_is_written() {
+    let (sandbox, jinja) = load();
+    for (bytes, most) in [(92_000, 6_000_000), (200_000, 13_000_000)] {
+        let event = large_event(bytes);
+        for template in [
+            "",
+            "{{ data | tojson }}",
+            "{{ data }}",
+            "{{ data | tojson(indent=2) }}",
+            "{% for i in data.interfaces %}{{ i.device.display }}: {{ i.tags | length }}\n{% endfor %}",
+        ] {
+            let job = RenderJob {
+                event: Arc::clone(&event),
+                ..job(json!({ "body_template": template }))
+            };
+            let rendering = sandbox.render(&jinja, job).await;
+            assert!(!request(&rendering).body().is_empty());
+            let fuel = rendering.cost.fuel;
+            assert!(fuel < most, "`{template}` of {} bytes: {fuel}", event.len());
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_webhook_is_checked_before_it_is_saved() {
     let (sandbox, jinja) = load();
