@@ -161,14 +161,15 @@ fn marked(text: &str) -> Option<&str> {
     }
 }
 
-/// Whether a template could use a filter, test or function. Whoever does writes one of these within a tag;
-/// that they also stand elsewhere costs nothing but time.
+/// Whether a template could use a filter, test or function. Whoever does writes `|`, `(`, `is` or `filter`
+/// within a tag; that these, or parts of them, also stand elsewhere costs nothing but time.
 fn uses_names(template: &str) -> bool {
     let mut rest = template;
     while let Some(tag) = marked(rest) {
         let end = run(tag.as_bytes(), Class::of(b"}"));
         let within = tag.get(..end).unwrap_or_default();
-        if within.contains(['|', '(']) || within.contains("is") || within.contains("filter") {
+        let mut pairs = within.as_bytes().windows(2);
+        if pairs.any(|pair| matches!(pair, b"is" | b"fi" | [b'|' | b'(', _])) {
             return true;
         }
         rest = tag.get(end..).unwrap_or_default();

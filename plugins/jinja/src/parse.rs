@@ -11,7 +11,7 @@ use crate::document::{Document, Lazy, broken, string_end};
 use crate::scan::{Class, run};
 
 /// What ends a run of plain characters in a string.
-pub(crate) const STRING: Class = Class {
+const STRING: Class = Class {
     any: b"\"\\",
     outside: (b' ', u8::MAX),
 };
@@ -78,6 +78,8 @@ impl<'a> Parser<'a> {
             .ok_or_else(|| self.error("broken text"))
     }
 
+    #[cold]
+    #[inline(never)]
     pub(crate) fn error(&self, what: &str) -> Failure {
         broken(what, self.at)
     }
@@ -150,6 +152,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Steps over the colon after a key.
+    #[inline(always)]
     pub(crate) fn colon(&mut self) -> Result<(), Failure> {
         if self.skip_space() != Some(b':') {
             return Err(self.error("no colon"));
@@ -220,8 +223,7 @@ impl<'a> Parser<'a> {
     /// Reads a string.
     pub(crate) fn string(&mut self) -> Result<Value, Failure> {
         let plain = self.open_string(STRING)?;
-        if self.peek() == Some(b'"') {
-            self.at += 1;
+        if self.closed() {
             return Ok(Value::from(plain));
         }
         let mut out = plain.to_owned();
@@ -234,19 +236,50 @@ impl<'a> Parser<'a> {
 
     /// Steps over a string's opening quote and what follows up to a byte of the class, which
     /// has to hold quotes, backslashes and control characters.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn open_string(&mut self, stop: Class) -> Result<&'a str, Failure> {
         self.at += 1;
         self.plain(stop)
     }
 
     /// Steps on up to a byte of the class.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn plain(&mut self, stop: Class) -> Result<&'a str, Failure> {
         let start = self.at;
         let rest = self.text.as_bytes().get(start..).unwrap_or_default();
         self.at += run(rest, stop);
         self.slice(start, self.at)
+    }
+
+    /// The eight bytes from a place on, as a number of the same order; none so near the end.
+    #[inline(always)]
+    pub(crate) fn eight(&self, at: usize) -> Option<u64> {
+        let rest = self.text.as_bytes().get(at..)?;
+        rest.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+    }
+
+    /// Reads so many bytes.
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<&'a str, Failure> {
+        let start = self.at;
+        self.at += bytes;
+        self.slice(start, self.at)
+    }
+
+    /// Steps over a word, if it is next.
+    #[inline(always)]
+    pub(crate) fn eat(&mut self, word: &str) -> bool {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let next = rest.starts_with(word.as_bytes());
+        self.at += if next { word.len() } else { 0 };
+        next
+    }
+
+    /// Steps over a closing quote, if one is next.
+    #[inline]
+    pub(crate) fn closed(&mut self) -> bool {
+        let closed = self.peek() == Some(b'"');
+        self.at += usize::from(closed);
+        closed
     }
 
     /// Reads one character of a string, written as an escape or as it is; none at the closing quote,

@@ -8,7 +8,7 @@ use minijinja::value::{ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
 use crate::document::Lazy;
-use crate::parse::{Parser, STRING};
+use crate::parse::Parser;
 use crate::scan::{Class, run};
 
 /// How deep a value may nest where it is written out. A template can nest further than any event, and
@@ -191,44 +191,58 @@ impl Writer {
             }
             _ => {
                 let place = parser.place();
-                let token = parser.token().map_err(odd)?;
-                match token {
-                    "true" => self.constant("true", "True"),
-                    "false" => self.constant("false", "False"),
-                    "null" => self.constant("null", "None"),
-                    number if is_pythons(number) => self.out.push_str(number),
-                    _ => {
+                if parser.eat("null") {
+                    self.constant("null", "None");
+                } else if parser.eat("true") {
+                    self.constant("true", "True");
+                } else if parser.eat("false") {
+                    self.constant("false", "False");
+                } else {
+                    let number = parser.token().map_err(odd)?;
+                    if !is_pythons(number) {
                         parser.go(place);
                         return self.value(&parser.value().map_err(odd)?);
                     }
+                    self.out.push_str(number);
                 }
                 Ok(())
             }
         }
     }
 
+    #[inline(never)]
     fn raw_object(&mut self, parser: &mut Parser<'_>) -> Result<(), Error> {
         self.open('{')?;
         let empty = parser.enter(b'}');
         if empty {
         } else if self.json().is_some_and(|json| json.sort_keys) {
-            let mut members = Vec::new();
+            let mut members = Vec::with_capacity(16);
             loop {
-                let (key, value) = self.member(parser)?;
-                members.push((key, value));
+                parser.key().map_err(odd)?;
+                let place = parser.place();
+                let key = key(parser)?;
+                // Comparing the first eight bytes, as a number, decides nearly always.
+                let at = matches!(key, Cow::Borrowed(_)).then_some(place.0 + 1);
+                members.push((head(parser, at, &key), key, place));
+                parser.colon().map_err(odd)?;
                 step_over(parser)?;
                 if !parser.more(b'}').map_err(odd)? {
                     break;
                 }
             }
             let end = parser.place();
-            members.sort_by(|(a, _), (b, _)| a.cmp(b));
-            for (n, (key, value)) in members.iter().enumerate() {
+            members.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
+            for (n, (_, key, place)) in members.iter().enumerate() {
                 self.separate(n)?;
-                self.text(key)?;
-                self.out.push_str(": ");
-                parser.go(*value);
-                self.raw(parser)?;
+                parser.go(*place);
+                if let Cow::Borrowed(key) = key {
+                    // The quotes are Python's, too.
+                    let whole = parser.take(key.len() + 2);
+                    self.out.push_str(whole.map_err(odd)?);
+                    self.raw_value(parser)?;
+                } else {
+                    self.raw_member(parser)?;
+                }
             }
             parser.go(end);
         } else {
@@ -236,10 +250,7 @@ impl Writer {
             loop {
                 self.separate(count)?;
                 parser.key().map_err(odd)?;
-                self.raw_text(parser)?;
-                parser.colon().map_err(odd)?;
-                self.out.push_str(": ");
-                self.raw(parser)?;
+                self.raw_member(parser)?;
                 count += 1;
                 if !parser.more(b'}').map_err(odd)? {
                     break;
@@ -250,22 +261,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Reads a key and the place of its value.
-    fn member<'a>(&self, parser: &mut Parser<'a>) -> Result<(Cow<'a, str>, (usize, usize)), Error> {
-        parser.key().map_err(odd)?;
-        let start = parser.place();
-        let plain = parser.open_string(STRING);
-        let mut key = Cow::from(plain.map_err(odd)?);
-        if parser.peek() != Some(b'"') {
-            parser.go(start);
-            let value = parser.string().map_err(odd)?;
-            key = value.as_str().unwrap_or_default().to_owned().into();
-        } else {
-            parser.special().map_err(odd)?;
-        }
+    fn raw_member(&mut self, parser: &mut Parser<'_>) -> Result<(), Error> {
+        self.raw_text(parser)?;
+        self.raw_value(parser)
+    }
+
+    fn raw_value(&mut self, parser: &mut Parser<'_>) -> Result<(), Error> {
         parser.colon().map_err(odd)?;
-        parser.skip_space();
-        Ok((key, parser.place()))
+        self.out.push_str(": ");
+        self.raw(parser)
     }
 
     /// Writes the string that a reader stands before.
@@ -274,23 +278,28 @@ impl Writer {
             let start = parser.place();
             let plain = parser.open_string(ESCAPED_REPR);
             let plain = plain.map_err(odd)?;
-            if parser.peek() == Some(b'"') {
-                parser.special().map_err(odd)?;
-                self.out.push('\'');
-                self.out.push_str(plain);
-                self.out.push('\'');
+            if parser.closed() {
+                self.quoted('\'', plain);
                 return Ok(());
             }
             parser.go(start);
             return self.value(&parser.string().map_err(odd)?);
         };
-        self.out.push('"');
         let plain = if json.html_safe {
             parser.open_string(ESCAPED_HTML)
         } else {
             parser.open_string(ESCAPED)
         };
-        self.out.push_str(plain.map_err(odd)?);
+        let plain = plain.map_err(odd)?;
+        let (end, _) = parser.place();
+        if parser.closed() {
+            // The quotes are Python's, too.
+            let whole = parser.slice(end - plain.len() - 1, end + 1);
+            self.out.push_str(whole.map_err(odd)?);
+            return Ok(());
+        }
+        self.out.push('"');
+        self.out.push_str(plain);
         while let Some(c) = parser.special().map_err(odd)? {
             push_escaped(&mut self.out, c, json.html_safe);
             let plain = if json.html_safe {
@@ -314,6 +323,14 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    #[inline]
+    fn quoted(&mut self, quote: char, text: &str) {
+        self.out.reserve(text.len() + 2);
+        self.out.push(quote);
+        self.out.push_str(text);
+        self.out.push(quote);
     }
 
     fn key(&mut self, key: &Value) -> Result<(), Error> {
@@ -365,11 +382,15 @@ impl Writer {
         if self.cost() > self.limit {
             return Err(ErrorKind::OutOfFuel.into());
         }
-        if n > 0 {
-            self.out.push(',');
-        }
-        if !self.new_line() && n > 0 {
-            self.out.push(' ');
+        let indented = self.json().is_some_and(|json| json.indent.is_some());
+        match (indented, n) {
+            (false, 0) => {}
+            (false, _) => self.out.push_str(", "),
+            (true, 0) => self.new_line(),
+            (true, _) => {
+                self.out.push(',');
+                self.new_line();
+            }
         }
         Ok(())
     }
@@ -382,20 +403,46 @@ impl Writer {
         self.out.push(bracket);
     }
 
-    fn new_line(&mut self) -> bool {
-        let Some(Json {
-            indent: Some(indent),
-            ..
-        }) = self.json()
-        else {
-            return false;
+    fn new_line(&mut self) {
+        const SPACES: &str = "                                                                ";
+        let Some(indent) = self.json().and_then(|json| json.indent) else {
+            return;
         };
         self.out.push('\n');
-        for _ in 0..indent * self.depth {
-            self.out.push(' ');
+        let mut missing = indent * self.depth;
+        while missing > 0 {
+            let spaces = SPACES.get(..missing).unwrap_or(SPACES);
+            self.out.push_str(spaces);
+            missing -= spaces.len();
         }
-        true
     }
+}
+
+/// Reads a key; borrowed if it is to be written as it is.
+fn key<'a>(parser: &mut Parser<'a>) -> Result<Cow<'a, str>, Error> {
+    let start = parser.place();
+    let plain = parser.open_string(ESCAPED_HTML).map_err(odd)?;
+    if parser.closed() {
+        return Ok(plain.into());
+    }
+    parser.go(start);
+    let key = parser.string().map_err(odd)?;
+    Ok(key.as_str().unwrap_or_default().to_owned().into())
+}
+
+/// The first eight bytes of a key, as a number of the same order; shorter ones are filled with zeros.
+/// `at` is where it stands in the text as it is, if it does.
+#[inline(always)]
+fn head(parser: &Parser<'_>, at: Option<usize>, key: &str) -> u64 {
+    if let Some(eight) = at.and_then(|at| parser.eight(at)) {
+        let beyond = u64::MAX.checked_shr(8 * key.len().min(8) as u32);
+        return eight & !beyond.unwrap_or(0);
+    }
+    let mut head = [0; 8];
+    for (to, from) in head.iter_mut().zip(key.bytes()) {
+        *to = from;
+    }
+    u64::from_be_bytes(head)
 }
 
 /// Steps over a value.
@@ -412,6 +459,9 @@ fn step_over(parser: &mut Parser<'_>) -> Result<(), Error> {
 /// to 15 (any such one is the shortest that reads back as the same number) between 1e-4 and 1e15.
 fn is_pythons(number: &str) -> bool {
     let digits = number.strip_prefix('-').unwrap_or(number);
+    if number.len() < 16 && number.bytes().all(|b| b.is_ascii_digit()) {
+        return number == "0" || number.bytes().next().is_some_and(|b| b != b'0');
+    }
     let all = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match digits.split_once('.') {
         None => all(digits) && digits.len() <= 38 && (!digits.starts_with('0') || number == "0"),
@@ -533,6 +583,8 @@ fn unserializable(value: &Value) -> Error {
     )
 }
 
+#[cold]
+#[inline(never)]
 fn odd(failure: Failure) -> Error {
     Error::new(ErrorKind::BadSerialization, failure.message)
 }

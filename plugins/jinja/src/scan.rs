@@ -1,7 +1,7 @@
 //! Finding the next byte that matters, sixteen at a time: nearly all of what a render does to an event is
 //! to look for the next quote.
 
-/// A set of bytes.
+/// A set of bytes, without `@`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Class {
     /// These bytes.
