@@ -35,7 +35,7 @@ pub struct Request {
     pub method: String,
     /// An absolute http or https URL.
     pub url: String,
-    /// Names and values, in order; names may repeat.
+    /// Names and values; of several of one name the last is sent.
     pub headers: Vec<(String, String)>,
     /// Sent as it is.
     pub body: Vec<u8>,
@@ -52,7 +52,7 @@ impl Request {
         }
     }
 
-    /// Adds a header; those of the same name stay.
+    /// Adds a header; of several of one name the last is sent.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
