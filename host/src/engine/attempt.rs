@@ -84,11 +84,12 @@ impl Engine {
             },
         );
         self.metrics.attempted(&attempt);
+        let pause = rest.retry_after.filter(|_| rest.one_receiver);
         Ok(Settlement {
             lease: leased.token.clone(),
             attempt,
             next,
-            pause: rest.retry_after,
+            pause,
         })
     }
 
@@ -142,6 +143,7 @@ impl Engine {
         let redactor = outbound.redactor();
         attempt.warnings.extend_from_slice(outbound.warnings());
 
+        rest.one_receiver = names_one_receiver(&spec.payload_url);
         let limit = self.config.timeout_of(spec);
         let clock = Instant::now();
         let guarded = match self.guard.check(outbound).await {
@@ -202,7 +204,20 @@ impl Engine {
 /// What an attempt leaves besides its record.
 #[derive(Default)]
 struct Rest {
+    /// The receiver's wish.
     retry_after: Option<Duration>,
+    /// Whether all of the webhook's deliveries go to this receiver, so that its wish concerns them all.
+    one_receiver: bool,
+}
+
+/// Whether a webhook's URL names its host and port itself, instead of taking them from the event: then one
+/// receiver could hold back deliveries to all others.
+fn names_one_receiver(payload_url: &str) -> bool {
+    let Some((scheme, rest)) = payload_url.split_once("://") else {
+        return false;
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    !scheme.contains('{') && !authority.contains('{')
 }
 
 /// The event's context with a rule's action data merged under `data`; the event's own keys win, as in
@@ -264,4 +279,29 @@ fn waited_ms(delivery: &Delivery) -> u64 {
         return 0;
     }
     u64::try_from(delivery.updated.since(delivery.created).as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_host_in_the_template_itself_is_one_receiver() {
+        for one in [
+            "https://x.example/{{ data.id }}",
+            "http://x.example:80?q={{ a }}",
+            "http://x",
+        ] {
+            assert!(names_one_receiver(one), "{one}");
+        }
+        for many in [
+            "{{ data.url }}",
+            "http://{{ data.host }}/",
+            "http://x.example:{{ data.port }}/",
+            "{{ data.scheme }}://x.example/",
+            "http://{% if a %}x{% else %}y{% endif %}.example/",
+        ] {
+            assert!(!names_one_receiver(many), "{many}");
+        }
+    }
 }

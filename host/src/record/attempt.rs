@@ -132,6 +132,9 @@ pub struct RequestRecord {
     /// Whether there was more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+    /// Bytes of the whole body as it is sent.
+    #[serde(default)]
+    pub body_bytes: u64,
 }
 
 impl RequestRecord {

@@ -120,6 +120,7 @@ impl OutboundRequest {
             headers: self.headers.shown(),
             body: Body::new_cut(kept),
             truncated: kept.len() < body.len(),
+            body_bytes: self.body.len() as u64,
         }
     }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, ToSql, params};
 use crate::{
     model::{TenantId, Timestamp, WebhookId, WorkerId},
     queue::{PausedWebhook, QueueOverview, Status, Usage, WorkerInfo, sqlite::list},
-    record::{Attempt, AttemptOutcome, Body},
+    record::{Attempt, AttemptOutcome},
     registry::sqlite::{
         Tx,
         fault::{Fault, Sql},
@@ -122,10 +122,7 @@ pub(super) fn count_attempt(
         .request
         .as_ref()
         .filter(|_| attempt.response.is_some());
-    let bytes = sent.map_or(0, |request| match &request.body {
-        Body::Text(text) => text.len(),
-        Body::Base64(text) => base64::decoded_len_estimate(text.len()),
-    });
+    let bytes = sent.map_or(0, |request| request.body_bytes);
     conn.run(
         "INSERT INTO usage (tenant, hour, attempts, delivered, fuel, bytes_sent)
          VALUES (?1, ?2, 1, ?3, ?4, ?5)
@@ -137,7 +134,7 @@ pub(super) fn count_attempt(
             delivered,
             // Sums of these stay within 64 bits.
             i64::try_from(fuel).unwrap_or(i64::MAX).min(1 << 40),
-            bytes as i64
+            i64::try_from(bytes).unwrap_or(i64::MAX).min(1 << 40)
         ],
     )?;
     Ok(())

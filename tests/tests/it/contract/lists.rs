@@ -251,7 +251,8 @@ pub(crate) async fn usage_adds_up_by_tenant(open: Open) {
             url: "https://example.com/".to_owned(),
             headers: vec![("X".to_owned(), "1".to_owned())],
             body: Body::Text("12345".to_owned()),
-            truncated: false,
+            truncated: true,
+            body_bytes: 5000,
         });
         end.attempt.response =
             (end.attempt.outcome == AttemptOutcome::Delivered).then(|| ResponseRecord {
@@ -279,7 +280,7 @@ pub(crate) async fn usage_adds_up_by_tenant(open: Open) {
         attempts: 2,
         delivered: 1,
         fuel: 40_000_000,
-        bytes_sent: 5,
+        bytes_sent: 5000,
     };
     assert_eq!(bed.usage(&t, since, until).await.unwrap(), expected);
     assert_eq!(bed.usage(&t, since, since).await.unwrap(), Usage::default());
