@@ -1,5 +1,5 @@
-//! What the sandbox costs: the Slack webhook rendered in a fresh instance with all limits on, against
-//! the same code run natively, in the same run.
+//! What the sandbox costs: an instance alone, and the Slack webhook rendered in a fresh instance with all
+//! limits on, against the same code run natively, in the same run.
 //!
 //! `cargo bench -p hookbox --bench render` prints the usual figures and, last, the ratio.
 
@@ -72,6 +72,9 @@ fn main() {
     assert!(matches!(first.output, Output::Request(_)), "{first:?}");
 
     let mut criterion = Criterion::default().configure_from_args();
+    criterion.bench_function("instantiate", |b| {
+        b.iter(|| black_box(sandbox.instantiate(&jinja).expect("an instance")));
+    });
     criterion.bench_function("sandboxed", |b| b.iter(|| black_box(sandboxed())));
     criterion.bench_function("native", |b| b.iter(|| black_box(native())));
     criterion.final_summary();

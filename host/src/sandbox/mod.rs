@@ -187,6 +187,14 @@ impl Sandbox {
         }
     }
 
+    /// Makes a fresh instance and drops it, on the calling thread: for measuring what that alone costs.
+    ///
+    /// # Errors
+    /// As a render's, if the guest's start code fails.
+    pub fn instantiate(&self, transformer: &Transformer) -> Result<Cost, RenderError> {
+        run::instantiate(&transformer.compiled.pre, &self.inner.limits)
+    }
+
     /// Runs the optional `check` export on a webhook (a JSON object), with the limits of a render and
     /// without secrets.
     ///

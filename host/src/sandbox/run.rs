@@ -40,6 +40,17 @@ pub(super) fn transform(pre: &TransformerPre<State>, limits: &Limits, job: Rende
     Rendering { output, cost, logs }
 }
 
+/// Makes an instance and drops it.
+pub(super) fn instantiate(
+    pre: &TransformerPre<State>,
+    limits: &Limits,
+) -> Result<Cost, RenderError> {
+    let (result, cost, _) = run(pre.engine(), limits, Arc::default(), |store| {
+        pre.instantiate(store).map(drop)
+    });
+    result.map(|()| cost)
+}
+
 /// The export that looks at a webhook before it is saved.
 pub(super) const CHECK: &str = "check";
 
