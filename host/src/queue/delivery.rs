@@ -116,6 +116,8 @@ pub struct Delivery {
 /// Proof of a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseToken {
+    /// The delivery's owner: with it a backend knows where the delivery lives.
+    pub tenant: TenantId,
     /// The delivery.
     pub delivery: DeliveryId,
     /// The fencing token: higher than that of every earlier claim of this delivery.

@@ -91,6 +91,7 @@ pub(super) fn claim(
         };
         leased.push(Leased {
             token: LeaseToken {
+                tenant: stored.delivery.tenant.clone(),
                 delivery: stored.delivery.id.clone(),
                 fence: stored.fence,
             },
