@@ -134,6 +134,13 @@ impl Config {
                 "it must not be less than ingest.max_event_bytes, as one event is a request too",
             );
         }
+        if !is_key_prefix(&self.redis.prefix) {
+            return unsound(
+                "redis.prefix",
+                &format!("{:?}", self.redis.prefix),
+                "it must be 1 to 64 letters, digits and the characters - _ and .",
+            );
+        }
         if !(0.0..=1.0).contains(&self.retry.jitter) {
             return unsound(
                 "retry.jitter",
@@ -155,6 +162,9 @@ impl Config {
             server.shutdown_seconds in 0..=DAY;
             server.max_connections in 1..=MANY;
             server.request_timeout_seconds in 1..=DAY;
+            redis.shards in 0..=64, "each shard is asked for work in turn";
+            redis.replicas in 0..=100;
+            redis.timeout_ms in 100..=60_000;
             ingest.max_event_bytes in 1..=GIB;
             ingest.max_request_bytes in 1..=GIB;
             ingest.max_batch in 1..=MANY;
@@ -196,6 +206,12 @@ impl Config {
             retention.failed_hours in 0..=MANY;
         }
     }
+}
+
+/// Braces would move the hash tag of a cluster, and patterns match by `*`, `?` and `[`.
+fn is_key_prefix(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// A key, its value, the range it must lie in, and what else to say when it does not.
@@ -251,6 +267,49 @@ mod tests {
         );
         let error = refused("ingest.max_request_bytes", 1000);
         assert!(error.contains("ingest.max_event_bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_redis_url_is_taken_from_the_file_and_shown_without_its_password() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let load = |toml: &str| {
+            std::fs::write(file.path(), toml).expect("written");
+            Config::load(Some(file.path()), &[])
+        };
+        let config = load("[redis]\nurl = \"rediss://app:hush@r.example\"\n").expect("loaded");
+        let address = config.redis.url.address().expect("an address");
+        let credentials = address.credentials.as_ref().expect("credentials");
+        assert_eq!(credentials.password.expose(), "hush");
+        let shown = serde_json::to_value(&config).expect("JSON");
+        assert_eq!(
+            shown["redis"]["url"],
+            "rediss://app:[secret]@r.example:6379"
+        );
+        assert!(!format!("{config:?}").contains("hush"));
+        // What was printed is no configuration with another password.
+        load("[redis]\nurl = \"rediss://app:[secret]@r.example:6379\"\n").expect_err("refused");
+
+        for wrong in [
+            "url = \"redis://app:hush/@r.example\"",
+            "url = [\"redis://app:hush@r.example\"]",
+            "url = { a = \"hush\" }",
+        ] {
+            let error = load(&format!("[redis]\n{wrong}\n")).expect_err("refused");
+            let text = format!("{error} {error:?}");
+            assert!(text.contains("redis") && text.contains("url"), "{text}");
+            assert!(!text.contains("hush"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_would_break_the_layout_of_keys_is_refused() {
+        for prefix in ["", "a{b}", "a:b", "a*", "ä", &"a".repeat(65)] {
+            let error = Config::load(None, &[("redis.prefix", prefix.into())]).expect_err(prefix);
+            assert!(
+                error.to_string().starts_with("redis.prefix is \""),
+                "{error}"
+            );
+        }
     }
 
     /// Every number of every section: what is not in [`Config::ranges`] is named here, with the reason.

@@ -4,6 +4,7 @@
 //! which sources are laid over each other.
 
 mod load;
+mod redis_url;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -11,6 +12,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, DEFAULTS};
+pub use redis_url::RedisUrl;
 
 use crate::{
     model::RetryPolicy,
@@ -27,6 +29,7 @@ use crate::{
 pub struct Config {
     pub server: ServerConfig,
     pub storage: StorageConfig,
+    pub redis: RedisConfig,
     pub ingest: IngestConfig,
     pub limits: TenantLimits,
     pub worker: WorkerConfig,
@@ -62,6 +65,18 @@ section!(
     StorageConfig {
         data_dir: PathBuf,
         cache_dir: PathBuf,
+    }
+);
+section!(
+    /// `[redis]`
+    RedisConfig {
+        url: RedisUrl,
+        ca_file: PathBuf,
+        prefix: String,
+        shards: u16,
+        replicas: u32,
+        timeout_ms: u64,
+        strict: bool,
     }
 );
 section!(

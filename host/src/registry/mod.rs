@@ -5,6 +5,7 @@
 
 pub mod directory;
 mod error;
+pub mod redis;
 pub mod sqlite;
 pub mod validate;
 

@@ -1,0 +1,3 @@
+//! The Redis backend: registry and queue in one Redis that many processes share.
+
+pub mod address;
