@@ -207,7 +207,7 @@ impl Api {
             created: hookbox::model::Timestamp::now(),
             hash: api::key_hash(&key),
         };
-        self.backend.put_key(&record).await.expect("stored");
+        self.backend.put_key(&record, None).await.expect("stored");
         key
     }
 }

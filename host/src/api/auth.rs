@@ -112,7 +112,7 @@ pub async fn ensure_admin_key(
             let name = "HOOKBOX_ADMIN_KEY".to_owned();
             let mut record = record(name, tenant, KeyScope::Admin, &key);
             FROM_ENV.clone_into(&mut record.id);
-            backend.put_key(&record).await?;
+            backend.put_key(&record, None).await?;
         }
         return Ok(None);
     }
@@ -129,7 +129,7 @@ pub async fn ensure_admin_key(
     }
     let key = new_key()?;
     let record = record("first admin key".to_owned(), tenant, KeyScope::Admin, &key);
-    backend.put_key(&record).await?;
+    backend.put_key(&record, None).await?;
     Ok(Some(key))
 }
 

@@ -139,7 +139,7 @@ pub(super) async fn create_rule(
         created: now,
         updated: now,
     };
-    backend.put_rule(&key.tenant, &rule).await?;
+    backend.put_rule(&key.tenant, &rule, None).await?;
     let location = format!("/v1/event-rules/{}", rule.id);
     created(&location, EventRuleView::from(rule))
 }
@@ -233,7 +233,7 @@ async fn change(
         created: stored.created,
         updated: Timestamp::now(),
     };
-    backend.put_rule(tenant, &rule).await?;
+    backend.put_rule(tenant, &rule, None).await?;
     Ok(axum::Json(rule.into()))
 }
 

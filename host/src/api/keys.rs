@@ -102,7 +102,7 @@ pub(super) async fn create_key(
     check_room(existing.results.len(), MAX_KEYS, "keys")?;
     let key = auth::new_key()?;
     let record = auth::record(name.to_owned(), caller.tenant, input.scope, &key);
-    backend.put_key(&record).await?;
+    backend.put_key(&record, None).await?;
     let location = format!("/v1/keys/{}", record.id);
     let made = MadeKey {
         info: record.into(),

@@ -73,7 +73,9 @@ pub(super) async fn put_secret(
             "secrets",
         )?;
     }
-    backend.put_secret(&key.tenant, &name, &body.value).await?;
+    backend
+        .put_secret(&key.tenant, &name, &body.value, None)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

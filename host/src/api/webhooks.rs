@@ -196,7 +196,7 @@ pub(super) async fn create_webhook(
     state
         .engine
         .backend()
-        .put_webhook(&key.tenant, &webhook)
+        .put_webhook(&key.tenant, &webhook, None)
         .await?;
     let location = format!("/v1/webhooks/{}", webhook.id);
     created(&location, WebhookView::from(webhook))
@@ -301,7 +301,11 @@ async fn change(
         updated: Timestamp::now(),
         ..stored
     };
-    state.engine.backend().put_webhook(tenant, &webhook).await?;
+    state
+        .engine
+        .backend()
+        .put_webhook(tenant, &webhook, None)
+        .await?;
     Ok(axum::Json(webhook.into()))
 }
 

@@ -29,6 +29,18 @@ pub enum BackendError {
         /// What is in the way.
         message: String,
     },
+    /// The tenant has been changed since the state that the step was decided on; nothing was stored. Read
+    /// and decide again.
+    #[error("the tenant has been changed meanwhile")]
+    Changed,
+    /// There are as many as there may be; nothing was stored.
+    #[error("there are at least {limit} {what} already, and no more are allowed")]
+    LimitReached {
+        /// Of what, in the plural.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The same idempotency key came with other content.
     #[error("the idempotency key {key:?} was used before with other content")]
     IdempotencyMismatch {

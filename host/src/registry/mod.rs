@@ -26,6 +26,9 @@ use crate::{
 /// Everything a tenant has, as the backend stores it.
 #[derive(Clone, Debug, Default)]
 pub struct TenantConfig {
+    /// The revision of this state; see [`Registry::revision`]. A change that was decided on this state
+    /// names it as `decided_on`.
+    pub revision: u64,
     /// All webhooks.
     pub webhooks: Vec<Webhook>,
     /// All rules, by name.
@@ -76,13 +79,23 @@ pub struct SecretInfo {
 ///
 /// Names are unique within a tenant; a clash is [`BackendError::Conflict`]. Lists are ordered by name and
 /// paged by an opaque cursor.
+///
+/// What a caller decides on the tenant as a whole (that there is room for one more, that a number is not
+/// taken, that nobody has changed the object meanwhile) is decided before the step that stores it, and any
+/// process may change the tenant in between. Such a step names the state it was decided on,
+/// [`TenantConfig::revision`], as `decided_on`: `Some` stores only if the tenant's revision is still this
+/// one. That is looked at in the step and before anything else; if it is not, the answer is
+/// [`BackendError::Changed`] and nothing is stored. `None` stores whatever there is by now. Deletions ask
+/// for no such thing: what can be in their way is looked at in their own step.
 #[async_trait]
 pub trait Registry: Send + Sync + std::fmt::Debug {
     /// Changes with every change that any process makes to this tenant's webhooks, rules or secrets (and
-    /// may change more often). Cheap: called for every event and every attempt.
+    /// may change more often), and never back to one that it had while a process lives that may remember
+    /// it. API keys are no part of it. Cheap: called for every event and every attempt.
     async fn revision(&self, tenant: &TenantId) -> Result<u64, BackendError>;
 
-    /// All of a tenant at one moment.
+    /// All of a tenant at one moment, with the revision of that moment. The revision may be older than the
+    /// rest, which costs a caller one more try, but never newer.
     async fn tenant(&self, tenant: &TenantId) -> Result<TenantConfig, BackendError>;
 
     /// A page of webhooks.
@@ -102,7 +115,15 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
     /// `rate_limit` from then on. A changed spec ends a pause that its receiver asked for
     /// ([`crate::queue::Settlement::pause`]): the request may now go elsewhere or be another, and storing
     /// a change is how people say so. The same spec again changes nothing.
-    async fn put_webhook(&self, tenant: &TenantId, webhook: &Webhook) -> Result<(), BackendError>;
+    ///
+    /// # Errors
+    /// [`BackendError::Changed`] if the tenant is no longer as it was `decided_on`.
+    async fn put_webhook(
+        &self,
+        tenant: &TenantId,
+        webhook: &Webhook,
+        decided_on: Option<u64>,
+    ) -> Result<(), BackendError>;
     /// Removes a webhook; false if there was none. Its waiting deliveries become `cancelled`.
     ///
     /// # Errors
@@ -123,8 +144,14 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
     /// Stores a rule, new or changed, by its id.
     ///
     /// # Errors
-    /// [`BackendError::Conflict`] if it names a webhook that does not exist.
-    async fn put_rule(&self, tenant: &TenantId, rule: &EventRule) -> Result<(), BackendError>;
+    /// [`BackendError::Changed`] if the tenant is no longer as it was `decided_on`;
+    /// [`BackendError::Conflict`] if the rule names a webhook that does not exist.
+    async fn put_rule(
+        &self,
+        tenant: &TenantId,
+        rule: &EventRule,
+        decided_on: Option<u64>,
+    ) -> Result<(), BackendError>;
     /// Removes a rule; false if there was none.
     async fn delete_rule(&self, tenant: &TenantId, id: &RuleId) -> Result<bool, BackendError>;
 
@@ -136,11 +163,15 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
         cursor: Option<&str>,
     ) -> Result<Page<SecretInfo>, BackendError>;
     /// Sets a secret.
+    ///
+    /// # Errors
+    /// [`BackendError::Changed`] if the tenant is no longer as it was `decided_on`.
     async fn put_secret(
         &self,
         tenant: &TenantId,
         name: &str,
         value: &Secret,
+        decided_on: Option<u64>,
     ) -> Result<(), BackendError>;
     /// Removes a secret; false if there was none.
     async fn delete_secret(&self, tenant: &TenantId, name: &str) -> Result<bool, BackendError>;
@@ -154,8 +185,13 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<Page<ApiKey>, BackendError>;
-    /// Stores a key.
-    async fn put_key(&self, key: &ApiKey) -> Result<(), BackendError>;
+    /// Stores a key, new or changed, by its id. `at_most` is how many keys its tenant may have with it,
+    /// looked at in the step; a known key may be stored again whatever their number. `None` for any number.
+    ///
+    /// # Errors
+    /// [`BackendError::Conflict`] if its name or its hash is another key's; else
+    /// [`BackendError::LimitReached`] if it would be one too many.
+    async fn put_key(&self, key: &ApiKey, at_most: Option<usize>) -> Result<(), BackendError>;
     /// Removes a key; false if there was none.
     async fn delete_key(&self, tenant: &TenantId, id: &str) -> Result<bool, BackendError>;
 

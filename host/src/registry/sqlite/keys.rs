@@ -115,7 +115,7 @@ pub(super) fn page(
     Ok(cut(rows, limit, |last| Cursor::Name(last.name.clone())))
 }
 
-pub(super) fn put(tx: &Tx<'_>, key: &ApiKey) -> Result<(), Fault> {
+pub(super) fn put(tx: &Tx<'_>, key: &ApiKey, at_most: Option<usize>) -> Result<(), Fault> {
     let tenant = key.tenant.as_str();
     let sql = "SELECT 1 FROM api_keys WHERE tenant = ?1 AND name = ?2 AND id <> ?3";
     if tx
@@ -133,6 +133,18 @@ pub(super) fn put(tx: &Tx<'_>, key: &ApiKey) -> Result<(), Fault> {
             field: "key".to_owned(),
             message: "this key is in use already".to_owned(),
         }));
+    }
+    if let Some(limit) = at_most {
+        let sql = "SELECT 1 WHERE ?3 <= (SELECT count(*) FROM api_keys WHERE tenant = ?1)
+                   AND NOT EXISTS (SELECT 1 FROM api_keys WHERE tenant = ?1 AND id = ?2)";
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let no_room = tx.one(sql, params![tenant, key.id, most], |_| Ok(()))?;
+        if no_room.is_some() {
+            return Err(Fault::Backend(BackendError::LimitReached {
+                what: "keys",
+                limit,
+            }));
+        }
     }
     tx.run(
         "INSERT INTO api_keys (tenant, id, name, scope, created, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)

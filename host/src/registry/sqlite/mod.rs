@@ -90,9 +90,13 @@ impl Registry for SqliteBackend {
     }
 
     async fn tenant(&self, tenant: &TenantId) -> Result<TenantConfig, BackendError> {
+        // Before the rest: a change in between makes it too old, which is safe. Read afterwards it could
+        // vouch for a change that the rest does not show.
+        let revision = self.store.revision(tenant);
         let tenant = tenant.clone();
         let read = move |conn: &_| {
             Ok(TenantConfig {
+                revision,
                 webhooks: webhooks::all(conn, &tenant)?,
                 rules: rules::all(conn, &tenant)?,
                 secrets: keys::all_secrets(conn, &tenant)?,
@@ -122,10 +126,16 @@ impl Registry for SqliteBackend {
         self.store.read(read).await
     }
 
-    async fn put_webhook(&self, tenant: &TenantId, webhook: &Webhook) -> Result<(), BackendError> {
+    async fn put_webhook(
+        &self,
+        tenant: &TenantId,
+        webhook: &Webhook,
+        decided_on: Option<u64>,
+    ) -> Result<(), BackendError> {
         let (tenant, webhook, scheduler) =
             (tenant.clone(), webhook.clone(), self.scheduler.clone());
         let step = move |tx: &Tx<'_>| {
+            tx.check_unchanged(&tenant, decided_on)?;
             let changed = webhooks::put(tx, &tenant, &webhook)?;
             scheduler.configure(tx, &tenant, &webhook, changed)
         };
@@ -173,9 +183,17 @@ impl Registry for SqliteBackend {
         self.store.read(read).await
     }
 
-    async fn put_rule(&self, tenant: &TenantId, rule: &EventRule) -> Result<(), BackendError> {
+    async fn put_rule(
+        &self,
+        tenant: &TenantId,
+        rule: &EventRule,
+        decided_on: Option<u64>,
+    ) -> Result<(), BackendError> {
         let (tenant, rule) = (tenant.clone(), rule.clone());
-        let step = move |tx: &Tx<'_>| rules::put(tx, &tenant, &rule);
+        let step = move |tx: &Tx<'_>| {
+            tx.check_unchanged(&tenant, decided_on)?;
+            rules::put(tx, &tenant, &rule)
+        };
         self.store.write(step).await
     }
 
@@ -201,9 +219,13 @@ impl Registry for SqliteBackend {
         tenant: &TenantId,
         name: &str,
         value: &Secret,
+        decided_on: Option<u64>,
     ) -> Result<(), BackendError> {
         let (tenant, name, value) = (tenant.clone(), name.to_owned(), value.clone());
-        let step = move |tx: &Tx<'_>| keys::put_secret(tx, &tenant, &name, &value);
+        let step = move |tx: &Tx<'_>| {
+            tx.check_unchanged(&tenant, decided_on)?;
+            keys::put_secret(tx, &tenant, &name, &value)
+        };
         self.store.write(step).await
     }
 
@@ -230,9 +252,9 @@ impl Registry for SqliteBackend {
         self.store.read(read).await
     }
 
-    async fn put_key(&self, key: &ApiKey) -> Result<(), BackendError> {
+    async fn put_key(&self, key: &ApiKey, at_most: Option<usize>) -> Result<(), BackendError> {
         let key = key.clone();
-        let step = move |tx: &Tx<'_>| keys::put(tx, &key);
+        let step = move |tx: &Tx<'_>| keys::put(tx, &key, at_most);
         self.store.write(step).await
     }
 

@@ -42,11 +42,15 @@ pub(crate) struct Tx<'c> {
     /// The backend's clock when the job began.
     pub(crate) now: Timestamp,
     effects: RefCell<Effects>,
+    /// What the steps before this one in the same transaction will have done once it is committed.
+    earlier: &'c Effects,
+    shared: &'c Shared,
 }
 
 #[derive(Debug, Default)]
 struct Effects {
     wake: bool,
+    /// Once for each change.
     configured: Vec<TenantId>,
 }
 
@@ -59,6 +63,23 @@ impl Tx<'_> {
     /// The tenant's configuration has changed.
     pub(crate) fn raise_revision(&self, tenant: &TenantId) {
         self.effects.borrow_mut().configured.push(tenant.clone());
+    }
+
+    /// Refuses the step if the tenant has been changed since `decided_on`. Only the writer raises
+    /// revisions: what is published, and what will be when this transaction is committed, are all there
+    /// is. Should it be lost, so are the changes that this step was refused for.
+    pub(crate) fn check_unchanged(
+        &self,
+        tenant: &TenantId,
+        decided_on: Option<u64>,
+    ) -> Result<(), BackendError> {
+        let Some(decided_on) = decided_on else {
+            return Ok(());
+        };
+        if self.earlier.configured.contains(tenant) || self.shared.revision(tenant) != decided_on {
+            return Err(BackendError::Changed);
+        }
+        Ok(())
     }
 }
 
@@ -301,6 +322,8 @@ impl Thread {
             conn: &self.conn,
             now: Timestamp::now(),
             effects: RefCell::default(),
+            earlier: effects,
+            shared: &self.shared,
         };
         if job.run(&tx, &self.file) {
             let own = tx.effects.into_inner();

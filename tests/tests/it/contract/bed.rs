@@ -64,7 +64,7 @@ impl Bed {
         change: impl FnOnce(&mut WebhookSpec),
     ) -> WebhookId {
         let webhook = webhook(change);
-        self.put_webhook(tenant, &webhook).await.unwrap();
+        self.put_webhook(tenant, &webhook, None).await.unwrap();
         webhook.id
     }
 

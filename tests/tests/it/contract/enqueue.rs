@@ -158,7 +158,7 @@ pub(crate) async fn a_wake_up_between_claim_and_wait_is_not_lost(open: Open) {
 pub(crate) async fn whatever_makes_a_delivery_claimable_wakes_a_waiting_worker(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let mut hook = webhook(|spec| spec.max_in_flight = Some(1));
-    bed.put_webhook(&t, &hook).await.unwrap();
+    bed.put_webhook(&t, &hook, None).await.unwrap();
     let first = bed.send_one(&t, &hook.id).await;
     bed.send_one(&t, &hook.id).await;
     let claimed = async |what: &str| {
@@ -197,7 +197,7 @@ pub(crate) async fn whatever_makes_a_delivery_claimable_wakes_a_waiting_worker(o
     assert!(bed.claim_all().await.is_empty());
     idle().await;
     hook.spec.max_in_flight = Some(2);
-    bed.put_webhook(&t, &hook).await.unwrap();
+    bed.put_webhook(&t, &hook, None).await.unwrap();
     claimed("a change of the webhook").await;
     bed.end(&leased.token, Next::Finished).await;
 }

@@ -97,7 +97,7 @@ pub(crate) async fn a_webhook_has_no_more_under_way_than_it_may(open: Open) {
         stored.spec.max_in_flight = Some(3);
         stored
     };
-    bed.put_webhook(&t, &more).await.unwrap();
+    bed.put_webhook(&t, &more, None).await.unwrap();
     assert_eq!(webhooks_of(&bed.claim_all().await), [capped]);
 }
 
@@ -120,13 +120,13 @@ pub(crate) async fn the_default_cap_holds_for_a_webhook_that_does_not_say(open: 
 pub(crate) async fn a_disabled_webhook_waits_and_goes_on_when_enabled(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let mut hook = webhook(|spec| spec.enabled = false);
-    bed.put_webhook(&t, &hook).await.unwrap();
+    bed.put_webhook(&t, &hook, None).await.unwrap();
     let sent = bed.send_one(&t, &hook.id).await;
     let claim = bed.claim_for(10, LONG).await;
     assert!(claim.leased.is_empty());
     assert_eq!(claim.next_due, None);
     hook.spec.enabled = true;
-    bed.put_webhook(&t, &hook).await.unwrap();
+    bed.put_webhook(&t, &hook, None).await.unwrap();
     assert_eq!(bed.claim_one().await.delivery.id, sent);
 }
 
@@ -172,11 +172,11 @@ pub(crate) async fn a_changed_spec_ends_a_pause(open: Open) {
     // As it was: whoever stores all webhooks again and again does not break receivers' pauses.
     let mut stored = bed.stored_webhook(&t, &hook).await;
     stored.updated = Timestamp::now();
-    bed.put_webhook(&t, &stored).await.unwrap();
+    bed.put_webhook(&t, &stored, None).await.unwrap();
     assert!(bed.claim_all().await.is_empty());
 
     stored.spec.payload_url = "https://example.com/moved".to_owned();
-    bed.put_webhook(&t, &stored).await.unwrap();
+    bed.put_webhook(&t, &stored, None).await.unwrap();
     let overview = bed.overview(Some(&t)).await.unwrap();
     assert_eq!(overview.paused.len(), 1);
     assert_eq!(overview.paused[0].webhook, other);

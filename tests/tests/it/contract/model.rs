@@ -124,7 +124,7 @@ impl World {
         let mut hooks = Vec::new();
         for _ in 0..WEBHOOKS {
             let hook = webhook(|_| ());
-            bed.put_webhook(&tenant("t"), &hook).await.unwrap();
+            bed.put_webhook(&tenant("t"), &hook, None).await.unwrap();
             hooks.push(hook);
         }
         Self {
@@ -172,7 +172,10 @@ impl World {
             }
             Op::Toggle(index) => {
                 self.hooks[index].spec.enabled ^= true;
-                self.bed.put_webhook(&t, &self.hooks[index]).await.unwrap();
+                self.bed
+                    .put_webhook(&t, &self.hooks[index], None)
+                    .await
+                    .unwrap();
             }
             Op::Claim { max, lasting } => self.claim(max, lasting).await,
             Op::Settle(index, end) => {

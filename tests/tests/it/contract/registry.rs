@@ -42,11 +42,11 @@ pub(crate) async fn a_webhook_comes_back_as_it_was_put(open: Open) {
         spec.settings = json!({"z": 1, "a": [null, "é\u{0}"]});
         spec.rate_limit = Some(0.3);
     });
-    bed.put_webhook(&t, &hook).await.unwrap();
+    bed.put_webhook(&t, &hook, None).await.unwrap();
     assert_eq!(get(&bed, &t, &hook.id).await, Some(hook.clone()));
     assert_eq!(get(&bed, &tenant("other"), &hook.id).await, None);
     hook.spec.name = "renamed".to_owned();
-    bed.put_webhook(&t, &hook).await.unwrap();
+    bed.put_webhook(&t, &hook, None).await.unwrap();
     assert_eq!(get(&bed, &t, &hook.id).await, Some(hook.clone()));
     assert!(
         !bed.delete_webhook(&tenant("other"), &hook.id)
@@ -61,32 +61,42 @@ pub(crate) async fn names_are_unique_within_a_tenant(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let named = || webhook(|spec| spec.name = "slack".to_owned());
     let first = named();
-    bed.put_webhook(&t, &first).await.unwrap();
-    assert_eq!(conflict(bed.put_webhook(&t, &named()).await), "name");
-    bed.put_webhook(&t, &first).await.unwrap();
-    bed.put_webhook(&tenant("other"), &named()).await.unwrap();
-
-    bed.put_rule(&t, &rule("r", &[])).await.unwrap();
-    assert_eq!(conflict(bed.put_rule(&t, &rule("r", &[])).await), "name");
-    bed.put_rule(&tenant("other"), &rule("r", &[]))
+    bed.put_webhook(&t, &first, None).await.unwrap();
+    assert_eq!(conflict(bed.put_webhook(&t, &named(), None).await), "name");
+    bed.put_webhook(&t, &first, None).await.unwrap();
+    bed.put_webhook(&tenant("other"), &named(), None)
         .await
         .unwrap();
 
-    bed.put_key(&key("t", "k", "h1")).await.unwrap();
-    assert_eq!(conflict(bed.put_key(&key("t", "k", "h2")).await), "name");
-    bed.put_key(&key("other", "k", "h3")).await.unwrap();
+    bed.put_rule(&t, &rule("r", &[]), None).await.unwrap();
+    assert_eq!(
+        conflict(bed.put_rule(&t, &rule("r", &[]), None).await),
+        "name"
+    );
+    bed.put_rule(&tenant("other"), &rule("r", &[]), None)
+        .await
+        .unwrap();
+
+    bed.put_key(&key("t", "k", "h1"), None).await.unwrap();
+    assert_eq!(
+        conflict(bed.put_key(&key("t", "k", "h2"), None).await),
+        "name"
+    );
+    bed.put_key(&key("other", "k", "h3"), None).await.unwrap();
 }
 
 pub(crate) async fn lists_are_by_name_and_paged(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let names = ["b", "a", "é", "c", "A", "d'", "%"];
     for name in names {
-        bed.put_webhook(&t, &webhook(|spec| spec.name = name.to_owned()))
+        bed.put_webhook(&t, &webhook(|spec| spec.name = name.to_owned()), None)
             .await
             .unwrap();
-        bed.put_rule(&t, &rule(name, &[])).await.unwrap();
-        bed.put_secret(&t, name, &Secret::new("x")).await.unwrap();
-        bed.put_key(&key("t", name, name)).await.unwrap();
+        bed.put_rule(&t, &rule(name, &[]), None).await.unwrap();
+        bed.put_secret(&t, name, &Secret::new("x"), None)
+            .await
+            .unwrap();
+        bed.put_key(&key("t", name, name), None).await.unwrap();
     }
     let mut sorted = names;
     sorted.sort_unstable();
@@ -121,11 +131,11 @@ pub(crate) async fn a_webhook_that_a_rule_names_cannot_be_deleted(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let hook = bed.webhook(&t, |_| ()).await;
     let mut rule = rule("r", &[&hook, &hook]);
-    bed.put_rule(&t, &rule).await.unwrap();
+    bed.put_rule(&t, &rule, None).await.unwrap();
     conflict(bed.delete_webhook(&t, &hook).await);
     assert!(get(&bed, &t, &hook).await.is_some());
     rule.spec.webhooks.clear();
-    bed.put_rule(&t, &rule).await.unwrap();
+    bed.put_rule(&t, &rule, None).await.unwrap();
     assert!(bed.delete_webhook(&t, &hook).await.unwrap());
 }
 
@@ -134,10 +144,10 @@ pub(crate) async fn a_rule_cannot_name_a_webhook_that_does_not_exist(open: Open)
     let hook = bed.webhook(&t, |_| ()).await;
     let foreign = bed.webhook(&tenant("other"), |_| ()).await;
     let good = rule("r", &[&hook]);
-    bed.put_rule(&t, &good).await.unwrap();
+    bed.put_rule(&t, &good, None).await.unwrap();
     let mut bad = good.clone();
     bad.spec.webhooks.push(foreign);
-    assert_eq!(conflict(bed.put_rule(&t, &bad).await), "webhooks");
+    assert_eq!(conflict(bed.put_rule(&t, &bad, None).await), "webhooks");
     assert_eq!(bed.rule(&t, &good.id).await.unwrap(), Some(good.clone()));
     // The refusal has undone all of its step.
     conflict(bed.delete_webhook(&t, &hook).await);
@@ -151,9 +161,9 @@ pub(crate) async fn a_tenant_is_read_as_a_whole(open: Open) {
     let hook = bed.webhook(&t, |_| ()).await;
     let rules = [rule("b", &[&hook]), rule("a", &[])];
     for rule in &rules {
-        bed.put_rule(&t, rule).await.unwrap();
+        bed.put_rule(&t, rule, None).await.unwrap();
     }
-    bed.put_secret(&t, "token", &Secret::new("s3cret"))
+    bed.put_secret(&t, "token", &Secret::new("s3cret"), None)
         .await
         .unwrap();
     let config = bed.tenant(&t).await.unwrap();
@@ -167,7 +177,7 @@ pub(crate) async fn a_tenant_is_read_as_a_whole(open: Open) {
 pub(crate) async fn secrets_are_listed_without_values(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     for value in ["one", "two"] {
-        bed.put_secret(&t, "token", &Secret::new(value))
+        bed.put_secret(&t, "token", &Secret::new(value), None)
             .await
             .unwrap();
         assert_eq!(
@@ -198,7 +208,7 @@ fn key(tenant: &str, name: &str, hash: &str) -> ApiKey {
 pub(crate) async fn keys_are_found_by_hash(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let key = key("t", "netbox", "abc");
-    bed.put_key(&key).await.unwrap();
+    bed.put_key(&key, None).await.unwrap();
     assert_eq!(bed.key_by_hash("abc").await.unwrap(), Some(key.clone()));
     assert_eq!(bed.key_by_hash("abd").await.unwrap(), None);
     assert!(!bed.delete_key(&tenant("other"), &key.id).await.unwrap());
@@ -219,17 +229,17 @@ pub(crate) async fn the_revision_changes_with_each_change_of_the_tenant(open: Op
     }
     let hook = webhook(|_| ());
     let rule = rule("r", &[&hook.id]);
-    changes!(bed.put_webhook(&t, &hook));
-    changes!(bed.put_webhook(&t, &hook));
-    changes!(bed.put_rule(&t, &rule));
-    changes!(bed.put_secret(&t, "s", &Secret::new("x")));
+    changes!(bed.put_webhook(&t, &hook, None));
+    changes!(bed.put_webhook(&t, &hook, None));
+    changes!(bed.put_rule(&t, &rule, None));
+    changes!(bed.put_secret(&t, "s", &Secret::new("x"), None));
     changes!(bed.delete_secret(&t, "s"));
     changes!(bed.delete_rule(&t, &rule.id));
     changes!(bed.delete_webhook(&t, &hook.id));
     // A step that failed may have changed it or not; the next change has a new one all the same.
-    conflict(bed.put_rule(&t, &rule).await);
+    conflict(bed.put_rule(&t, &rule, None).await);
     seen.push(bed.revision(&t).await.unwrap());
-    changes!(bed.put_secret(&t, "s", &Secret::new("x")));
+    changes!(bed.put_secret(&t, "s", &Secret::new("x"), None));
 }
 
 pub(crate) async fn the_instance_key_stays(open: Open) {
