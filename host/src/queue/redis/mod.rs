@@ -175,6 +175,7 @@ impl Queue for RedisBackend {
             if delivered { b"1" } else { b"0" },
             fuel.as_bytes(),
             bytes.as_bytes(),
+            &unique,
         ];
         let answer = self
             .store
