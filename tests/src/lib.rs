@@ -6,6 +6,8 @@
 )]
 
 pub mod api;
+pub mod fleet;
 pub mod process;
+pub mod redis;
 pub mod server;
 pub mod sink;

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
     time::Duration,
@@ -75,10 +75,54 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// A process that does not outlive the test, however that ends.
+#[derive(Debug)]
+pub(crate) struct KillOnDrop(pub(crate) Child);
+
+impl KillOnDrop {
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Whether it runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+
+    /// SIGKILL: no chance to tidy up.
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().expect("killed");
+        self.0.wait().expect("gone");
+    }
+
+    /// SIGTERM, and how it ended.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        signal(self.id(), "TERM");
+        self.0.wait().expect("gone")
+    }
+}
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Sends a signal, by its name for kill(1).
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill")
+        .args([format!("-{name}"), pid.to_string()])
+        .status()
+        .expect("kill runs");
+    assert!(status.success(), "kill -{name} {pid}");
+}
+
 /// A running program whose stdout is read line by line. Killed when dropped.
 #[derive(Debug)]
 pub struct Running {
-    child: Child,
+    child: KillOnDrop,
     lines: Receiver<String>,
 }
 
@@ -103,7 +147,10 @@ impl Running {
                 }
             }
         });
-        Self { child, lines }
+        Self {
+            child: KillOnDrop(child),
+            lines,
+        }
     }
 
     /// The next line of stdout, or nothing when the program has closed it.
@@ -154,11 +201,7 @@ impl Running {
     /// # Panics
     /// If it cannot be sent.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args([format!("-{name}"), self.child.id().to_string()])
-            .status()
-            .expect("kill runs");
-        assert!(status.success());
+        signal(self.child.id(), name);
     }
 
     /// Waits for the end; the exit code.
@@ -166,14 +209,7 @@ impl Running {
     /// # Panics
     /// If it cannot be waited for.
     pub fn wait(&mut self) -> Option<i32> {
-        self.child.wait().expect("the child exists").code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.0.wait().expect("the child exists").code()
     }
 }
 

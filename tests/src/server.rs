@@ -2,8 +2,8 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, ExitStatus, Stdio},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
     sync::mpsc,
     time::Duration,
 };
@@ -11,26 +11,79 @@ use std::{
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::process::{hookbox, program};
+use crate::process::{KillOnDrop, hookbox, program};
 
 /// The admin key of every test server.
 pub const KEY: &str = "hb_test_admin_key_of_the_end_to_end_tests_0123456789";
 
-/// A process that does not outlive the test, however that ends.
+/// A `hookbox serve` on its way; killed when it is dropped.
 #[derive(Debug)]
-struct KillOnDrop(Child);
+pub struct Starting {
+    process: KillOnDrop,
+    urls: mpsc::Receiver<String>,
+}
 
-impl Drop for KillOnDrop {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+impl Starting {
+    /// Starts this command, which is to print where it listens.
+    pub(crate) fn new(command: &mut Command) -> Self {
+        let mut child = command
+            .env("HOOKBOX_ADMIN_KEY", KEY)
+            .env("HOOKBOX__STORAGE__CACHE_DIR", cache_dir())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("hookbox starts");
+        let stdout = child.stdout.take().expect("piped");
+        let (sender, urls) = mpsc::channel();
+        // Reads on for as long as the server runs, so that it never blocks on a full pipe.
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some(at) = line.find("http://") {
+                    let url = line[at..].split_whitespace().next().unwrap_or_default();
+                    let _ = sender.send(url.trim_end_matches(['.', '/']).to_owned());
+                }
+            }
+        });
+        Self {
+            process: KillOnDrop(child),
+            urls,
+        }
     }
+
+    /// Whether the process runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.process.is_alive()
+    }
+
+    /// Waits until it listens.
+    ///
+    /// # Panics
+    /// If it does not within a minute.
+    #[must_use]
+    pub fn ready(self) -> Server {
+        let url = self
+            .urls
+            .recv_timeout(Duration::from_secs(60))
+            .expect("the server prints its address within a minute");
+        // Errs when another test in this process has done it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Server {
+            process: self.process,
+            url,
+            client: Client::new(),
+        }
+    }
+}
+
+/// One for all tests: compiling the built-in transformer takes seconds in a debug build.
+pub(crate) fn cache_dir() -> PathBuf {
+    program().with_file_name("test-cache")
 }
 
 /// A running `hookbox serve`; killed when it is dropped.
 #[derive(Debug)]
 pub struct Server {
-    child: KillOnDrop,
+    process: KillOnDrop,
     /// Where its API is.
     pub url: String,
     client: Client,
@@ -46,71 +99,34 @@ impl Server {
     /// The same with further arguments.
     #[must_use]
     pub fn start_with(dir: &Path, args: &[&str]) -> Self {
-        let mut child = KillOnDrop(
-            hookbox()
-                .args([
-                    "serve",
-                    "--listen",
-                    "127.0.0.1:0",
-                    "--allow-network",
-                    "127.0.0.0/8",
-                    "--data-dir",
-                ])
-                .arg(dir)
-                .args(args)
-                .env("HOOKBOX_ADMIN_KEY", KEY)
-                // One for all tests: compiling the built-in transformer takes seconds in a debug build.
-                .env(
-                    "HOOKBOX__STORAGE__CACHE_DIR",
-                    program().with_file_name("test-cache"),
-                )
-                .stdout(Stdio::piped())
-                .spawn()
-                .expect("hookbox starts"),
-        );
-        let stdout = child.0.stdout.take().expect("piped");
-        let (sender, receiver) = mpsc::channel();
-        // Reads on for as long as the server runs, so that it never blocks on a full pipe.
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if let Some(at) = line.find("http://") {
-                    let url = line[at..].split_whitespace().next().unwrap_or_default();
-                    let _ = sender.send(url.trim_end_matches(['.', '/']).to_owned());
-                }
-            }
-        });
-        let url = receiver
-            .recv_timeout(Duration::from_secs(60))
-            .expect("the server prints its address within a minute");
-        // Errs when another test in this process has done it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Self {
-            child,
-            url,
-            client: Client::new(),
-        }
+        let mut command = hookbox();
+        command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["--allow-network", "127.0.0.0/8", "--data-dir"])
+            .arg(dir)
+            .args(args);
+        Starting::new(&mut command).ready()
     }
 
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.0.id()
+        self.process.id()
     }
 
     /// SIGKILL: no chance to tidy up.
     pub fn kill(&mut self) {
-        self.child.0.kill().expect("killed");
-        self.child.0.wait().expect("gone");
+        self.process.kill();
     }
 
     /// SIGTERM, and how it ended.
     pub fn terminate(&mut self) -> ExitStatus {
-        let status = std::process::Command::new("kill")
-            .args(["-TERM", &self.pid().to_string()])
-            .status()
-            .expect("kill runs");
-        assert!(status.success());
-        self.child.0.wait().expect("gone")
+        self.process.terminate()
+    }
+
+    /// Whether the process runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.process.is_alive()
     }
 
     /// A request with the admin key; the answer's status and JSON (null if it is none).

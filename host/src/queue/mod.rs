@@ -29,6 +29,8 @@
 //! **Time** is the backend's own clock; callers pass durations.
 
 mod delivery;
+pub(crate) mod redis;
+pub(crate) mod schedule;
 pub mod sqlite;
 
 use std::time::Duration;

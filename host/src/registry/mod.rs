@@ -3,6 +3,7 @@
 //! [`Registry`] is the contract that every backend keeps. [`Directory`] puts compiled, cached snapshots
 //! on top of it: ingest and workers read those, and never the backend, for each event.
 
+pub(crate) mod cursor;
 pub mod directory;
 mod error;
 pub mod redis;
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub(crate) use cursor::{Cursor, MAX_PAGE};
 pub use directory::{Directory, Prepared, Snapshot, WebhookSecrets};
 pub use error::BackendError;
 
@@ -203,3 +205,21 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
 /// A registry and a queue that live together.
 pub trait Backend: Registry + Queue {}
 impl<T: Registry + Queue> Backend for T {}
+
+/// The answer to a name that is not unique.
+fn name_taken(kind: &str, name: &str) -> BackendError {
+    BackendError::Conflict {
+        field: "name".to_owned(),
+        message: format!("another {kind} has the name {name:?}; choose another name"),
+    }
+}
+
+/// The answer to deleting a webhook that a rule names.
+fn webhook_in_use(rule: &str) -> BackendError {
+    BackendError::Conflict {
+        field: "id".to_owned(),
+        message: format!(
+            "the event rule {rule:?} runs this webhook; change or delete the rule first"
+        ),
+    }
+}

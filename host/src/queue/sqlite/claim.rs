@@ -10,15 +10,12 @@ use super::{
 };
 use crate::{
     model::{Timestamp, WorkerId},
-    queue::{Claim, LeaseToken, Leased},
+    queue::{Claim, LeaseToken, Leased, schedule::MAX_CLAIM},
     registry::sqlite::{
         Tx,
         fault::{Fault, Sql},
     },
 };
-
-/// Deliveries of one claim at most, whatever is asked for: they are in memory with their events.
-const MAX_CLAIM: usize = 1000;
 
 /// After so many first attempts of a webhook a due retry has its turn, so that retries do not starve.
 const FIRSTS_PER_RETRY: i64 = 3;
@@ -204,7 +201,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::queue::sqlite::scheduler::rate;
+    use crate::queue::schedule::rate;
 
     proptest! {
         /// However claims come, no span of time holds more than its share and one burst.

@@ -9,10 +9,10 @@ use crate::{
     model::{DeliveryId, EventId, RuleId, TenantId, Timestamp, WebhookId},
     queue::{Delivery, DeliveryFilter, Page, Status, StoredEvent},
     record::Attempt,
-    registry::sqlite::{
+    registry::{
         Cursor,
         cursor::{page as cut, rows_for},
-        fault::{Fault, Sql},
+        sqlite::fault::{Fault, Sql},
     },
 };
 

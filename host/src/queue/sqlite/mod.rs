@@ -22,21 +22,19 @@ pub(crate) use scheduler::Scheduler;
 use super::{
     Claim, Delivery, DeliveryFilter, Enqueued, LeaseToken, NewEvent, Page, Queue, QueueOverview,
     Retention, Settled, Settlement, StoredEvent, TransitionError, Usage, WorkerInfo,
+    schedule::MAX_SPAN,
 };
 use crate::{
     model::{DeliveryId, EventId, TenantId, Timestamp, WorkerId},
     record::Attempt,
     registry::{
-        BackendError,
-        sqlite::{Cursor, SqliteBackend, Tx},
+        BackendError, Cursor,
+        sqlite::{SqliteBackend, Tx},
     },
 };
 
 /// Rows that one step of a long task (pruning, draining) handles, so that other steps get their turn.
 const STEP: usize = 500;
-
-/// Nothing is put off for longer than this, so that sums of times stay far from overflowing.
-const MAX_SPAN: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 fn later(now: Timestamp, span: Duration) -> Timestamp {
     now.plus(span.min(MAX_SPAN))

@@ -1,13 +1,15 @@
 //! How the queue stands, what was used, and which workers live.
 
-use std::time::Duration;
-
 use rusqlite::{Connection, ToSql, params};
 
 use crate::{
     model::{TenantId, Timestamp, WebhookId, WorkerId},
-    queue::{PausedWebhook, QueueOverview, Status, Usage, WorkerInfo, sqlite::list},
-    record::{Attempt, AttemptOutcome},
+    queue::{
+        PausedWebhook, QueueOverview, Status, Usage, WorkerInfo,
+        schedule::{self, MAX_PAUSED, WORKER_SEEN},
+        sqlite::list,
+    },
+    record::Attempt,
     registry::sqlite::{
         Tx,
         fault::{Fault, Sql},
@@ -15,12 +17,6 @@ use crate::{
 };
 
 pub(super) const HOUR: i64 = 3_600_000;
-
-/// How long a silent worker is listed.
-const WORKER_SEEN: Duration = Duration::from_secs(60);
-
-/// Paused webhooks in one overview at most.
-const MAX_PAUSED: i64 = 1000;
 
 pub(super) const OLDEST_OF: &str = "SELECT created FROM deliveries
      WHERE tenant = ?1 AND status = 'queued' AND total_attempts = 0 ORDER BY created LIMIT 1";
@@ -61,12 +57,16 @@ pub(super) fn overview(
     let sql = "SELECT webhook, paused_until FROM outlets
                WHERE paused_until > 0 AND paused_until > ?2 AND (?1 IS NULL OR tenant = ?1)
                ORDER BY paused_until LIMIT ?3";
-    overview.paused = conn.all(sql, params![tenant, now.as_millis(), MAX_PAUSED], |row| {
-        Ok(PausedWebhook {
-            webhook: WebhookId::from(row.get::<_, String>(0)?),
-            until: Timestamp::from_millis(row.get(1)?),
-        })
-    })?;
+    overview.paused = conn.all(
+        sql,
+        params![tenant, now.as_millis(), MAX_PAUSED as i64],
+        |row| {
+            Ok(PausedWebhook {
+                webhook: WebhookId::from(row.get::<_, String>(0)?),
+                until: Timestamp::from_millis(row.get(1)?),
+            })
+        },
+    )?;
     Ok(overview)
 }
 
@@ -115,14 +115,7 @@ pub(super) fn count_attempt(
     now: Timestamp,
     attempt: &Attempt,
 ) -> Result<(), Fault> {
-    let delivered = attempt.outcome == AttemptOutcome::Delivered;
-    let fuel = attempt.render.as_ref().map_or(0, |render| render.fuel);
-    // Without an answer nobody knows how much was sent.
-    let sent = attempt
-        .request
-        .as_ref()
-        .filter(|_| attempt.response.is_some());
-    let bytes = sent.map_or(0, |request| request.body_bytes);
+    let (delivered, fuel, bytes) = schedule::used(attempt);
     conn.run(
         "INSERT INTO usage (tenant, hour, attempts, delivered, fuel, bytes_sent)
          VALUES (?1, ?2, 1, ?3, ?4, ?5)
@@ -132,9 +125,8 @@ pub(super) fn count_attempt(
             tenant.as_str(),
             now.as_millis().div_euclid(HOUR),
             delivered,
-            // Sums of these stay within 64 bits.
-            i64::try_from(fuel).unwrap_or(i64::MAX).min(1 << 40),
-            i64::try_from(bytes).unwrap_or(i64::MAX).min(1 << 40)
+            fuel as i64,
+            bytes as i64
         ],
     )?;
     Ok(())

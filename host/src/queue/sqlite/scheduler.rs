@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     model::{TenantId, Timestamp, Webhook, WebhookId},
-    queue::QueueLimits,
+    queue::{
+        QueueLimits,
+        schedule::{self, WEBHOOK_DELETED},
+    },
     registry::sqlite::{
         Tx,
         fault::{Fault, Sql},
@@ -131,7 +134,7 @@ impl Scheduler {
         changed: bool,
     ) -> Result<(), Fault> {
         let outlet = Self::outlet(tx, tenant, &webhook.id)?;
-        let (interval, burst) = rate(webhook.spec.rate_limit);
+        let (interval, burst) = schedule::rate(webhook.spec.rate_limit);
         tx.run(
             "UPDATE outlets SET gone = 0, draining = 0, enabled = ?2, max_in_flight = ?3,
                  rate_next_us = CASE WHEN rate_interval_us = ?4 THEN rate_next_us ELSE 0 END,
@@ -182,9 +185,9 @@ impl Scheduler {
             let rest = limit.saturating_sub(cancelled);
             let some = conn.run(
                 "UPDATE deliveries SET status = 'cancelled', lane = NULL, updated = ?2,
-                     last_result = 'the webhook was deleted'
+                     last_result = ?4
                  WHERE seq IN (SELECT seq FROM deliveries WHERE outlet = ?1 AND lane IS NOT NULL LIMIT ?3)",
-                params![outlet, now.as_millis(), rest as i64],
+                params![outlet, now.as_millis(), rest as i64, WEBHOOK_DELETED],
             )?;
             cancelled = cancelled.saturating_add(some);
             if some < rest {
@@ -196,19 +199,5 @@ impl Scheduler {
             }
         }
         Ok(cancelled)
-    }
-}
-
-/// A rate as GCRA's interval between two claims and how far ahead of it a burst may run, in microseconds.
-/// The burst is what one second allows, at least one. `(0, 0)` is no limit.
-pub(super) fn rate(per_second: Option<f64>) -> (i64, i64) {
-    match per_second {
-        Some(rate) if rate > 0.0 && rate.is_finite() => {
-            // Casts from float saturate; below one in a hundred years is as good as never.
-            let interval = (1e6 / rate).min(1e6 * super::MAX_SPAN.as_secs_f64()) as i64;
-            let burst = rate.ceil().max(1.0) as i64;
-            (interval, interval.saturating_mul(burst - 1))
-        }
-        _ => (0, 0),
     }
 }

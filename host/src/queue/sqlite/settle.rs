@@ -1,22 +1,22 @@
 //! The end of a lease: settled by its worker, or reclaimed because it expired.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::collections::BTreeSet;
 
 use rusqlite::{Connection, params};
 
 use super::{Scheduler, later, report};
 use crate::{
     model::{TenantId, Timestamp, WorkerId},
-    queue::{KEPT_ATTEMPTS, Settled, Settlement, Status},
-    record::{Attempt, AttemptError, AttemptOutcome, Next, Timings},
+    queue::{
+        KEPT_ATTEMPTS, Settled, Settlement, Status,
+        schedule::{self, WORKER_LOST},
+    },
+    record::{Attempt, Next},
     registry::sqlite::{
         Tx,
         fault::{Fault, Sql},
     },
 };
-
-/// Bytes of the sentence that a list shows; the attempt has it in full.
-const MAX_RESULT: usize = 500;
 
 struct Started {
     seq: i64,
@@ -69,7 +69,7 @@ pub(super) fn settle(
             lane,
             due.map(Timestamp::as_millis),
             tx.now.as_millis(),
-            shortened(&result(&attempt, &next)),
+            schedule::result(&attempt, &next),
         ],
     )?;
     if let Some(pause) = pause {
@@ -99,23 +99,6 @@ fn record(conn: &Connection, delivery: i64, attempt: &Attempt) -> Result<(), Fau
         [delivery, oldest],
     )?;
     Ok(())
-}
-
-/// One sentence on how the attempt ended.
-fn result<'a>(attempt: &'a Attempt, next: &'a Next) -> Cow<'a, str> {
-    match (next, &attempt.error, &attempt.response) {
-        (Next::Fail(reason), ..) => reason.into(),
-        (_, Some(error), _) => (&error.message).into(),
-        (Next::Skip(reason), ..) if !reason.is_empty() => reason.into(),
-        (Next::Skip(_), ..) => "the transformer decided to send nothing".into(),
-        (_, None, Some(response)) => format!("the receiver answered {}", response.status).into(),
-        (_, None, None) => "ended without an answer".into(),
-    }
-}
-
-fn shortened(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(MAX_RESULT))
-        .unwrap_or(text)
 }
 
 /// Which leases to take back.
@@ -162,18 +145,16 @@ pub(super) fn reclaim(
     let mut outlets = BTreeSet::new();
     let count = lost.len();
     for (started, attempts, receives, worker, begun) in lost {
-        let attempt = lost_attempt(started.total_attempts.saturating_add(1), worker, begun, now);
+        let attempt =
+            schedule::lost_attempt(started.total_attempts.saturating_add(1), worker, begun, now);
         record(conn, started.seq, &attempt)?;
         report::count_attempt(conn, &started.tenant, now, &attempt)?;
         let poisonous = receives >= scheduler.limits.max_receives.max(1);
         let (status, lane, result) = if poisonous {
-            let result = format!(
-                "given up after {receives} workers in turn stopped or lost their lease while working on it"
-            );
-            (Status::Failed, None, result)
+            (Status::Failed, None, schedule::poisonous(&receives))
         } else {
-            let message = attempt.error.map(|e| e.message).unwrap_or_default();
-            (Status::Queued, Some(i64::from(attempts > 0)), message)
+            let lane = i64::from(attempts > 0);
+            (Status::Queued, Some(lane), WORKER_LOST.to_owned())
         };
         conn.run(
             "UPDATE deliveries SET status = ?2, lane = ?3, updated = ?4, last_result = ?5,
@@ -188,33 +169,4 @@ pub(super) fn reclaim(
         scheduler.refresh(conn, now, outlet)?;
     }
     Ok(count)
-}
-
-fn lost_attempt(number: u32, worker: WorkerId, begun: Timestamp, now: Timestamp) -> Attempt {
-    let total = now.since(begun).as_micros();
-    Attempt {
-        number,
-        started: begun,
-        worker,
-        outcome: AttemptOutcome::Failed,
-        render: None,
-        request: None,
-        response: None,
-        timings: Timings {
-            total_us: u64::try_from(total).unwrap_or(u64::MAX),
-            ..Timings::default()
-        },
-        error: Some(AttemptError {
-            kind: "worker_lost".to_owned(),
-            field: None,
-            line: None,
-            message:
-                "the worker stopped or lost its lease before it said how the attempt ended; the \
-                      request may have been sent"
-                    .to_owned(),
-            retryable: true,
-        }),
-        skip_reason: None,
-        warnings: Vec::new(),
-    }
 }

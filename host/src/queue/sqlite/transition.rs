@@ -11,15 +11,12 @@ use super::{
 };
 use crate::{
     model::{DeliveryId, TenantId},
-    queue::{Delivery, DeliveryFilter, LeaseToken, Status, TransitionError},
+    queue::{Delivery, DeliveryFilter, LeaseToken, Status, TransitionError, schedule::MAX_REQUEUE},
     registry::sqlite::{
         Tx,
         fault::{Fault, Sql},
     },
 };
-
-/// Deliveries requeued by one call at most: all of them are one step, for which others wait.
-const MAX_REQUEUE: usize = 10_000;
 
 pub(super) fn renew(
     tx: &Tx<'_>,

@@ -1,3 +1,521 @@
-//! The Redis backend: registry and queue in one Redis that many processes share.
+//! The Redis backend: registry and queue in one Redis (or Valkey) that many processes share.
+//!
+//! [`RedisBackend`] implements both contracts. This module holds the connections (`address`, `node`,
+//! `store`), the steps' texts (`script`) and the registry; [`crate::queue::redis`] holds the queue, and at the
+//! head of its `lua/common.lua` is what each key holds.
 
 pub mod address;
+mod durability;
+pub(crate) mod fault;
+mod keys;
+mod node;
+pub(crate) mod script;
+pub(crate) mod store;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+
+use super::{
+    ApiKey, BackendError, Cursor, Registry, SecretInfo, TenantConfig,
+    cursor::{page as cut, rows_for},
+};
+use crate::{
+    config::RedisConfig,
+    model::{EventRule, RuleId, Secret, TenantId, Webhook, WebhookId},
+    queue::{Page, QueueLimits, redis::Waker},
+};
+use fault::stored;
+use node::Nodes;
+use script::{DELETE, PAGE, PUT};
+use store::{Mode, Store};
+
+/// How long a tenant's revision is believed: changes made through other processes are in force after that.
+const REVISION_AGE: Duration = Duration::from_millis(500);
+/// Tenants whose revisions are remembered; past that, all are forgotten.
+const MAX_REVISIONS: usize = 10_000;
+
+/// Where API keys and what belongs to no tenant live.
+pub(crate) const HOME: usize = 0;
+
+/// A Redis as backend, for any number of processes.
+///
+/// A step is durable as far as Redis is: see [`RedisBackend::open`].
+#[derive(Debug)]
+pub struct RedisBackend {
+    pub(crate) store: Arc<Store>,
+    pub(crate) waker: Arc<Waker>,
+    revisions: Mutex<HashMap<TenantId, (Instant, u64)>>,
+}
+
+impl RedisBackend {
+    /// Connects, checks the server's version and durability, and settles on the number of shards.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`] when Redis cannot be reached or refuses the password: trying again may
+    /// help. Any other error is a matter of configuration, and its text says what to do.
+    pub async fn open(
+        config: &RedisConfig,
+        limits: QueueLimits,
+    ) -> Result<Arc<Self>, BackendError> {
+        let unusable = |what: String| BackendError::Internal(format!("Redis: {what}"));
+        let address = config.url.address();
+        let address = address.ok_or_else(|| unusable("redis.url is not set".to_owned()))?;
+        let ca = match config.ca_file.as_os_str().is_empty() {
+            true => None,
+            false => Some(std::fs::read(&config.ca_file).map_err(|e| {
+                unusable(format!("redis.ca_file {}: {e}", config.ca_file.display()))
+            })?),
+        };
+        let timeout = Duration::from_millis(config.timeout_ms);
+        let with = |shards: usize| {
+            let nodes = Nodes::new(address.clone(), ca.clone(), timeout)?;
+            Ok::<_, BackendError>(Store::new(
+                nodes,
+                &config.prefix,
+                shards,
+                limits,
+                timeout,
+                config.replicas,
+            ))
+        };
+        let first = with(1)?;
+        durability::check(&first, config).await?;
+        let shards = keys::shards(&first, usize::from(config.shards)).await?;
+        let store = with(shards)?;
+        Ok(Arc::new(Self {
+            waker: Arc::new(Waker::new(shards)),
+            store: Arc::new(store),
+            revisions: Mutex::default(),
+        }))
+    }
+
+    fn forget_revision(&self, tenant: &TenantId) {
+        self.revisions().remove(tenant);
+    }
+
+    fn revisions(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, (Instant, u64)>> {
+        self.revisions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores something with a name; `more` is what its kind has besides.
+    async fn put(
+        &self,
+        shard: usize,
+        named: &Named<'_>,
+        more: &[&[u8]],
+    ) -> Result<(), BackendError> {
+        let decided_on = named.decided_on.map(|n| n.to_string()).unwrap_or_default();
+        let at_most = named.at_most.map(|n| n.to_string()).unwrap_or_default();
+        let mut args: Vec<&[u8]> = vec![
+            named.kind.0.as_bytes(),
+            named.tenant.as_str().as_bytes(),
+            named.id.as_bytes(),
+            named.name.as_bytes(),
+            named.document.as_bytes(),
+            decided_on.as_bytes(),
+            at_most.as_bytes(),
+        ];
+        args.extend(more);
+        let mut answer = self.store.run(shard, &PUT, &args, Mode::Durable).await?;
+        self.forget_revision(named.tenant);
+        let conflict = |field: &str, message| {
+            Err(BackendError::Conflict {
+                field: field.to_owned(),
+                message,
+            })
+        };
+        match answer.tag.as_str() {
+            "CHANGED" => Err(BackendError::Changed),
+            "FULL" => Err(BackendError::LimitReached {
+                what: named.kind.0,
+                limit: named.at_most.unwrap_or_default(),
+            }),
+            "NAME" => Err(super::name_taken(named.kind.1, named.name)),
+            "HASH" => conflict("key", "this key is in use already".to_owned()),
+            "WEBHOOK" => {
+                let webhook = answer.text()?;
+                conflict("webhooks", format!("there is no webhook {webhook}"))
+            }
+            _ => answer.ok().map(drop),
+        }
+    }
+
+    async fn delete(
+        &self,
+        shard: usize,
+        kind: Kind,
+        tenant: &TenantId,
+        id: &str,
+    ) -> Result<bool, BackendError> {
+        let args = [kind.0.as_bytes(), tenant.as_str().as_bytes(), id.as_bytes()];
+        let mut answer = self.store.run(shard, &DELETE, &args, Mode::Durable).await?;
+        self.forget_revision(tenant);
+        if answer.tag == "USED" {
+            return Err(super::webhook_in_use(&answer.text()?));
+        }
+        Ok(answer.ok()?.int()? == 1)
+    }
+
+    /// Names and documents, one more than fit on the page if there are more.
+    async fn named_page(
+        &self,
+        shard: usize,
+        kind: Kind,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Vec<(String, String)>, BackendError> {
+        let after = Cursor::parse_name(cursor)?;
+        let rows = rows_for(limit).to_string();
+        let args = [
+            kind.0.as_bytes(),
+            tenant.as_str().as_bytes(),
+            after.as_bytes(),
+            rows.as_bytes(),
+        ];
+        let answer = self
+            .store
+            .run(shard, &PAGE, &args, Mode::Repeatable)
+            .await?;
+        let mut found = Vec::new();
+        let mut parts = answer.ok()?.list()?.into_iter();
+        while let (Some(name), Some(document)) = (parts.next(), parts.next()) {
+            found.push((store::text(name)?, store::text(document)?));
+        }
+        Ok(found)
+    }
+
+    async fn document(
+        &self,
+        shard: usize,
+        kind: Kind,
+        tenant: &TenantId,
+        id: &str,
+    ) -> Result<Option<String>, BackendError> {
+        let mut get = redis::pipe();
+        get.hget(self.store.key(shard, &format!("{}:{tenant}", kind.0)), id);
+        let mut found = self.store.read(shard, &get).await?.into_iter();
+        match found.next() {
+            None | Some(redis::Value::Nil) => Ok(None),
+            Some(value) => store::text(value).map(Some),
+        }
+    }
+}
+
+/// What is kept by name: the word in its keys, in the plural, and the word for people.
+#[derive(Clone, Copy, Debug)]
+struct Kind(&'static str, &'static str);
+
+const WEBHOOKS: Kind = Kind("webhooks", "webhook");
+const RULES: Kind = Kind("rules", "event rule");
+const SECRETS: Kind = Kind("secrets", "secret");
+const KEYS: Kind = Kind("keys", "key");
+
+/// Something to be stored under its name.
+#[derive(Debug)]
+struct Named<'a> {
+    kind: Kind,
+    tenant: &'a TenantId,
+    id: &'a str,
+    name: &'a str,
+    document: &'a str,
+    decided_on: Option<u64>,
+    at_most: Option<usize>,
+}
+
+fn read<T: serde::de::DeserializeOwned>(document: &str) -> Result<T, BackendError> {
+    // Only the place: the text could hold a part of a secret.
+    serde_json::from_str(document).map_err(|e| {
+        stored(&format!(
+            "a document is not the JSON it should be (line {}, column {})",
+            e.line(),
+            e.column()
+        ))
+    })
+}
+
+pub(crate) fn write<T: serde::Serialize>(document: &T) -> Result<String, BackendError> {
+    serde_json::to_string(document).map_err(|e| BackendError::Internal(e.to_string()))
+}
+
+/// A page of documents, in the order of their names.
+fn page<T: serde::de::DeserializeOwned>(
+    rows: &[(String, String)],
+    limit: usize,
+    name: impl FnOnce(&T) -> &str,
+) -> Result<Page<T>, BackendError> {
+    let items = rows
+        .iter()
+        .map(|(_, document)| read(document))
+        .collect::<Result<Vec<T>, _>>()?;
+    Ok(cut(items, limit, |last| {
+        Cursor::Name(name(last).to_owned())
+    }))
+}
+
+#[async_trait]
+impl Registry for RedisBackend {
+    async fn revision(&self, tenant: &TenantId) -> Result<u64, BackendError> {
+        if let Some((when, revision)) = self.revisions().get(tenant)
+            && when.elapsed() < REVISION_AGE
+        {
+            return Ok(*revision);
+        }
+        let asked = Instant::now();
+        let shard = self.store.shard_of(tenant)?;
+        let mut get = redis::pipe();
+        get.get(self.store.key(shard, &format!("rev:{tenant}")));
+        let found = self.store.read(shard, &get).await?;
+        let revision = keys::revision(found.into_iter().next())?;
+        let mut revisions = self.revisions();
+        if revisions.len() >= MAX_REVISIONS {
+            revisions.clear();
+        }
+        revisions.insert(tenant.clone(), (asked, revision));
+        Ok(revision)
+    }
+
+    async fn tenant(&self, tenant: &TenantId) -> Result<TenantConfig, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let key = |kind: &str| self.store.key(shard, &format!("{kind}:{tenant}"));
+        let mut get = redis::pipe();
+        get.atomic()
+            .get(key("rev"))
+            .hvals(key(WEBHOOKS.0))
+            .hvals(key(RULES.0))
+            .hgetall(key(SECRETS.0));
+        let mut found = self.store.read(shard, &get).await?.into_iter();
+        let mut next = || found.next().unwrap_or(redis::Value::Nil);
+        let revision = keys::revision(Some(next()))?;
+        let mut webhooks: Vec<Webhook> = keys::documents(next())?;
+        let mut rules: Vec<EventRule> = keys::documents(next())?;
+        webhooks.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+        rules.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+        Ok(TenantConfig {
+            revision,
+            webhooks,
+            rules,
+            secrets: keys::secrets(next())?,
+        })
+    }
+
+    async fn webhooks(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<Webhook>, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let rows = self
+            .named_page(shard, WEBHOOKS, tenant, limit, cursor)
+            .await?;
+        page(&rows, limit, |last: &Webhook| &last.spec.name)
+    }
+
+    async fn webhook(
+        &self,
+        tenant: &TenantId,
+        id: &WebhookId,
+    ) -> Result<Option<Webhook>, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let found = self.document(shard, WEBHOOKS, tenant, id.as_str()).await?;
+        found.as_deref().map(read).transpose()
+    }
+
+    async fn put_webhook(
+        &self,
+        tenant: &TenantId,
+        webhook: &Webhook,
+        decided_on: Option<u64>,
+    ) -> Result<(), BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let spec = &webhook.spec;
+        let digest = hex::encode(Sha256::digest(write(spec)?));
+        let (interval, burst) = crate::queue::schedule::rate(spec.rate_limit);
+        let most = spec
+            .max_in_flight
+            .map(|n| n.to_string())
+            .unwrap_or_default();
+        let named = Named {
+            kind: WEBHOOKS,
+            tenant,
+            id: webhook.id.as_str(),
+            name: &spec.name,
+            document: &write(webhook)?,
+            decided_on,
+            at_most: None,
+        };
+        let more: [&[u8]; 5] = [
+            if spec.enabled { b"1" } else { b"0" },
+            most.as_bytes(),
+            &interval.to_string().into_bytes(),
+            &burst.to_string().into_bytes(),
+            digest.as_bytes(),
+        ];
+        self.put(shard, &named, &more).await
+    }
+
+    async fn delete_webhook(
+        &self,
+        tenant: &TenantId,
+        id: &WebhookId,
+    ) -> Result<bool, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let was_there = self.delete(shard, WEBHOOKS, tenant, id.as_str()).await?;
+        if was_there {
+            self.drain(shard).await?;
+        }
+        Ok(was_there)
+    }
+
+    async fn rules(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<EventRule>, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let rows = self.named_page(shard, RULES, tenant, limit, cursor).await?;
+        page(&rows, limit, |last: &EventRule| &last.spec.name)
+    }
+
+    async fn rule(
+        &self,
+        tenant: &TenantId,
+        id: &RuleId,
+    ) -> Result<Option<EventRule>, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let found = self.document(shard, RULES, tenant, id.as_str()).await?;
+        found.as_deref().map(read).transpose()
+    }
+
+    async fn put_rule(
+        &self,
+        tenant: &TenantId,
+        rule: &EventRule,
+        decided_on: Option<u64>,
+    ) -> Result<(), BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let named = Named {
+            kind: RULES,
+            tenant,
+            id: rule.id.as_str(),
+            name: &rule.spec.name,
+            document: &write(rule)?,
+            decided_on,
+            at_most: None,
+        };
+        let webhooks = rule.spec.webhooks.iter();
+        let webhooks: Vec<&[u8]> = webhooks.map(|id| id.as_str().as_bytes()).collect();
+        self.put(shard, &named, &webhooks).await
+    }
+
+    async fn delete_rule(&self, tenant: &TenantId, id: &RuleId) -> Result<bool, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        self.delete(shard, RULES, tenant, id.as_str()).await
+    }
+
+    async fn secrets(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<SecretInfo>, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let rows = self
+            .named_page(shard, SECRETS, tenant, limit, cursor)
+            .await?;
+        let infos = rows.into_iter().map(|(name, document)| {
+            let (updated, _) = keys::secret(&document)?;
+            Ok(SecretInfo { name, updated })
+        });
+        let infos = infos.collect::<Result<Vec<_>, BackendError>>()?;
+        Ok(cut(infos, limit, |last| Cursor::Name(last.name.clone())))
+    }
+
+    async fn put_secret(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        value: &Secret,
+        decided_on: Option<u64>,
+    ) -> Result<(), BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let named = Named {
+            kind: SECRETS,
+            tenant,
+            id: name,
+            name,
+            document: &keys::secret_document(value),
+            decided_on,
+            at_most: None,
+        };
+        self.put(shard, &named, &[]).await
+    }
+
+    async fn delete_secret(&self, tenant: &TenantId, name: &str) -> Result<bool, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        self.delete(shard, SECRETS, tenant, name).await
+    }
+
+    async fn key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, BackendError> {
+        let mut get = redis::pipe();
+        get.hget(self.store.key(HOME, "hashes"), hash);
+        let found = self.store.read(HOME, &get).await?.into_iter().next();
+        let owner = match found {
+            None | Some(redis::Value::Nil) => return Ok(None),
+            Some(value) => store::text(value)?,
+        };
+        let (tenant, id) = owner
+            .split_once('|')
+            .ok_or_else(|| stored("an API key has no owner"))?;
+        let found = self
+            .document(HOME, KEYS, &TenantId::from(tenant), id)
+            .await?;
+        // It may have been changed between the two looks.
+        let key = found.as_deref().map(keys::read_key).transpose()?;
+        Ok(key.filter(|key| key.hash == hash))
+    }
+
+    async fn keys(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<ApiKey>, BackendError> {
+        let rows = self.named_page(HOME, KEYS, tenant, limit, cursor).await?;
+        let found = rows.iter().map(|(_, document)| keys::read_key(document));
+        let found = found.collect::<Result<Vec<_>, _>>()?;
+        Ok(cut(found, limit, |last| Cursor::Name(last.name.clone())))
+    }
+
+    async fn put_key(&self, key: &ApiKey, at_most: Option<usize>) -> Result<(), BackendError> {
+        self.store.shard_of(&key.tenant)?;
+        let named = Named {
+            kind: KEYS,
+            tenant: &key.tenant,
+            id: &key.id,
+            name: &key.name,
+            document: &keys::key_document(key)?,
+            decided_on: None,
+            at_most,
+        };
+        self.put(HOME, &named, &[key.hash.as_bytes()]).await
+    }
+
+    async fn delete_key(&self, tenant: &TenantId, id: &str) -> Result<bool, BackendError> {
+        self.delete(HOME, KEYS, tenant, id).await
+    }
+
+    async fn instance_key(&self) -> Result<[u8; 32], BackendError> {
+        keys::instance_key(&self.store).await
+    }
+}

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
-    Cursor, Tx,
-    cursor::{page as cut, rows_for},
+    Tx,
     fault::{Fault, Sql},
-    webhooks::name_taken,
 };
 use crate::{
     model::{Secret, TenantId, Timestamp},
     queue::Page,
-    registry::{ApiKey, BackendError, KeyScope, SecretInfo},
+    registry::{
+        ApiKey, BackendError, Cursor, KeyScope, SecretInfo,
+        cursor::{page as cut, rows_for},
+        name_taken,
+    },
 };
 
 pub(super) fn all_secrets(

@@ -3,7 +3,6 @@
 //! [`SqliteBackend`] implements both contracts. This module holds the connection layer (`open`, `writer`,
 //! `store`) and the registry's SQL; [`crate::queue::sqlite`] holds the queue's.
 
-pub(crate) mod cursor;
 pub(crate) mod fault;
 mod keys;
 mod open;
@@ -16,20 +15,16 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 
-pub(crate) use cursor::Cursor;
 #[cfg(test)]
 pub(crate) use open::configure;
 pub(crate) use writer::Tx;
 
-use super::{ApiKey, BackendError, Registry, SecretInfo, TenantConfig};
+use super::{ApiKey, BackendError, Cursor, Registry, SecretInfo, TenantConfig};
 use crate::{
     model::{EventRule, RuleId, Secret, TenantId, Webhook, WebhookId},
     queue::{Page, QueueLimits, sqlite as queue},
 };
 use store::Store;
-
-/// Entries on one page at most, whatever is asked for.
-pub(crate) const MAX_PAGE: usize = 1000;
 
 /// A folder as backend, for one process at a time.
 ///

@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    Cursor, Tx,
-    cursor::{page as cut, rows_for},
+    Tx,
     fault::{Fault, Sql},
-    webhooks::name_taken,
 };
 use crate::{
     model::{EventRule, RuleId, TenantId},
     queue::Page,
-    registry::BackendError,
+    registry::{
+        BackendError, Cursor,
+        cursor::{page as cut, rows_for},
+        name_taken,
+    },
 };
 
 fn read(row: &Row<'_>) -> Result<EventRule, Fault> {

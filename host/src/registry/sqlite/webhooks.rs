@@ -3,14 +3,17 @@
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    Cursor, Tx,
-    cursor::{page as cut, rows_for},
+    Tx,
     fault::{Fault, Sql},
 };
 use crate::{
     model::{TenantId, Webhook, WebhookId},
     queue::Page,
-    registry::BackendError,
+    registry::{
+        Cursor,
+        cursor::{page as cut, rows_for},
+        name_taken, webhook_in_use,
+    },
 };
 
 fn read(row: &Row<'_>) -> Result<Webhook, Fault> {
@@ -77,24 +80,11 @@ pub(super) fn delete(tx: &Tx<'_>, tenant: &TenantId, id: &WebhookId) -> Result<b
         "SELECT r.name FROM rule_webhooks w JOIN rules r ON r.tenant = w.tenant AND r.id = w.rule
                WHERE w.tenant = ?1 AND w.webhook = ?2 ORDER BY r.name LIMIT 1";
     if let Some(rule) = tx.one(sql, key, |row| Ok(row.get::<_, String>(0)?))? {
-        return Err(Fault::Backend(BackendError::Conflict {
-            field: "id".to_owned(),
-            message: format!(
-                "the event rule {rule:?} runs this webhook; change or delete the rule first"
-            ),
-        }));
+        return Err(webhook_in_use(&rule).into());
     }
     let deleted = tx.run("DELETE FROM webhooks WHERE tenant = ?1 AND id = ?2", key)? > 0;
     if deleted {
         tx.raise_revision(tenant);
     }
     Ok(deleted)
-}
-
-/// The answer to a name that is not unique.
-pub(super) fn name_taken(kind: &str, name: &str) -> BackendError {
-    BackendError::Conflict {
-        field: "name".to_owned(),
-        message: format!("another {kind} has the name {name:?}; choose another name"),
-    }
 }

@@ -2,8 +2,11 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::MAX_PAGE;
-use crate::{queue::Page, registry::BackendError};
+use super::BackendError;
+use crate::queue::Page;
+
+/// Entries on one page at most, whatever is asked for.
+pub(crate) const MAX_PAGE: usize = 1000;
 
 /// Longest cursor that is looked at; names are far shorter.
 const MAX_CURSOR: usize = 4096;
@@ -18,7 +21,7 @@ pub(crate) enum Cursor {
 }
 
 impl Cursor {
-    fn encode(&self) -> String {
+    pub(crate) fn encode(&self) -> String {
         let text = match self {
             Self::Name(name) => format!("n{name}"),
             Self::Delivery(created, seq) => format!("d{created}.{seq}"),

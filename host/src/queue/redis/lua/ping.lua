@@ -1,0 +1,3 @@
+-- Whether this server takes writes.
+call('SET', P .. 'ping', now)
+return {'OK'}

@@ -1,0 +1,29 @@
+-- Stores an attempt and moves the delivery on, if the lease still holds.
+-- ARGV[4] delivery, [5] fence, [6] the attempt as JSON, [7] the next state, [8] for 'scheduled' the wait in
+-- microseconds, [9] how long its webhook pauses (0: not), [10] the result in one sentence, [11] 1 if it was
+-- delivered, [12] fuel, [13] bytes sent
+-- Answers 1, or 0 if the lease was lost. The same settlement again is answered 1 and changes nothing.
+local d = find(ARGV[4])
+if not d or d.f ~= ARGV[5] then return {'OK', 0} end
+if d.s ~= 'started' then return {'OK', d.sf == d.f and 1 or 0} end
+record(d.id, ARGV[6])
+move(d, ARGV[7])
+if d.s == 'scheduled' then
+  d.due = now + ARGV[8]
+  call('ZADD', P .. 'lane1:' .. d.outlet, d.due, d.id)
+end
+call('HSET', P .. 'd:' .. d.id, 's', d.s, 'u', now, 'due', d.due, 'a', d.a + 1, 'n', d.n + 1, 'rc', 0,
+  'sf', d.f, 'lr', ARGV[10])
+if ARGV[9] ~= '0' then
+  local before = tonumber(call('HGET', P .. 'outlet:' .. d.outlet, 'paused') or 0)
+  local till = math.max(before, now + ARGV[9])
+  call('HSET', P .. 'outlet:' .. d.outlet, 'paused', till)
+  call('ZADD', P .. 'paused', till, d.outlet)
+  call('ZADD', P .. 'pauses:' .. d.t, till, d.w)
+end
+use(d.t, 'a', 1)
+use(d.t, 'd', tonumber(ARGV[11]))
+use(d.t, 'f', tonumber(ARGV[12]))
+use(d.t, 'b', tonumber(ARGV[13]))
+refresh(d.outlet)
+return done(1)

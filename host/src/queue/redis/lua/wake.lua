@@ -1,0 +1,3 @@
+-- Wakes one waiting worker.
+woken = true
+return done()

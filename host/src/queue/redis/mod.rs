@@ -1,0 +1,355 @@
+//! The queue in Redis: each transition one Lua step of [`crate::registry::redis::RedisBackend`]'s store. The
+//! steps are in `lua/`; here their arguments are made and their answers read.
+
+mod claim;
+mod enqueue;
+mod list;
+mod report;
+mod wake;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub(crate) use wake::Waker;
+
+use super::{
+    Claim, Delivery, DeliveryFilter, Enqueued, LeaseToken, NewEvent, Page, Queue, QueueOverview,
+    Retention, Settled, Settlement, Status, StoredEvent, TransitionError, Usage, WorkerInfo,
+    schedule::{self, MAX_REQUEUE, MAX_SPAN, WEBHOOK_DELETED},
+};
+use crate::{
+    model::{DeliveryId, EventId, TenantId, Timestamp, WorkerId},
+    record::{Attempt, Next},
+    registry::{
+        BackendError,
+        redis::{
+            RedisBackend,
+            script::{CANCEL, DRAIN, PING, PRUNE, RELEASE, RENEW, REQUEUE, SETTLE, Script},
+            store::{Mode, int},
+            write,
+        },
+    },
+};
+
+/// Deliveries that one step of a long task handles: Redis serves nobody else meanwhile.
+const STEP: usize = 200;
+
+/// A span of time as the steps take it.
+fn micros(span: Duration) -> String {
+    span.min(MAX_SPAN).as_micros().to_string()
+}
+
+/// Tokens by shard, each with its place in the list.
+type ByShard<'a> = Vec<Vec<(usize, &'a LeaseToken)>>;
+
+impl RedisBackend {
+    /// Cancels what still waits for webhooks that are gone, step by step.
+    pub(crate) async fn drain(&self, shard: usize) -> Result<(), BackendError> {
+        let limit = STEP.to_string();
+        let args = [limit.as_bytes(), WEBHOOK_DELETED.as_bytes()];
+        loop {
+            let answer = self
+                .store
+                .run(shard, &DRAIN, &args, Mode::Repeatable)
+                .await?;
+            if answer.ok()?.int()? < STEP as i64 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn by_shard<'a>(&self, leases: &'a [LeaseToken]) -> Result<ByShard<'a>, BackendError> {
+        let mut all: ByShard<'a> = vec![Vec::new(); self.store.shards()];
+        for (place, token) in leases.iter().enumerate() {
+            let shard = self.store.shard_of(&token.tenant)?;
+            if let Some(tokens) = all.get_mut(shard) {
+                tokens.push((place, token));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Requeues or cancels one.
+    async fn move_one(
+        &self,
+        script: &Script,
+        tenant: &TenantId,
+        id: &DeliveryId,
+        allowed: &'static str,
+    ) -> Result<Delivery, TransitionError> {
+        let shard = self.store.shard_of(tenant)?;
+        let args = [tenant.as_str().as_bytes(), id.as_str().as_bytes()];
+        // Made twice it would be refused the second time.
+        let mut answer = self
+            .store
+            .run(shard, script, &args, Mode::Once)
+            .await?
+            .ok()?;
+        if answer.int()? == 0 {
+            let state = answer.text()?;
+            return Err(match Status::from_name(&state) {
+                None => TransitionError::NotFound(id.clone()),
+                Some(status) => TransitionError::WrongState {
+                    id: id.clone(),
+                    status,
+                    allowed,
+                },
+            });
+        }
+        let moved = self.delivery(tenant, id).await?;
+        moved.ok_or_else(|| TransitionError::NotFound(id.clone()))
+    }
+}
+
+#[async_trait]
+impl Queue for RedisBackend {
+    async fn enqueue(&self, batch: Vec<NewEvent>) -> Result<Vec<Enqueued>, BackendError> {
+        enqueue::enqueue(&self.store, &batch).await
+    }
+
+    async fn claim(
+        &self,
+        worker: &WorkerId,
+        max: usize,
+        lease: Duration,
+    ) -> Result<Claim, BackendError> {
+        claim::claim(self, worker, max, lease).await
+    }
+
+    async fn renew(
+        &self,
+        leases: &[LeaseToken],
+        lease: Duration,
+    ) -> Result<Vec<LeaseToken>, BackendError> {
+        let mut lost = Vec::new();
+        let span = micros(lease);
+        for (shard, tokens) in self.by_shard(leases)?.into_iter().enumerate() {
+            for tokens in tokens.chunks(STEP) {
+                let fences: Vec<String> = tokens.iter().map(|(_, t)| t.fence.to_string()).collect();
+                let mut args = vec![span.as_bytes()];
+                for ((_, token), fence) in tokens.iter().zip(&fences) {
+                    args.extend([token.delivery.as_str().as_bytes(), fence.as_bytes()]);
+                }
+                let answer = self
+                    .store
+                    .run(shard, &RENEW, &args, Mode::Repeatable)
+                    .await?;
+                for place in answer.ok()?.list()? {
+                    let place = usize::try_from(int(place)?).unwrap_or(usize::MAX);
+                    lost.extend(tokens.get(place).map(|(place, token)| (*place, *token)));
+                }
+            }
+        }
+        lost.sort_by_key(|(place, _)| *place);
+        Ok(lost.into_iter().map(|(_, token)| token.clone()).collect())
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<Settled, BackendError> {
+        let Settlement {
+            lease,
+            attempt,
+            next,
+            pause,
+        } = settlement;
+        let shard = self.store.shard_of(&lease.tenant)?;
+        let (state, wait) = match &next {
+            Next::Finished => (Status::Finished, Duration::ZERO),
+            Next::Skip(_) => (Status::Skipped, Duration::ZERO),
+            Next::Fail(_) => (Status::Failed, Duration::ZERO),
+            Next::Retry(wait) => (Status::Scheduled, *wait),
+        };
+        let (delivered, fuel, bytes) = schedule::used(&attempt);
+        let (fence, wait) = (lease.fence.to_string(), micros(wait));
+        let pause = micros(pause.unwrap_or_default());
+        let (fuel, bytes) = (fuel.to_string(), bytes.to_string());
+        let args = [
+            lease.delivery.as_str().as_bytes(),
+            fence.as_bytes(),
+            &write(&attempt)?.into_bytes(),
+            state.as_str().as_bytes(),
+            wait.as_bytes(),
+            pause.as_bytes(),
+            &schedule::result(&attempt, &next).into_bytes(),
+            if delivered { b"1" } else { b"0" },
+            fuel.as_bytes(),
+            bytes.as_bytes(),
+        ];
+        let answer = self
+            .store
+            .run(shard, &SETTLE, &args, Mode::Repeatable)
+            .await?;
+        Ok(if answer.ok()?.int()? == 1 {
+            Settled::Done
+        } else {
+            Settled::LeaseLost
+        })
+    }
+
+    async fn release(&self, leases: &[LeaseToken]) -> Result<(), BackendError> {
+        for (shard, tokens) in self.by_shard(leases)?.into_iter().enumerate() {
+            for tokens in tokens.chunks(STEP) {
+                let fences: Vec<String> = tokens.iter().map(|(_, t)| t.fence.to_string()).collect();
+                let mut args = Vec::new();
+                for ((_, token), fence) in tokens.iter().zip(&fences) {
+                    args.extend([token.delivery.as_str().as_bytes(), fence.as_bytes()]);
+                }
+                let answer = self
+                    .store
+                    .run(shard, &RELEASE, &args, Mode::Repeatable)
+                    .await?;
+                answer.ok()?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn requeue(
+        &self,
+        tenant: &TenantId,
+        id: &DeliveryId,
+    ) -> Result<Delivery, TransitionError> {
+        let allowed = "only one that has ended or is scheduled can be requeued";
+        self.move_one(&REQUEUE, tenant, id, allowed).await
+    }
+
+    async fn requeue_matching(
+        &self,
+        tenant: &TenantId,
+        filter: &DeliveryFilter,
+        limit: usize,
+    ) -> Result<usize, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let limit = limit.min(MAX_REQUEUE);
+        let mut scan = list::Scan::oldest_first(&self.store, shard, tenant, filter).await?;
+        let mut requeued = 0;
+        while requeued < limit {
+            let Some(found) = scan.next(&self.store).await? else {
+                break;
+            };
+            let may = |status: Status| status.is_ended() || status == Status::Scheduled;
+            let mut args = vec![tenant.as_str().as_bytes()];
+            args.extend(
+                found
+                    .iter()
+                    .filter(|delivery| may(delivery.status))
+                    .map(|delivery| delivery.id.as_str().as_bytes())
+                    .take(limit - requeued),
+            );
+            if args.len() > 1 {
+                let answer = self.store.run(shard, &REQUEUE, &args, Mode::Once).await?;
+                requeued += usize::try_from(answer.ok()?.int()?).unwrap_or(0);
+            }
+        }
+        Ok(requeued)
+    }
+
+    async fn cancel(
+        &self,
+        tenant: &TenantId,
+        id: &DeliveryId,
+    ) -> Result<Delivery, TransitionError> {
+        let allowed = "only one that is queued or scheduled can be cancelled";
+        self.move_one(&CANCEL, tenant, id, allowed).await
+    }
+
+    async fn event(
+        &self,
+        tenant: &TenantId,
+        id: &EventId,
+    ) -> Result<Option<StoredEvent>, BackendError> {
+        list::event(&self.store, tenant, id).await
+    }
+
+    async fn delivery(
+        &self,
+        tenant: &TenantId,
+        id: &DeliveryId,
+    ) -> Result<Option<Delivery>, BackendError> {
+        list::delivery(&self.store, tenant, id).await
+    }
+
+    async fn attempts(
+        &self,
+        tenant: &TenantId,
+        id: &DeliveryId,
+    ) -> Result<Vec<Attempt>, BackendError> {
+        list::attempts(&self.store, tenant, id).await
+    }
+
+    async fn deliveries(
+        &self,
+        tenant: &TenantId,
+        filter: &DeliveryFilter,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<Delivery>, BackendError> {
+        list::deliveries(&self.store, tenant, filter, limit, cursor).await
+    }
+
+    async fn overview(&self, tenant: Option<&TenantId>) -> Result<QueueOverview, BackendError> {
+        report::overview(&self.store, tenant).await
+    }
+
+    async fn usage(
+        &self,
+        tenant: &TenantId,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Usage, BackendError> {
+        report::usage(&self.store, tenant, since, until).await
+    }
+
+    async fn prune(&self, retention: Retention, limit: usize) -> Result<usize, BackendError> {
+        let (finished, failed) = (micros(retention.finished), micros(retention.failed));
+        let mut removed = 0;
+        for shard in 0..self.store.shards() {
+            self.drain(shard).await?;
+            while removed < limit {
+                let at_most = STEP.min(limit - removed).to_string();
+                let args = [at_most.as_bytes(), finished.as_bytes(), failed.as_bytes()];
+                let answer = self
+                    .store
+                    .run(shard, &PRUNE, &args, Mode::Repeatable)
+                    .await?;
+                let pruned = usize::try_from(answer.ok()?.int()?).unwrap_or(0);
+                removed += pruned;
+                if pruned == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn heartbeat(&self, worker: &WorkerInfo) -> Result<(), BackendError> {
+        let about = write(worker)?;
+        report::workers(&self.store, Some((&worker.id, &about))).await?;
+        Ok(())
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerInfo>, BackendError> {
+        report::workers(&self.store, None).await
+    }
+
+    async fn farewell(&self, worker: &WorkerId) -> Result<(), BackendError> {
+        report::workers(&self.store, Some((worker, ""))).await?;
+        // A wake-up that this process took with it must not be lost.
+        self.wake_another().await;
+        Ok(())
+    }
+
+    async fn wait(&self, at_most: Duration) {
+        self.wait_for_work(at_most).await;
+    }
+
+    async fn ping(&self) -> Result<(), BackendError> {
+        for shard in 0..self.store.shards() {
+            self.store
+                .run(shard, &PING, &[], Mode::Repeatable)
+                .await?
+                .ok()?;
+        }
+        Ok(())
+    }
+}

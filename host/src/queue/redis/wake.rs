@@ -1,0 +1,124 @@
+//! Sleeping until there is work. A waiting process blocks on a list in each shard; a step that made
+//! something claimable puts one element there if there is none, which wakes one process. Nothing is asked at
+//! intervals.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::sleep};
+
+use crate::registry::redis::{
+    RedisBackend,
+    script::WAKE,
+    store::{Mode, Store},
+};
+
+/// How long one blocking read lasts: an idle process sends one command in this time to each shard.
+const BLOCK: Duration = Duration::from_secs(30);
+/// The pause after a connection failed.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What sleeps in this process.
+#[derive(Debug)]
+pub(crate) struct Waker {
+    /// One per shard: whether something listens there.
+    listening: Vec<AtomicBool>,
+    waiting: AtomicUsize,
+    woken: Notify,
+    turns: AtomicUsize,
+}
+
+impl Waker {
+    pub(crate) fn new(shards: usize) -> Self {
+        Self {
+            listening: (0..shards).map(|_| AtomicBool::new(false)).collect(),
+            waiting: AtomicUsize::new(0),
+            woken: Notify::new(),
+            turns: AtomicUsize::new(0),
+        }
+    }
+
+    /// A number that goes up.
+    pub(super) fn turn(&self) -> usize {
+        self.turns.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// Somebody waits for as long as this lives.
+struct Waiting<'a>(&'a Waker);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl RedisBackend {
+    pub(super) async fn wait_for_work(&self, at_most: Duration) {
+        self.waker.waiting.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(&self.waker);
+        for (shard, listening) in self.waker.listening.iter().enumerate() {
+            if !listening.swap(true, Ordering::SeqCst) {
+                let (store, waker) = (Arc::clone(&self.store), Arc::clone(&self.waker));
+                tokio::spawn(async move { listen(&store, &waker, shard).await });
+            }
+        }
+        tokio::select! {
+            () = self.waker.woken.notified() => {}
+            () = sleep(at_most) => {}
+        }
+    }
+
+    /// Wakes a process that waits for any shard, this one or another.
+    pub(super) async fn wake_another(&self) {
+        for shard in 0..self.store.shards() {
+            put_back(&self.store, shard).await;
+        }
+    }
+}
+
+/// Reads wake-ups for as long as somebody here waits. One that comes when nobody does any more is for
+/// another process.
+async fn listen(store: &Store, waker: &Waker, shard: usize) {
+    loop {
+        match store
+            .block(shard, "wake", BLOCK, || waker.is_wanted())
+            .await
+        {
+            Ok(true) if waker.is_wanted() => waker.woken.notify_one(),
+            Ok(true) => put_back(store, shard).await,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::debug!(%error, shard, "cannot wait for wake-ups");
+                // The worker asks, and so learns that the shard is away, or back.
+                waker.woken.notify_one();
+                sleep(PAUSE).await;
+            }
+        }
+        if !waker.is_wanted() {
+            let Some(listening) = waker.listening.get(shard) else {
+                return;
+            };
+            listening.store(false, Ordering::SeqCst);
+            // Whoever began to wait just before that saw a listener.
+            if !waker.is_wanted() || listening.swap(true, Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+}
+
+async fn put_back(store: &Store, shard: usize) {
+    if let Err(error) = store.run(shard, &WAKE, &[], Mode::Repeatable).await {
+        tracing::debug!(%error, shard, "cannot pass a wake-up on");
+    }
+}

@@ -1,0 +1,78 @@
+//! How Redis' failures become [`BackendError`]s.
+
+use std::time::Duration;
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use crate::registry::BackendError;
+
+/// When a sender shall try again.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// What a failure means for the step that met it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// The node does not hold this shard any more: look for it anew. Nothing was done.
+    Elsewhere,
+    /// The node cannot do it just now, perhaps never again as it is another's replica. Nothing was done.
+    Reconnect,
+    /// It passes by itself. Nothing was done.
+    Wait,
+    /// The connection broke: nobody knows whether it was done.
+    Unknown,
+    /// Trying again at once is of no use.
+    None,
+}
+
+pub(super) fn remedy(error: &RedisError) -> Remedy {
+    match error.kind() {
+        ErrorKind::Server(kind) => match kind {
+            ServerErrorKind::Moved => Remedy::Elsewhere,
+            ServerErrorKind::ReadOnly
+            | ServerErrorKind::BusyLoading
+            | ServerErrorKind::MasterDown => Remedy::Reconnect,
+            ServerErrorKind::Ask
+            | ServerErrorKind::TryAgain
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::NotBusy => Remedy::Wait,
+            _ => Remedy::None,
+        },
+        ErrorKind::Io | ErrorKind::Parse | ErrorKind::Client => Remedy::Unknown,
+        ErrorKind::MasterNameNotFoundBySentinel | ErrorKind::ClusterConnectionNotFound => {
+            Remedy::Reconnect
+        }
+        _ => match error.code() {
+            Some("BUSY" | "UNBLOCKED") => Remedy::Wait,
+            _ => Remedy::None,
+        },
+    }
+}
+
+/// For operators. Redis' texts hold no password, and no data but key names.
+pub(super) fn backend_error(error: &RedisError) -> BackendError {
+    match (error.kind(), error.code()) {
+        (_, Some("OOM")) => BackendError::Full(
+            "Redis has reached its maxmemory; raise it, or shorten the retention".to_owned(),
+        ),
+        // What a script met inside: the keys are not as hookbox left them.
+        (_, Some("WRONGTYPE")) => BackendError::Corrupt(error.to_string()),
+        (ErrorKind::UnexpectedReturnType, _) => BackendError::Corrupt(error.to_string()),
+        (ErrorKind::InvalidClientConfig, _) => BackendError::Internal(error.to_string()),
+        (ErrorKind::Server(ServerErrorKind::ResponseError), _) => {
+            BackendError::Internal(error.to_string())
+        }
+        _ => unavailable(error),
+    }
+}
+
+pub(super) fn unavailable(reason: impl ToString) -> BackendError {
+    BackendError::Unavailable {
+        reason: format!("Redis: {}", reason.to_string()),
+        retry_after: RETRY_AFTER,
+    }
+}
+
+/// Redis holds what hookbox never wrote.
+pub(crate) fn stored(what: &str) -> BackendError {
+    BackendError::Corrupt(format!("in Redis, {what}"))
+}

@@ -1,0 +1,465 @@
+//! Making steps: one connection for each shard, made again when it breaks, and no step that is made after
+//! its caller has given up.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use redis::{Cmd, RedisError, ServerErrorKind, Value, aio::ConnectionLike};
+use tokio::{sync::Mutex, time::sleep};
+
+use super::{
+    fault::{Remedy, backend_error, remedy, unavailable},
+    node::{Link, Nodes, timed_out},
+    script::Script,
+};
+use crate::{
+    model::TenantId,
+    queue::QueueLimits,
+    registry::{BackendError, redis::fault},
+};
+
+/// The pause between tries within a step's time, and how long a node that could not be reached is not asked.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Connections of a shard for steps that wait for replicas: such a wait holds all that come after it on its
+/// connection.
+const LANES: usize = 4;
+
+/// What a step may do when its fate is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Made twice it does no harm: it is tried until its time is over.
+    Repeatable,
+    /// The same, and its answer counts only when as many replicas have it as the configuration asks for.
+    Durable,
+    /// Not tried again.
+    Once,
+}
+
+/// All shards.
+#[derive(Debug)]
+pub(crate) struct Store {
+    nodes: Nodes,
+    shards: Vec<Shard>,
+    limits: QueueLimits,
+    timeout: Duration,
+    replicas: u32,
+}
+
+#[derive(Debug)]
+struct Shard {
+    /// What all its keys begin with.
+    prefix: String,
+    main: Lane,
+    lanes: Vec<Lane>,
+    next: AtomicUsize,
+}
+
+type Lane = Mutex<State>;
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    New,
+    Up(Arc<Link>),
+    /// It cannot be reached: since when, when it was tried last, and what it said.
+    Down(Instant, Instant, RedisError),
+}
+
+/// What is to be done.
+enum Step<'a> {
+    Script(&'a Script, &'a [&'a [u8]]),
+    Read(&'a redis::Pipeline),
+}
+
+/// Why one try of a step failed.
+struct Failure {
+    error: RedisError,
+    remedy: Remedy,
+    /// It has been so for longer than a step may take.
+    lasting: bool,
+}
+
+impl Store {
+    pub(super) fn new(
+        nodes: Nodes,
+        prefix: &str,
+        shards: usize,
+        limits: QueueLimits,
+        timeout: Duration,
+        replicas: u32,
+    ) -> Self {
+        let shards = (0..shards.max(1)).map(|n| Shard {
+            prefix: format!("{{{prefix}:{n}}}:"),
+            main: Lane::default(),
+            lanes: (0..LANES).map(|_| Lane::default()).collect(),
+            next: AtomicUsize::new(0),
+        });
+        Self {
+            shards: shards.collect(),
+            nodes,
+            limits,
+            timeout,
+            replicas,
+        }
+    }
+
+    pub(crate) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    pub(super) fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    pub(crate) fn limits(&self) -> QueueLimits {
+        self.limits
+    }
+
+    /// The shard in which a tenant lives, by FNV-1a of its id: stable for ever, as moving is not supported.
+    ///
+    /// # Errors
+    /// If the id holds a character that separates parts of keys; no such tenant can have been made.
+    pub(crate) fn shard_of(&self, tenant: &TenantId) -> Result<usize, BackendError> {
+        let id = tenant.as_str();
+        if id.is_empty() || id.contains(['|', ' ']) {
+            return Err(BackendError::Internal(format!(
+                "{id:?} cannot be a tenant's id"
+            )));
+        }
+        let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let shards = self.shards.len() as u64;
+        Ok(usize::try_from(hash % shards).unwrap_or(0))
+    }
+
+    /// A key of a shard.
+    pub(crate) fn key(&self, shard: usize, rest: &str) -> String {
+        format!("{}{rest}", self.prefix(shard))
+    }
+
+    fn prefix(&self, shard: usize) -> &str {
+        self.shards.get(shard).map_or("", |s| s.prefix.as_str())
+    }
+
+    /// Makes a step; what it answered after its `OK`, or the other answer that it gave.
+    pub(crate) async fn run(
+        &self,
+        shard: usize,
+        script: &Script,
+        args: &[&[u8]],
+        mode: Mode,
+    ) -> Result<Answer, BackendError> {
+        let reply = self
+            .attempt(shard, mode, Step::Script(script, args))
+            .await?;
+        let Value::Array(parts) = reply else {
+            return Err(fault::stored(&format!("{} answered oddly", script.name)));
+        };
+        let mut parts = parts.into_iter();
+        let tag = parts.next().map(text).transpose()?.unwrap_or_default();
+        Ok(Answer { tag, parts })
+    }
+
+    /// Reads by commands that are sent together.
+    pub(crate) async fn read(
+        &self,
+        shard: usize,
+        pipeline: &redis::Pipeline,
+    ) -> Result<Vec<Value>, BackendError> {
+        if pipeline.is_empty() {
+            return Ok(Vec::new());
+        }
+        list(
+            self.attempt(shard, Mode::Repeatable, Step::Read(pipeline))
+                .await?,
+        )
+    }
+
+    /// Takes an element from a list of a shard, or waits `span` for one; whether there was one. Blocks a
+    /// connection of its own, which is kept for as long as `wanted`.
+    pub(crate) async fn block(
+        &self,
+        shard: usize,
+        list: &str,
+        span: Duration,
+        wanted: impl Fn() -> bool,
+    ) -> Result<bool, BackendError> {
+        let patience = span + self.timeout;
+        let connecting = self.nodes.connect(self.prefix(shard), patience).await;
+        let mut link = connecting.map_err(|e| unavailable(&e))?;
+        let mut take = redis::cmd("BLPOP");
+        take.arg(self.key(shard, list)).arg(span.as_secs_f64());
+        while wanted() {
+            let found = link.connection.req_packed_command(&take).await;
+            if found.map_err(|e| unavailable(&e))? != Value::Nil {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Tries until it works or the time of one step is over.
+    async fn attempt(
+        &self,
+        shard: usize,
+        mode: Mode,
+        step: Step<'_>,
+    ) -> Result<Value, BackendError> {
+        let Some(shard) = self.shards.get(shard) else {
+            return Err(BackendError::Internal("no such shard".to_owned()));
+        };
+        let begun = Instant::now();
+        let lane = match mode {
+            Mode::Durable if self.replicas > 0 => shard
+                .lanes
+                .get(shard.next.fetch_add(1, Ordering::Relaxed) % LANES)
+                .unwrap_or(&shard.main),
+            _ => &shard.main,
+        };
+        loop {
+            let left = self.timeout.saturating_sub(begun.elapsed());
+            let tried = async {
+                let link = self.link(lane, &shard.prefix).await?;
+                match self.perform(shard, &link, &step, mode, left).await {
+                    Ok(value) => Ok(value),
+                    Err(error) => Err(self.failed(lane, shard, &link, error).await),
+                }
+            };
+            let failure = match tokio::time::timeout(left, tried).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(failure)) => failure,
+                Err(_) => {
+                    // Whether the server hangs or the way to it: the next step begins with a new connection.
+                    if let Ok(mut state) = lane.try_lock() {
+                        *state = State::New;
+                    }
+                    return Err(unavailable("no answer in time"));
+                }
+            };
+            let may = match failure.remedy {
+                Remedy::None => false,
+                Remedy::Unknown => mode != Mode::Once,
+                Remedy::Elsewhere | Remedy::Reconnect | Remedy::Wait => true,
+            };
+            if !may || failure.lasting || begun.elapsed() + PAUSE >= self.timeout {
+                return Err(match failure.remedy {
+                    Remedy::None => backend_error(&failure.error),
+                    _ => unavailable(&failure.error),
+                });
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The lane's connection. One caller connects and the others wait for it; a node that could not be
+    /// reached is not asked again at once.
+    async fn link(&self, lane: &Lane, prefix: &str) -> Result<Arc<Link>, Failure> {
+        let mut state = lane.lock().await;
+        let since = match &*state {
+            State::Up(link) => return Ok(Arc::clone(link)),
+            State::Down(since, tried, error) if tried.elapsed() < PAUSE => {
+                return Err(self.unreachable(error.clone(), *since));
+            }
+            State::Down(since, ..) => *since,
+            State::New => Instant::now(),
+        };
+        // Longer than any step may take, whose own timeout then says what happened.
+        match self.nodes.connect(prefix, self.timeout * 2).await {
+            Ok(link) => {
+                let link = Arc::new(link);
+                *state = State::Up(Arc::clone(&link));
+                Ok(link)
+            }
+            Err(error) => {
+                tracing::debug!(%error, shard = prefix, "cannot connect to Redis");
+                *state = State::Down(since, Instant::now(), error.clone());
+                Err(self.unreachable(error, since))
+            }
+        }
+    }
+
+    fn unreachable(&self, error: RedisError, since: Instant) -> Failure {
+        Failure {
+            error,
+            // Whatever it is, nothing was done, and it may pass: a wrong password is being changed, too.
+            remedy: Remedy::Reconnect,
+            lasting: since.elapsed() > self.timeout,
+        }
+    }
+
+    async fn failed(
+        &self,
+        lane: &Lane,
+        shard: &Shard,
+        link: &Arc<Link>,
+        error: RedisError,
+    ) -> Failure {
+        let remedy = remedy(&error);
+        if matches!(
+            remedy,
+            Remedy::Elsewhere | Remedy::Reconnect | Remedy::Unknown
+        ) {
+            self.nodes.forget(&shard.prefix);
+            let mut state = lane.lock().await;
+            if matches!(&*state, State::Up(current) if Arc::ptr_eq(current, link)) {
+                *state = State::New;
+            }
+        }
+        Failure {
+            error,
+            remedy,
+            lasting: false,
+        }
+    }
+
+    async fn perform(
+        &self,
+        shard: &Shard,
+        link: &Link,
+        step: &Step<'_>,
+        mode: Mode,
+        left: Duration,
+    ) -> Result<Value, RedisError> {
+        let (script, args) = match step {
+            Step::Script(script, args) => (script, args),
+            Step::Read(pipeline) => {
+                let mut connection = link.connection.clone();
+                return pipeline
+                    .query_async(&mut connection)
+                    .await
+                    .map(Value::Array);
+            }
+        };
+        // A step that can be made at any time needs no deadline: made late it does no harm.
+        let deadline = match mode {
+            Mode::Repeatable => 0,
+            Mode::Durable | Mode::Once => link.clock_in(left),
+        };
+        let wait = (mode == Mode::Durable && self.replicas > 0).then_some(left);
+        self.evaluate(shard, link, script, deadline, args, wait)
+            .await
+    }
+
+    /// Calls the script, giving Redis its text if it does not know it, and then waits for replicas.
+    async fn evaluate(
+        &self,
+        shard: &Shard,
+        link: &Link,
+        script: &Script,
+        deadline: u64,
+        args: &[&[u8]],
+        replicas_within: Option<Duration>,
+    ) -> Result<Value, RedisError> {
+        let mut connection = link.connection.clone();
+        let mut call = redis::cmd("EVALSHA");
+        call.arg(&script.sha1)
+            .arg(1)
+            .arg(&shard.prefix)
+            .arg(deadline)
+            .arg(self.limits.max_in_flight)
+            .arg(self.limits.max_receives.max(1));
+        for arg in args {
+            call.arg(arg);
+        }
+        let reply = match self.call(&mut connection, &call, replicas_within).await {
+            Err(error) if error.kind() == ServerErrorKind::NoScript.into() => {
+                let mut load = redis::cmd("SCRIPT");
+                load.arg("LOAD").arg(&script.code);
+                connection.req_packed_command(&load).await?;
+                self.call(&mut connection, &call, replicas_within).await?
+            }
+            other => other?,
+        };
+        // A step that came too late was not made. If its time is not over here, then clocks were set.
+        if let Value::Array(parts) = &reply
+            && let Some(Value::BulkString(tag)) = parts.first()
+            && tag == b"LATE"
+        {
+            return Err(timed_out("the step came too late and was not made"));
+        }
+        Ok(reply)
+    }
+
+    async fn call(
+        &self,
+        connection: &mut redis::aio::MultiplexedConnection,
+        call: &Cmd,
+        replicas_within: Option<Duration>,
+    ) -> Result<Value, RedisError> {
+        let Some(within) = replicas_within else {
+            return connection.req_packed_command(call).await;
+        };
+        let millis = u64::try_from(within.as_millis() / 2).unwrap_or(1).max(1);
+        let mut pipeline = redis::pipe();
+        pipeline.add_command(call.clone());
+        pipeline.cmd("WAIT").arg(self.replicas).arg(millis);
+        let (reply, reached): (Value, u32) = pipeline.query_async(connection).await?;
+        if reached < self.replicas {
+            return Err(timed_out("too few replicas have it"));
+        }
+        Ok(reply)
+    }
+}
+
+/// What a script answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// `OK`, or what kept it.
+    pub(crate) tag: String,
+    parts: std::vec::IntoIter<Value>,
+}
+
+impl Answer {
+    /// The next part.
+    pub(crate) fn next(&mut self) -> Result<Value, BackendError> {
+        self.parts
+            .next()
+            .ok_or_else(|| fault::stored("an answer is too short"))
+    }
+
+    pub(crate) fn int(&mut self) -> Result<i64, BackendError> {
+        int(self.next()?)
+    }
+
+    pub(crate) fn text(&mut self) -> Result<String, BackendError> {
+        text(self.next()?)
+    }
+
+    pub(crate) fn list(&mut self) -> Result<Vec<Value>, BackendError> {
+        list(self.next()?)
+    }
+
+    /// Fails unless it is `OK`.
+    pub(crate) fn ok(self) -> Result<Self, BackendError> {
+        if self.tag == "OK" {
+            Ok(self)
+        } else {
+            Err(BackendError::Internal(format!(
+                "a step said {:?}",
+                self.tag
+            )))
+        }
+    }
+}
+
+pub(crate) fn text(value: Value) -> Result<String, BackendError> {
+    redis::from_redis_value(value).map_err(|_| fault::stored("text was to be expected"))
+}
+
+pub(crate) fn int(value: Value) -> Result<i64, BackendError> {
+    redis::from_redis_value(value).map_err(|_| fault::stored("a number was to be expected"))
+}
+
+pub(crate) fn list(value: Value) -> Result<Vec<Value>, BackendError> {
+    match value {
+        Value::Array(list) => Ok(list),
+        Value::Nil => Ok(Vec::new()),
+        _ => Err(fault::stored("a list was to be expected")),
+    }
+}

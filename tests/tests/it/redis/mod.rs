@@ -1,0 +1,3 @@
+//! The Redis backend on real servers that the tests start: the contract, and what is its own.
+
+mod harness;
