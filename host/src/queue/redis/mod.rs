@@ -163,6 +163,7 @@ impl Queue for RedisBackend {
         let (fence, wait) = (lease.fence.to_string(), micros(wait));
         let pause = micros(pause.unwrap_or_default());
         let (fuel, bytes) = (fuel.to_string(), bytes.to_string());
+        let unique: [u8; 8] = rand::random();
         let args = [
             lease.delivery.as_str().as_bytes(),
             fence.as_bytes(),
@@ -174,6 +175,7 @@ impl Queue for RedisBackend {
             if delivered { b"1" } else { b"0" },
             fuel.as_bytes(),
             bytes.as_bytes(),
+            &unique,
         ];
         let answer = self
             .store

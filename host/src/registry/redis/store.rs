@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Cmd, RedisError, ServerErrorKind, Value, aio::ConnectionLike};
+use redis::{Cmd, RedisError, ServerErrorKind, Value};
 use tokio::{sync::Mutex, time::sleep};
 
 use super::{
@@ -196,7 +196,7 @@ impl Store {
         let mut take = redis::cmd("BLPOP");
         take.arg(self.key(shard, list)).arg(span.as_secs_f64());
         while wanted() {
-            let found = link.connection.req_packed_command(&take).await;
+            let found: Result<Value, _> = take.query_async(&mut link.connection).await;
             if found.map_err(|e| unavailable(&e))? != Value::Nil {
                 return Ok(true);
             }
@@ -371,7 +371,7 @@ impl Store {
             Err(error) if error.kind() == ServerErrorKind::NoScript.into() => {
                 let mut load = redis::cmd("SCRIPT");
                 load.arg("LOAD").arg(&script.code);
-                connection.req_packed_command(&load).await?;
+                let _: Value = load.query_async(&mut connection).await?;
                 self.call(&mut connection, &call, replicas_within).await?
             }
             other => other?,
@@ -393,7 +393,7 @@ impl Store {
         replicas_within: Option<Duration>,
     ) -> Result<Value, RedisError> {
         let Some(within) = replicas_within else {
-            return connection.req_packed_command(call).await;
+            return call.query_async(connection).await;
         };
         let millis = u64::try_from(within.as_millis() / 2).unwrap_or(1).max(1);
         let mut pipeline = redis::pipe();

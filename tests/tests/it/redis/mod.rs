@@ -1,3 +1,18 @@
 //! The Redis backend on real servers that the tests start: the contract, and what is its own.
 
-mod harness;
+mod contract;
+
+use std::sync::Arc;
+
+use hookbox::{config::Config, queue::QueueLimits, registry::redis::RedisBackend};
+
+/// The backend at this URL, with further changes to the configuration.
+async fn open_at(
+    url: &str,
+    limits: QueueLimits,
+    change: impl FnOnce(&mut Config),
+) -> Arc<RedisBackend> {
+    let mut config = Config::load(None, &[("redis.url", url.into())]).unwrap();
+    change(&mut config);
+    RedisBackend::open(&config.redis, limits).await.unwrap()
+}

@@ -10,7 +10,7 @@
 -- KEY                     TYPE  HOLDS
 -- d:DELIVERY              hash  t tenant, e event, w webhook, r rule, ot and et the event's types, s state, c created (and
 --                               its unique stamp), u updated, due its place in the lane, a attempts since requeued, n attempts
---                               in all, rc receives, f fence, sf the fence of the last settlement, lr last result,
+--                               in all, rc receives, f fence, sf which step settled it last, lr last result,
 --                               wk worker, la leased at
 -- a:DELIVERY              list  its last attempts: JSON, or "lost WORKER LEASED_AT NOW"
 -- e:EVENT                 hash  t tenant, et, ot, rx received (ms), c created, x explanation, ctx context, n deliveries that

@@ -1,11 +1,12 @@
 -- Stores an attempt and moves the delivery on, if the lease still holds.
 -- ARGV[4] delivery, [5] fence, [6] the attempt as JSON, [7] the next state, [8] for 'scheduled' the wait in
 -- microseconds, [9] how long its webhook pauses (0: not), [10] the result in one sentence, [11] 1 if it was
--- delivered, [12] fuel, [13] bytes sent
--- Answers 1, or 0 if the lease was lost. The same settlement again is answered 1 and changes nothing.
+-- delivered, [12] fuel, [13] bytes sent, [14] what nobody else says
+-- Answers 1, or 0 if the lease was lost. This very step again, as its first answer was lost on the way, is
+-- answered 1 and changes nothing.
 local d = find(ARGV[4])
 if not d or d.f ~= ARGV[5] then return {'OK', 0} end
-if d.s ~= 'started' then return {'OK', d.sf == d.f and 1 or 0} end
+if d.s ~= 'started' then return {'OK', d.sf == ARGV[14] and 1 or 0} end
 record(d.id, ARGV[6])
 move(d, ARGV[7])
 if d.s == 'scheduled' then
@@ -13,7 +14,7 @@ if d.s == 'scheduled' then
   call('ZADD', P .. 'lane1:' .. d.outlet, d.due, d.id)
 end
 call('HSET', P .. 'd:' .. d.id, 's', d.s, 'u', now, 'due', d.due, 'a', d.a + 1, 'n', d.n + 1, 'rc', 0,
-  'sf', d.f, 'lr', ARGV[10])
+  'sf', ARGV[14], 'lr', ARGV[10])
 if ARGV[9] ~= '0' then
   local before = tonumber(call('HGET', P .. 'outlet:' .. d.outlet, 'paused') or 0)
   local till = math.max(before, now + ARGV[9])
