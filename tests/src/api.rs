@@ -116,7 +116,7 @@ impl Api {
             .expect("an engine");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let router = api::router(engine);
+        let router = api::router_with_admin_key(engine, Some(&Secret::new(ADMIN)));
         let server = tokio::spawn(async move {
             api::serve(listener, router, std::future::pending(), &server_config).await;
         });

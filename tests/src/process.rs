@@ -222,9 +222,8 @@ pub fn exchange(port: u16, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
     stream.set_read_timeout(Some(PATIENCE)).expect("set");
     stream.write_all(request).expect("sent");
-    stream
-        .shutdown(std::net::Shutdown::Write)
-        .expect("half closed");
+    // Errs when the other side has answered and gone already.
+    let _ = stream.shutdown(std::net::Shutdown::Write);
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("answered");
     String::from_utf8_lossy(&answer).into_owned()

@@ -81,7 +81,7 @@ pub(super) fn record(name: String, tenant: TenantId, scope: KeyScope, key: &Secr
 ///
 /// With `from_env` (`HOOKBOX_ADMIN_KEY`), that key is stored and takes the place of the one that an
 /// earlier start stored in this way. Without it, a key is made if there is no admin key yet, and returned:
-/// print it once, it is not to be had again.
+/// print it once, it is not to be had again. Of several processes that start at once, one makes it.
 ///
 /// # Errors
 /// [`BackendError::Conflict`] if the given key is not `hb_` and 21 to 197 further characters; otherwise
@@ -90,7 +90,6 @@ pub async fn ensure_admin_key(
     backend: &dyn Backend,
     from_env: Option<Secret>,
 ) -> Result<Option<Secret>, BackendError> {
-    let tenant = TenantId::default_tenant();
     if let Some(key) = from_env {
         if !is_well_formed(key.expose()) {
             return Err(BackendError::Conflict {
@@ -103,34 +102,76 @@ pub async fn ensure_admin_key(
                 ),
             });
         }
-        if backend
-            .key_by_hash(&key_hash(key.expose()))
-            .await?
-            .is_none()
-        {
-            backend.delete_key(&tenant, FROM_ENV).await?;
-            let name = "HOOKBOX_ADMIN_KEY".to_owned();
-            let mut record = record(name, tenant, KeyScope::Admin, &key);
-            FROM_ENV.clone_into(&mut record.id);
-            backend.put_key(&record, None).await?;
-        }
+        store_env_key(backend, key_hash(key.expose())).await?;
         return Ok(None);
     }
+    if has_admin_key(backend).await? {
+        return Ok(None);
+    }
+    let key = new_key()?;
+    let (name, tenant) = ("first admin key".to_owned(), TenantId::default_tenant());
+    let record = record(name, tenant, KeyScope::Admin, &key);
+    match backend.put_key(&record, None).await {
+        Ok(()) => Ok(Some(key)),
+        // Of this name: another process was faster.
+        Err(BackendError::Conflict { .. }) if has_admin_key(backend).await? => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the operator's tenant has any admin key. The API lets nobody delete the last one.
+async fn has_admin_key(backend: &dyn Backend) -> Result<bool, BackendError> {
+    let tenant = TenantId::default_tenant();
     let mut cursor: Option<String> = None;
     loop {
         let page = backend.keys(&tenant, 100, cursor.as_deref()).await?;
         if page.results.iter().any(|k| k.scope == KeyScope::Admin) {
-            return Ok(None);
+            return Ok(true);
         }
         match page.next {
             Some(next) => cursor = Some(next),
-            None => break,
+            None => return Ok(false),
         }
     }
-    let key = new_key()?;
-    let record = record("first admin key".to_owned(), tenant, KeyScope::Admin, &key);
-    backend.put_key(&record, None).await?;
-    Ok(Some(key))
+}
+
+/// Stores the operator's key from the environment, in place of the one stored so before.
+async fn store_env_key(backend: &dyn Backend, hash: String) -> Result<ApiKey, BackendError> {
+    let record = ApiKey {
+        id: FROM_ENV.to_owned(),
+        name: "HOOKBOX_ADMIN_KEY".to_owned(),
+        tenant: TenantId::default_tenant(),
+        scope: KeyScope::Admin,
+        created: Timestamp::now(),
+        hash,
+    };
+    let mut tries = 0;
+    loop {
+        if let Some(found) = backend.key_by_hash(&record.hash).await? {
+            return Ok(found);
+        }
+        backend.delete_key(&record.tenant, FROM_ENV).await?;
+        match backend.put_key(&record, None).await {
+            Ok(()) => return Ok(record),
+            // Another process is doing the same.
+            Err(BackendError::Conflict { .. }) if tries < 3 => tries += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The operator's key from the environment, of a store that has been emptied while this process ran: it is
+/// stored again. That a store has been emptied shows in that it has no admin key at all; a key that was
+/// deleted, or replaced by another process's, stays so.
+async fn restore_env_key(
+    backend: &dyn Backend,
+    hash: &str,
+) -> Result<Option<ApiKey>, BackendError> {
+    if has_admin_key(backend).await? {
+        return Ok(None);
+    }
+    tracing::warn!("the store has no admin key any more; HOOKBOX_ADMIN_KEY is stored again");
+    store_env_key(backend, hash.to_owned()).await.map(Some)
 }
 
 fn is_well_formed(key: &str) -> bool {
@@ -219,7 +260,12 @@ async fn authenticate(parts: &Parts, state: &Shared) -> Answer<ApiKey> {
         Ok(key) => return Ok(key),
         Err(generation) => generation,
     };
-    match state.engine.backend().key_by_hash(&hash).await? {
+    let backend = state.engine.backend().as_ref();
+    let mut found = backend.key_by_hash(&hash).await?;
+    if found.is_none() && state.env_key_hash.as_ref() == Some(&hash) {
+        found = restore_env_key(backend, &hash).await?;
+    }
+    match found {
         Some(key) => {
             state.keys.put(&key, generation);
             Ok(key)

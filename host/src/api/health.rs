@@ -112,12 +112,17 @@ pub(super) async fn metrics(State(state): State<Shared>) -> Response {
     gauges
         .refresh(engine.metrics(), engine.backend().overview(None))
         .await;
+    own_metrics(State(state)).await
+}
+
+/// The metrics of this process alone.
+pub(super) async fn own_metrics(State(state): State<Shared>) -> Response {
     (
         [(
             header::CONTENT_TYPE,
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         )],
-        engine.metrics_text(),
+        state.engine.metrics_text(),
     )
         .into_response()
 }

@@ -12,6 +12,7 @@ mod problem;
 mod deliveries;
 mod event_rules;
 mod events;
+mod front;
 mod health;
 mod keys;
 mod openapi;
@@ -36,11 +37,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use auth::{ensure_admin_key, key_hash};
 pub use event_rules::{EventRuleBody, EventRuleView};
+pub use front::Front;
 pub use openapi::document;
 pub use serve::serve;
 pub use webhooks::{WebhookBody, WebhookView};
 
-use crate::{engine::Engine, queue::Page, registry::BackendError};
+use crate::{engine::Engine, model::Secret, queue::Page, registry::BackendError};
 use problem::{Answer, Kind, Problem};
 
 /// What all handlers share.
@@ -48,6 +50,8 @@ use problem::{Answer, Kind, Problem};
 struct ApiState {
     engine: Arc<Engine>,
     keys: auth::KeyCache,
+    /// By which the operator's own admin key is known again when the store has been emptied.
+    env_key_hash: Option<String>,
     readiness: health::Readiness,
     queue_gauges: health::QueueGauges,
     /// Requests whose events are parsed at once: as many as there are cores. More would be no faster, and
@@ -62,33 +66,64 @@ struct ApiState {
 
 type Shared = Arc<ApiState>;
 
+impl ApiState {
+    fn new(engine: Arc<Engine>, admin_key: Option<&Secret>) -> Shared {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Arc::new(Self {
+            engine,
+            keys: auth::KeyCache::default(),
+            env_key_hash: admin_key.map(|key| key_hash(key.expose())),
+            readiness: health::Readiness::default(),
+            queue_gauges: health::QueueGauges::default(),
+            parsing: tokio::sync::Semaphore::new(cores),
+            large_bodies: Arc::new(tokio::sync::Semaphore::new(extract::LARGE_BODIES)),
+            changes: tokio::sync::Mutex::default(),
+        })
+    }
+}
+
 /// The whole API over an engine, ready to be served by [`serve`] or called in process.
 pub fn router(engine: Arc<Engine>) -> Router {
-    let limits = limits::Limits::of(&engine.config().server);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let state = Arc::new(ApiState {
-        engine,
-        keys: auth::KeyCache::default(),
-        readiness: health::Readiness::default(),
-        queue_gauges: health::QueueGauges::default(),
-        parsing: tokio::sync::Semaphore::new(cores),
-        large_bodies: Arc::new(tokio::sync::Semaphore::new(extract::LARGE_BODIES)),
-        changes: tokio::sync::Mutex::default(),
-    });
+    router_with_admin_key(engine, None)
+}
+
+/// [`router`], which also knows the operator's own admin key, the one that [`ensure_admin_key`] stored: if the
+/// store is emptied, the key is stored again as soon as it is used.
+pub fn router_with_admin_key(engine: Arc<Engine>, admin_key: Option<&Secret>) -> Router {
     let (router, _) = routes().split_for_parts();
+    let router = router.method_not_allowed_fallback(|| async {
+        Problem::new(
+            Kind::MethodNotAllowed,
+            "the Allow header names the methods of this path",
+        )
+    });
+    finish(
+        router,
+        "there is no such path; /openapi.json lists them",
+        ApiState::new(engine, admin_key),
+    )
+}
+
+/// What a worker offers of the API, for monitoring: `/healthz`, `/readyz` and `/metrics`. Its metrics are
+/// its own and say nothing of the queue, which every process of the API reports.
+pub fn monitoring(engine: Arc<Engine>) -> Router {
+    use axum::routing::get;
+    let router = Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::own_metrics));
+    finish(
+        router,
+        "this is a worker; it has /healthz, /readyz and /metrics",
+        ApiState::new(engine, None),
+    )
+}
+
+/// What holds for every request.
+fn finish(router: Router<Shared>, not_found: &'static str, state: Shared) -> Router {
+    let limits = limits::Limits::of(&state.engine.config().server);
     router
-        .fallback(|| async {
-            Problem::new(
-                Kind::NotFound,
-                "there is no such path; /openapi.json lists them",
-            )
-        })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(
-                Kind::MethodNotAllowed,
-                "the Allow header names the methods of this path",
-            )
-        })
+        .fallback(move || async move { Problem::new(Kind::NotFound, not_found) })
         .with_state(state)
         .layer(axum::middleware::from_fn_with_state(limits, limits::guard))
         .layer(axum::middleware::map_response(security_headers))

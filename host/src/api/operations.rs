@@ -20,15 +20,27 @@ use crate::{
 
 const DEFAULT_SPAN: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// How a tenant's deliveries stand, and whether there is anybody to make them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct QueueView {
+    #[serde(flatten)]
+    overview: QueueOverview,
+    /// Workers heard of within the last minute, which serve all tenants. Without any, nothing is delivered.
+    workers: usize,
+}
+
 /// How the tenant's deliveries stand.
 #[utoipa::path(get, path = "/v1/queue", tag = "operations",
-    responses((status = 200, description = "Counts by state, and webhooks that are held back.", body = QueueOverview)))]
+    responses((status = 200, description = "Counts by state, webhooks that are held back, and the number of workers.", body = QueueView)))]
 pub(super) async fn queue(
     Reader(key): Reader,
     State(state): State<Shared>,
-) -> Answer<axum::Json<QueueOverview>> {
+) -> Answer<axum::Json<QueueView>> {
     let backend = state.engine.backend();
-    Ok(axum::Json(backend.overview(Some(&key.tenant)).await?))
+    Ok(axum::Json(QueueView {
+        overview: backend.overview(Some(&key.tenant)).await?,
+        workers: backend.workers().await?.len(),
+    }))
 }
 
 /// A span of time.

@@ -9,9 +9,9 @@ mod client;
 mod config;
 mod deliveries;
 mod demo;
-mod embedded;
 mod error;
 mod export;
+mod instance;
 mod openapi;
 pub mod plugin_build;
 mod receiver;
@@ -20,6 +20,7 @@ mod send;
 mod serve;
 mod setup;
 mod terminal;
+mod worker;
 
 use std::{
     io::{self, Write},
@@ -55,6 +56,7 @@ struct Cli {
 enum Command {
     Demo(demo::DemoArgs),
     Serve(serve::ServeArgs),
+    Worker(worker::WorkerArgs),
     Receiver(receiver::ReceiverArgs),
     Render(render::RenderArgs),
     Send(send::SendArgs),
@@ -138,6 +140,7 @@ fn run(command: Command) -> CliResult {
         match command {
             Command::Demo(args) => demo::run(args).await,
             Command::Serve(args) => serve::run(args).await,
+            Command::Worker(args) => worker::run(args).await,
             Command::Receiver(args) => receiver::run(args).await,
             Command::Render(args) => render::run(args).await,
             Command::Send(args) => send::run(args).await,

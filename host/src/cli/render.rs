@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{
     deliveries::{body_text, error_line, header_pairs, log_lines, strings, text},
     error::{CliError, CliResult},
-    setup::{ConfigFlags, user_cache},
+    setup::{ConfigFlags, Overrides, user_cache},
     terminal::{Clean, Paint, one_line, read_input, read_json},
 };
 use crate::{
@@ -66,7 +66,7 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
             "only one of --webhook and --event can be stdin",
         ));
     }
-    let config = args.config.load(&[])?;
+    let config = args.config.load(&Overrides::default())?;
     let webhook = webhook(&args, &config)?;
     let bytes = read_input(&args.event, config.ingest.max_event_bytes as u64)?;
     let event = ingest::parse_event(&TenantId::default_tenant(), &bytes, &config.ingest)

@@ -1,12 +1,17 @@
 //! What the commands that run hookbox in this process set up from.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use ipnet::IpNet;
+use tokio::net::TcpListener;
 
 use super::error::{CliError, CliResult};
-use crate::config::Config;
+use crate::{config::Config, model::Secret, registry::redis::address::Address};
 
 /// Where the configuration comes from, and what is laid over it.
 #[derive(Debug, Args)]
@@ -22,15 +27,68 @@ pub(super) struct ConfigFlags {
 
 impl ConfigFlags {
     /// The configuration in force, with further values from the command line.
-    pub(super) fn load(
-        &self,
-        overrides: &[(&'static str, figment::value::Value)],
-    ) -> CliResult<Config> {
+    pub(super) fn load(&self, overrides: &Overrides) -> CliResult<Config> {
         let mut config =
-            Config::load(self.config.as_deref(), overrides).map_err(CliError::failed)?;
+            Config::load(self.config.as_deref(), &overrides.0).map_err(CliError::failed)?;
         config.guard.allow_networks.extend(&self.allow_network);
         Ok(config)
     }
+}
+
+/// What the command line lays over the configuration, by key.
+#[derive(Default)]
+pub(super) struct Overrides(Vec<(&'static str, figment::value::Value)>);
+
+impl Overrides {
+    pub(super) fn set(&mut self, key: &'static str, value: impl Into<figment::value::Value>) {
+        self.0.push((key, value.into()));
+    }
+}
+
+/// Which Redis.
+#[derive(Debug, Args)]
+pub(super) struct RedisFlag {
+    /// Redis (or Valkey) to run on, such as redis://10.0.0.5:6379; takes the place of redis.url, whose comment
+    /// tells all its forms. A command line can be seen by others on the machine: give a password in the
+    /// variable HOOKBOX__REDIS__URL instead
+    #[arg(long, value_name = "URL", value_parser = any_secret)]
+    redis: Option<Secret>,
+}
+
+impl RedisFlag {
+    pub(super) fn lay_over(&self, overrides: &mut Overrides) -> CliResult {
+        if let Some(url) = &self.redis {
+            address(url)?;
+            overrides.set("redis.url", url.expose());
+        }
+        Ok(())
+    }
+}
+
+/// The address in `--redis`.
+pub(super) fn address(url: &Secret) -> CliResult<Address> {
+    let address = url.expose().parse();
+    address.map_err(|e| CliError::failed(format!("--redis: {e}")))
+}
+
+/// An argument that no error message of the option parser may repeat.
+pub(super) fn any_secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
+/// Listens on an address from the command line or the configuration.
+///
+/// # Errors
+/// One line that says what to do.
+pub(super) async fn bind(address: SocketAddr) -> CliResult<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| {
+        CliError::failed(match e.kind() {
+            io::ErrorKind::AddrInUse => format!(
+                "{address} is in use: stop what listens there, or choose another with --listen"
+            ),
+            _ => format!("cannot listen on {address}: {e}"),
+        })
+    })
 }
 
 /// The folder of this user for compiled transformers, shared by the commands that have no data folder.

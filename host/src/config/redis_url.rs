@@ -38,7 +38,9 @@ impl<'de> Deserialize<'de> for RedisUrl {
         if text.is_empty() {
             return Ok(Self(None));
         }
-        let address: Address = text.parse().map_err(D::Error::custom)?;
+        let address: Address = text
+            .parse()
+            .map_err(|e| D::Error::custom(format_args!("no URL of a Redis: {e}")))?;
         Ok(address.into())
     }
 }

@@ -19,8 +19,8 @@ use self::catcher::Catcher;
 use super::{
     client::{Client, Payload},
     deliveries::{body_text, error_line, text},
-    embedded::Embedded,
     error::{CliError, CliResult},
+    instance::{Instance, Plan},
     render::{cost_line, describe_request},
     setup::temporary,
     terminal::{Paint, one_line},
@@ -57,7 +57,7 @@ pub(super) async fn run(_: DemoArgs) -> CliResult {
 /// Server, receiver and client.
 struct Stage {
     paint: Paint,
-    hookbox: Embedded,
+    hookbox: Instance,
     catcher: Catcher,
     client: Client,
     /// Removed when the demo is over.
@@ -74,8 +74,12 @@ impl Stage {
         let config = temporary(folder.path())?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let hookbox =
-            Embedded::start(config, &folder.path().join("data"), listener, true, None).await?;
+        let hookbox = Instance::start(Plan::embedded(
+            config,
+            &folder.path().join("data"),
+            listener,
+        ))
+        .await?;
         let base = Url::parse(&url).map_err(CliError::failed)?;
         let client = Client::new(base, hookbox.new_admin_key.clone())?;
         let catcher = Catcher::start(Secret::new(SECRET)).await?;

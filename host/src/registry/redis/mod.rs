@@ -5,6 +5,7 @@
 //! head of its `lua/common.lua` is what each key holds.
 
 pub mod address;
+mod clear;
 mod durability;
 pub(crate) mod fault;
 mod keys;

@@ -1,6 +1,10 @@
 //! Keys, scopes and tenants.
 
-use hookbox::{api::ensure_admin_key, model::Secret, registry::KeyScope};
+use hookbox::{
+    api::ensure_admin_key,
+    model::{Secret, TenantId},
+    registry::KeyScope,
+};
 use hookbox_tests::api::{ADMIN, Api};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -114,6 +118,62 @@ async fn a_key_is_shown_once_and_is_refused_as_soon_as_it_is_deleted() {
         .await;
     refused.problem(401, "unauthenticated");
     api.delete(&path).await.problem(404, "not-found");
+}
+
+/// What is left for the operator when somebody has emptied the store under a running server.
+#[tokio::test]
+async fn the_operators_own_key_outlives_the_store_and_no_other_key_does() {
+    let api = Api::start().await;
+    let tenant = TenantId::default_tenant();
+    let env_key = "key_environment";
+    assert!(api.backend.delete_key(&tenant, env_key).await.unwrap());
+    let other = format!("{ADMIN}x");
+    api.call_as(&other, Method::GET, "/v1/keys", None)
+        .await
+        .problem(401, "unauthenticated");
+    let keys = api.get("/v1/keys").await.expect(200);
+    assert_eq!(keys["results"][0]["id"], env_key);
+    assert_eq!(keys["results"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_operators_own_key_stays_deleted_while_there_is_another_admin_key() {
+    let api = Api::start().await;
+    let other = api.key_of("default", KeyScope::Admin).await;
+    let path = "/v1/keys/key_environment";
+    api.call_as(&other, Method::DELETE, path, None)
+        .await
+        .expect(204);
+    for _ in 0..2 {
+        api.get("/v1/keys").await.problem(401, "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn servers_that_start_at_once_make_one_first_key() {
+    let api = Api::start().await;
+    let tenant = TenantId::default_tenant();
+    api.backend
+        .delete_key(&tenant, "key_environment")
+        .await
+        .unwrap();
+    let backend = api.backend.as_ref();
+    let made =
+        futures_util::future::join_all((0..8).map(|_| ensure_admin_key(backend, None))).await;
+    let made: Vec<_> = made.into_iter().filter_map(Result::unwrap).collect();
+    assert_eq!(made.len(), 1);
+    let given = Some(Secret::new(ADMIN));
+    let given = (0..8).map(|_| ensure_admin_key(backend, given.clone()));
+    for result in futures_util::future::join_all(given).await {
+        assert_eq!(result.unwrap(), None);
+    }
+    assert_eq!(
+        api.get("/v1/keys").await.expect(200)["results"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 }
 
 #[tokio::test]

@@ -135,7 +135,11 @@ async fn requeueing_by_filter_means_what_failed_unless_it_says_otherwise() {
         requeue(json!({"status": "cancelled"})).await.expect(200)["requeued"],
         2
     );
-    assert_eq!(api.get("/v1/queue").await.expect(200)["queued"], 3);
+    let queue = api.get("/v1/queue").await.expect(200);
+    assert_eq!(
+        (&queue["queued"], &queue["workers"]),
+        (&json!(3), &json!(0))
+    );
 }
 
 #[tokio::test]

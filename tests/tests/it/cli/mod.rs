@@ -2,6 +2,7 @@
 
 mod demo;
 mod receiver;
+mod redis;
 mod render;
 mod session;
 mod usage;

@@ -1,0 +1,153 @@
+//! `serve` and `worker` on a Redis that is not there, or not rightly named.
+
+use std::{
+    io::Read,
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use hookbox_tests::process::{exchange, hookbox, run, stderr, stdout};
+
+/// A port of this machine at which nothing listens.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A program that waits for a Redis; killed when dropped.
+struct Waiting(Child);
+
+impl Waiting {
+    fn start(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        Self(command.stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// SIGTERM; the exit code, all that it printed, and how long that took.
+    fn terminate(mut self) -> (Option<i32>, String, Duration) {
+        let started = Instant::now();
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        let code = self.0.wait().unwrap().code();
+        let took = started.elapsed();
+        let mut text = String::new();
+        self.0
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
+        self.0
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
+        (code, text, took)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Asks until there is an answer.
+fn get(port: u16, path: &str) -> String {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "nothing listens on {port}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    exchange(port, request.as_bytes())
+}
+
+#[test]
+fn an_absent_redis_is_waited_for_and_whoever_asks_is_told_to_come_back() {
+    let url = format!("redis://app:hush@127.0.0.1:{}", free_port());
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["serve", "--no-worker"][..], &["worker"]] {
+        let port = free_port();
+        let waiting = Waiting::start(
+            hookbox()
+                .args(arguments)
+                .args(["--listen", &format!("127.0.0.1:{port}")])
+                .env("HOOKBOX__REDIS__URL", &url)
+                .env("HOOKBOX__REDIS__TIMEOUT_MS", "200")
+                .env("HOOKBOX__STORAGE__DATA_DIR", folder.path()),
+        );
+        assert!(get(port, "/healthz").starts_with("HTTP/1.1 200"));
+        for path in ["/readyz", "/v1/queue"] {
+            let answer = get(port, path).to_lowercase();
+            assert!(answer.starts_with("http/1.1 503"), "{path}: {answer}");
+            assert!(
+                answer.contains("\r\nretry-after: 2\r\n"),
+                "{path}: {answer}"
+            );
+        }
+        // At least the second try.
+        std::thread::sleep(Duration::from_secs(2));
+        let (code, text, took) = waiting.terminate();
+        assert_eq!(code, Some(0), "{text}");
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert!(text.matches("trying again").count() >= 2, "{text}");
+        assert!(!text.contains("hush"), "{text}");
+        assert!(!text.contains("panicked"), "{text}");
+    }
+}
+
+#[test]
+fn a_wrong_url_is_one_line_that_does_not_repeat_it() {
+    for (arguments, text) in [
+        (["serve", "--redis", "redis://app:hu/sh@r"], "%2F"),
+        (
+            ["worker", "--redis", "rediss://:hush@r:x"],
+            "the port of host 1",
+        ),
+        (["worker", "--redis", "hush@localhost"], "redis+sentinel://"),
+        (
+            ["bench", "--redis", "redis+sentinel://:hush@r"],
+            "master=NAME",
+        ),
+    ] {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let error = stderr(&output);
+        assert!(error.contains(text), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(!error.contains("hu"), "{error}");
+    }
+}
+
+#[test]
+fn a_worker_without_redis_is_wrong_usage() {
+    let output = run(&["worker"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("--redis URL"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn the_configuration_in_force_shows_no_password() {
+    let output = hookbox()
+        .arg("config")
+        .env(
+            "HOOKBOX__REDIS__URL",
+            "redis+cluster://app:hush@[::1]:7000,b:7001",
+        )
+        .output()
+        .unwrap();
+    let text = stdout(&output);
+    assert!(
+        text.contains("\nurl = \"redis+cluster://app:[secret]@[::1]:7000,b:7001\"\n"),
+        "{text}{}",
+        stderr(&output)
+    );
+}
