@@ -292,37 +292,43 @@ impl Scan {
         if self.done || self.left.0 > self.left.1 {
             return Ok(None);
         }
+        let (from, to) = self.left;
         let ids = match &mut self.source {
             Source::Few(ids) => {
                 self.done = true;
                 std::mem::take(ids)
             }
             Source::Set(key) => {
-                let (from, to) = self.left;
                 let mut get = Pipeline::new();
                 if self.newest_first {
                     get.cmd("ZREVRANGEBYSCORE").arg(&*key).arg(to).arg(from);
                 } else {
                     get.cmd("ZRANGEBYSCORE").arg(&*key).arg(from).arg(to);
                 }
-                get.arg("LIMIT").arg(0).arg(STEP);
+                get.arg("WITHSCORES").arg("LIMIT").arg(0).arg(STEP);
                 let found = store.read(self.shard, &get).await?.into_iter().next();
-                let ids = list(found.unwrap_or(Value::Nil))?.into_iter().map(text);
-                let ids = ids.collect::<Result<Vec<_>, _>>()?;
-                self.done = ids.len() < STEP;
-                ids
+                let found: Vec<(String, f64)> =
+                    redis::from_redis_value(found.unwrap_or(Value::Nil))
+                        .map_err(|_| stored("a list of deliveries is not one"))?;
+                self.done = found.len() < STEP;
+                if let Some((_, last)) = found.last() {
+                    // Stamps are whole numbers that a float holds exactly.
+                    let last = *last as i64;
+                    if self.newest_first {
+                        self.left.1 = last.saturating_sub(1);
+                    } else {
+                        self.left.0 = last.saturating_add(1);
+                    }
+                }
+                found.into_iter().map(|(id, _)| id).collect()
             }
         };
         let mut found = read_all(store, self.shard, &self.tenant, ids).await?;
+        found.sort_by_key(|found| found.stamp);
         if self.newest_first {
-            found.sort_by_key(|found| std::cmp::Reverse(found.stamp));
+            found.reverse();
         }
-        match found.last() {
-            Some(last) if self.newest_first => self.left.1 = last.stamp - 1,
-            Some(last) => self.left.0 = last.stamp + 1,
-            // All of them have been removed since they were listed.
-            None => self.done = true,
-        }
+        found.retain(|found| (from..=to).contains(&found.stamp));
         found.retain(|found| fits(&found.delivery, &self.filter));
         Ok(Some(found))
     }

@@ -30,7 +30,9 @@ pub(super) fn remedy(error: &RedisError) -> Remedy {
             ServerErrorKind::Moved => Remedy::Elsewhere,
             ServerErrorKind::ReadOnly
             | ServerErrorKind::BusyLoading
-            | ServerErrorKind::MasterDown => Remedy::Reconnect,
+            | ServerErrorKind::MasterDown
+            // What is read together was refused as a whole, for one of these reasons.
+            | ServerErrorKind::ExecAbort => Remedy::Reconnect,
             ServerErrorKind::Ask
             | ServerErrorKind::TryAgain
             | ServerErrorKind::ClusterDown
@@ -41,16 +43,25 @@ pub(super) fn remedy(error: &RedisError) -> Remedy {
         ErrorKind::MasterNameNotFoundBySentinel | ErrorKind::ClusterConnectionNotFound => {
             Remedy::Reconnect
         }
-        _ => match error.code() {
+        _ => match code(error).as_deref() {
             Some("BUSY" | "UNBLOCKED") => Remedy::Wait,
             _ => Remedy::None,
         },
     }
 }
 
+/// The word that a server's error begins with, also of a command that was sent with others.
+fn code(error: &RedisError) -> Option<String> {
+    let of_one = error.code().map(str::to_owned);
+    of_one.or_else(|| {
+        let all = error.clone().into_server_errors()?;
+        all.first().map(|(_, error)| error.code().to_owned())
+    })
+}
+
 /// For operators. Redis' texts hold no password, and no data but key names.
 pub(super) fn backend_error(error: &RedisError) -> BackendError {
-    match (error.kind(), error.code()) {
+    match (error.kind(), code(error).as_deref()) {
         (_, Some("OOM")) => BackendError::Full(
             "Redis has reached its maxmemory; raise it, or shorten the retention".to_owned(),
         ),
