@@ -108,7 +108,6 @@ pub async fn ensure_admin_key(
             .await?
             .is_none()
         {
-            backend.delete_key(&tenant, FROM_ENV).await?;
             let name = "HOOKBOX_ADMIN_KEY".to_owned();
             let mut record = record(name, tenant, KeyScope::Admin, &key);
             FROM_ENV.clone_into(&mut record.id);
@@ -116,21 +115,32 @@ pub async fn ensure_admin_key(
         }
         return Ok(None);
     }
+    if has_admin_key(backend, &tenant).await? {
+        return Ok(None);
+    }
+    let key = new_key()?;
+    let name = "first admin key".to_owned();
+    let record = record(name, tenant.clone(), KeyScope::Admin, &key);
+    match backend.put_key(&record, None).await {
+        Ok(()) => Ok(Some(key)),
+        // Of several processes that start at once on a new store, one makes the key and prints it.
+        Err(BackendError::Conflict { .. }) if has_admin_key(backend, &tenant).await? => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn has_admin_key(backend: &dyn Backend, tenant: &TenantId) -> Result<bool, BackendError> {
     let mut cursor: Option<String> = None;
     loop {
-        let page = backend.keys(&tenant, 100, cursor.as_deref()).await?;
+        let page = backend.keys(tenant, 100, cursor.as_deref()).await?;
         if page.results.iter().any(|k| k.scope == KeyScope::Admin) {
-            return Ok(None);
+            return Ok(true);
         }
         match page.next {
             Some(next) => cursor = Some(next),
-            None => break,
+            None => return Ok(false),
         }
     }
-    let key = new_key()?;
-    let record = record("first admin key".to_owned(), tenant, KeyScope::Admin, &key);
-    backend.put_key(&record, None).await?;
-    Ok(Some(key))
 }
 
 fn is_well_formed(key: &str) -> bool {
