@@ -21,6 +21,9 @@ use crate::{
     registry::BackendError,
 };
 
+/// When to try again with a full store: room is not made in a moment.
+const STORE_FULL_RETRY: Duration = Duration::from_secs(10);
+
 /// A problem as it is sent.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct ProblemBody {
@@ -92,8 +95,8 @@ kinds! {
         "The server handles as many requests as it may (server.max_connections). Try again.";
     StoreUnavailable 503 "store-unavailable" "The store does not answer just now",
         "Nothing was stored. Retry-After says when to try again.";
-    StoreFull 507 "store-full" "The store has no room",
-        "Nothing was stored. An operator has to make room first.";
+    StoreFull 503 "store-full" "The store has no room",
+        "Nothing was stored. What ends makes room, or an operator has to; Retry-After says when to ask again.";
 }
 
 impl Kind {
@@ -182,7 +185,7 @@ impl From<BackendError> for Problem {
             }
             BackendError::Full(_) => {
                 tracing::error!(%error, "the store is full");
-                Self::new(Kind::StoreFull, "nothing was stored")
+                Self::new(Kind::StoreFull, "nothing was stored").after(STORE_FULL_RETRY)
             }
             BackendError::Conflict { field, message } => Self {
                 errors: vec![FieldError::new(field, message.clone())],
@@ -320,6 +323,13 @@ mod tests {
                 "{problem:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_full_store_asks_to_come_back_later() {
+        let response = Problem::from(BackendError::Full(String::new())).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "10");
     }
 
     #[test]
