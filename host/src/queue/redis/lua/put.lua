@@ -10,7 +10,6 @@ local all, names, ids = P .. kind .. ':' .. t, P .. kind .. '.name:' .. t, P .. 
 if ARGV[9] ~= '' and (call('GET', P .. 'rev:' .. t) or '0') ~= ARGV[9] then return {'CHANGED'} end
 local other = call('HGET', ids, name)
 if other and other ~= id then return {'NAME'} end
-if ARGV[10] ~= '' and call('HEXISTS', all, id) == 0 and call('HLEN', all) >= tonumber(ARGV[10]) then return {'FULL'} end
 if kind == 'rules' then
   for i = 11, #ARGV do
     if call('HEXISTS', P .. 'webhooks:' .. t, ARGV[i]) == 0 then return {'WEBHOOK', ARGV[i]} end
@@ -19,6 +18,7 @@ elseif kind == 'keys' then
   local owner = call('HGET', P .. 'hashes', ARGV[11])
   if owner and owner ~= t .. '|' .. id then return {'HASH'} end
 end
+if ARGV[10] ~= '' and call('HEXISTS', all, id) == 0 and call('HLEN', all) >= tonumber(ARGV[10]) then return {'FULL'} end
 
 local before = call('HGET', names, id)
 if kind == 'rules' then
