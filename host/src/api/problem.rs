@@ -87,6 +87,8 @@ kinds! {
         "The syntax is right and the content is not. `errors` lists everything that is wrong, by field.";
     IdempotencyMismatch 422 "idempotency-mismatch" "The idempotency key was used for something else",
         "The same key came with other content. Use a new key for a new request.";
+    Contended 503 "contended" "Others were faster each time",
+        "The tenant's configuration was changed by others during every try. Nothing was stored. Retry-After says when to try again.";
     Internal 500 "internal" "hookbox failed",
         "A defect. It is in the server's log; nothing is known to have been stored.";
     Overloaded 503 "overloaded" "Too many requests are under way",
@@ -189,6 +191,12 @@ impl From<BackendError> for Problem {
                 errors: vec![FieldError::new(field, message.clone())],
                 ..Self::new(Kind::Conflict, message)
             },
+            BackendError::Changed => Self::new(
+                Kind::Contended,
+                "others keep changing the tenant's configuration; nothing was stored, try again",
+            )
+            .after(Duration::from_secs(1)),
+            BackendError::LimitReached { .. } => Self::new(Kind::LimitReached, error.to_string()),
             BackendError::IdempotencyMismatch { key } => {
                 // What the client knows of `request:<key>#<index>`.
                 let key = key

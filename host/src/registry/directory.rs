@@ -70,7 +70,7 @@ impl Directory {
         }
         let config = self.backend.tenant(tenant).await?;
         let (owned, limits, key) = (tenant.clone(), self.limits, self.handle_key);
-        let compile = move || Snapshot::compile(&owned, revision, config, limits, key);
+        let compile = move || Snapshot::compile(&owned, config, limits, key);
         let snapshot = tokio::task::spawn_blocking(compile)
             .await
             .map_err(|e| BackendError::Internal(format!("compiling rules ended early: {e}")))?;
@@ -120,7 +120,6 @@ pub struct WebhookSecrets {
 impl Snapshot {
     fn compile(
         tenant: &TenantId,
-        revision: u64,
         config: TenantConfig,
         limits: ConditionLimits,
         handle_key: [u8; 32],
@@ -146,7 +145,7 @@ impl Snapshot {
             .collect();
         let tenant = tenant.clone();
         Self {
-            revision,
+            revision: config.revision,
             tenant,
             handle_key,
             rules,
