@@ -90,8 +90,8 @@ kinds! {
         "The server handles as many requests as it may (server.max_connections). Try again.";
     StoreUnavailable 503 "store-unavailable" "The store does not answer just now",
         "Nothing was stored. Retry-After says when to try again.";
-    StoreFull 507 "store-full" "The store has no room",
-        "Nothing was stored. An operator has to make room first.";
+    StoreFull 503 "store-full" "The store has no room",
+        "Nothing was stored. An operator has to make room first; Retry-After says when to look again.";
 }
 
 impl Kind {
@@ -170,6 +170,9 @@ impl From<FieldErrors> for Problem {
     }
 }
 
+/// When to ask again a store that is full: retention and operators take a while.
+const ROOM_MAY_BE_MADE: Duration = Duration::from_secs(30);
+
 impl From<BackendError> for Problem {
     fn from(error: BackendError) -> Self {
         match error {
@@ -180,7 +183,7 @@ impl From<BackendError> for Problem {
             }
             BackendError::Full(_) => {
                 tracing::error!(%error, "the store is full");
-                Self::new(Kind::StoreFull, "nothing was stored")
+                Self::new(Kind::StoreFull, "nothing was stored").after(ROOM_MAY_BE_MADE)
             }
             BackendError::Conflict { field, message } => Self {
                 errors: vec![FieldError::new(field, message.clone())],
