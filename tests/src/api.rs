@@ -30,7 +30,8 @@ pub struct Api {
     pub backend: Arc<dyn Backend>,
     client: Client,
     server: JoinHandle<()>,
-    dir: TempDir,
+    config: Config,
+    dir: Arc<TempDir>,
 }
 
 /// An answer, read to its end.
@@ -110,8 +111,19 @@ impl Api {
             .await
             .expect("a key");
         assert_eq!(made, None, "the given key is taken");
+        Self::serve(config, backend, Arc::new(dir)).await
+    }
+
+    /// One more on the same store, as another process of the same installation would be: they share
+    /// nothing else.
+    pub async fn beside(&self) -> Self {
+        let (backend, dir) = (Arc::clone(&self.backend), Arc::clone(&self.dir));
+        Self::serve(self.config.clone(), backend, dir).await
+    }
+
+    async fn serve(config: Config, backend: Arc<dyn Backend>, dir: Arc<TempDir>) -> Self {
         let server_config = config.server.clone();
-        let engine = Engine::open(config, Arc::<SqliteBackend>::clone(&backend))
+        let engine = Engine::open(config.clone(), Arc::clone(&backend))
             .await
             .expect("an engine");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -125,6 +137,7 @@ impl Api {
             backend,
             client: Client::new(),
             server,
+            config,
             dir,
         }
     }

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::{
     List, Paging, Shared,
     auth::{Admin, Reader},
+    changes::change,
     check_room, created, deleted,
     extract::{Id, Json, JsonObject, Params},
     problem::{Answer, Kind, Problem},
@@ -122,24 +123,21 @@ pub(super) async fn create_rule(
     State(state): State<Shared>,
     Json(input): JsonObject,
 ) -> Answer<Response> {
-    let (backend, config) = (state.engine.backend(), state.engine.config());
-    let _turn = state.changes.lock().await;
-    let existing = backend.tenant(&key.tenant).await?;
-    let draft = validate::event_rule(&input, Draft::default(), &existing.webhooks, config)?;
-    check_room(
-        existing.rules.len(),
-        config.limits.event_rules,
-        "event rules",
-    )?;
-    let now = Timestamp::now();
-    let rule = EventRule {
-        id: RuleId::generate(),
-        external_id: draft.external_id,
-        spec: draft.spec,
-        created: now,
-        updated: now,
-    };
-    backend.put_rule(&key.tenant, &rule, None).await?;
+    let config = state.engine.config();
+    let rule = change(&state, &key.tenant, |existing| {
+        let draft = validate::event_rule(&input, Draft::default(), &existing.webhooks, config)?;
+        let (count, limit) = (existing.rules.len(), config.limits.event_rules);
+        check_room(count, limit, "event rules")?;
+        let now = Timestamp::now();
+        Ok(EventRule {
+            id: RuleId::generate(),
+            external_id: draft.external_id,
+            spec: draft.spec,
+            created: now,
+            updated: now,
+        })
+    })
+    .await?;
     let location = format!("/v1/event-rules/{}", rule.id);
     created(&location, EventRuleView::from(rule))
 }
@@ -171,7 +169,7 @@ pub(super) async fn replace_rule(
     Id(id): Id,
     Json(input): JsonObject,
 ) -> Answer<axum::Json<EventRuleView>> {
-    change(&state, &key.tenant, &id, &input, |_| {
+    rewrite(&state, &key.tenant, &id, &input, |_| {
         EventRuleSpec::default()
     })
     .await
@@ -187,7 +185,7 @@ pub(super) async fn change_rule(
     Id(id): Id,
     Json(input): JsonObject,
 ) -> Answer<axum::Json<EventRuleView>> {
-    change(&state, &key.tenant, &id, &input, Clone::clone).await
+    rewrite(&state, &key.tenant, &id, &input, Clone::clone).await
 }
 
 /// Removes a rule. Deliveries that it has asked for go on.
@@ -206,34 +204,36 @@ pub(super) async fn delete_rule(
     deleted(existed, "event rule", &id)
 }
 
-async fn change(
+/// Lays `input` over what `base` makes of the stored spec, checks and stores it. All of that is done again
+/// if somebody else was faster, so theirs counts as having come before.
+async fn rewrite(
     state: &Shared,
     tenant: &TenantId,
     id: &str,
     input: &Map<String, Value>,
-    base: impl FnOnce(&EventRuleSpec) -> EventRuleSpec,
+    base: impl Fn(&EventRuleSpec) -> EventRuleSpec,
 ) -> Answer<axum::Json<EventRuleView>> {
-    let backend = state.engine.backend();
-    let _turn = state.changes.lock().await;
-    let existing = backend.tenant(tenant).await?;
-    let stored = existing
-        .rules
-        .iter()
-        .find(|rule| rule.id.as_str() == id)
-        .ok_or_else(|| Problem::no_such("event rule", id))?;
-    let draft = Draft {
-        external_id: stored.external_id,
-        spec: base(&stored.spec),
-    };
-    let draft = validate::event_rule(input, draft, &existing.webhooks, state.engine.config())?;
-    let rule = EventRule {
-        id: stored.id.clone(),
-        external_id: draft.external_id,
-        spec: draft.spec,
-        created: stored.created,
-        updated: Timestamp::now(),
-    };
-    backend.put_rule(tenant, &rule, None).await?;
+    let config = state.engine.config();
+    let rule = change(state, tenant, |existing| {
+        let stored = existing
+            .rules
+            .iter()
+            .find(|rule| rule.id.as_str() == id)
+            .ok_or_else(|| Problem::no_such("event rule", id))?;
+        let draft = Draft {
+            external_id: stored.external_id,
+            spec: base(&stored.spec),
+        };
+        let draft = validate::event_rule(input, draft, &existing.webhooks, config)?;
+        Ok(EventRule {
+            id: stored.id.clone(),
+            external_id: draft.external_id,
+            spec: draft.spec,
+            created: stored.created,
+            updated: Timestamp::now(),
+        })
+    })
+    .await?;
     Ok(axum::Json(rule.into()))
 }
 

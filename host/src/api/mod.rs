@@ -1,10 +1,11 @@
-//! The HTTP API: thin. Each resource has a file; what they share is here and in the four files named
+//! The HTTP API: thin. Each resource has a file; what they share is here and in the five files named
 //! first below. `docs/openapi.json` is made from these handlers.
 //!
 //! Order of a request: connection limit and header timeout ([`serve`]), security headers, limit of requests
 //! under way, panic guard, route, key and scope, body within its limits of size and time.
 
 mod auth;
+mod changes;
 mod extract;
 mod limits;
 mod problem;
@@ -59,9 +60,7 @@ struct ApiState {
     parsing: tokio::sync::Semaphore,
     /// Turns of requests with large JSON bodies.
     large_bodies: Arc<tokio::sync::Semaphore>,
-    /// Held while a change is decided on what is stored and then stored, so that two requests cannot both
-    /// find room for one more, or undo each other.
-    changes: tokio::sync::Mutex<()>,
+    turns: changes::Turns,
 }
 
 type Shared = Arc<ApiState>;
@@ -77,7 +76,7 @@ impl ApiState {
             queue_gauges: health::QueueGauges::default(),
             parsing: tokio::sync::Semaphore::new(cores),
             large_bodies: Arc::new(tokio::sync::Semaphore::new(extract::LARGE_BODIES)),
-            changes: tokio::sync::Mutex::default(),
+            turns: changes::Turns::default(),
         })
     }
 }

@@ -21,6 +21,9 @@ use crate::{
     registry::BackendError,
 };
 
+/// When to try again with a full store: room is not made in a moment.
+const STORE_FULL_RETRY: Duration = Duration::from_secs(10);
+
 /// A problem as it is sent.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct ProblemBody {
@@ -84,6 +87,8 @@ kinds! {
         "The syntax is right and the content is not. `errors` lists everything that is wrong, by field.";
     IdempotencyMismatch 422 "idempotency-mismatch" "The idempotency key was used for something else",
         "The same key came with other content. Use a new key for a new request.";
+    Contended 503 "contended" "Others were faster each time",
+        "The tenant's configuration was changed by others during every try. Nothing was stored. Retry-After says when to try again.";
     Internal 500 "internal" "hookbox failed",
         "A defect. It is in the server's log; nothing is known to have been stored.";
     Overloaded 503 "overloaded" "Too many requests are under way",
@@ -91,7 +96,7 @@ kinds! {
     StoreUnavailable 503 "store-unavailable" "The store does not answer just now",
         "Nothing was stored. Retry-After says when to try again.";
     StoreFull 503 "store-full" "The store has no room",
-        "Nothing was stored. An operator has to make room first; Retry-After says when to look again.";
+        "Nothing was stored. What ends makes room, or an operator has to; Retry-After says when to ask again.";
 }
 
 impl Kind {
@@ -170,9 +175,6 @@ impl From<FieldErrors> for Problem {
     }
 }
 
-/// When to ask again a store that is full: retention and operators take a while.
-const ROOM_MAY_BE_MADE: Duration = Duration::from_secs(30);
-
 impl From<BackendError> for Problem {
     fn from(error: BackendError) -> Self {
         match error {
@@ -183,12 +185,18 @@ impl From<BackendError> for Problem {
             }
             BackendError::Full(_) => {
                 tracing::error!(%error, "the store is full");
-                Self::new(Kind::StoreFull, "nothing was stored").after(ROOM_MAY_BE_MADE)
+                Self::new(Kind::StoreFull, "nothing was stored").after(STORE_FULL_RETRY)
             }
             BackendError::Conflict { field, message } => Self {
                 errors: vec![FieldError::new(field, message.clone())],
                 ..Self::new(Kind::Conflict, message)
             },
+            BackendError::Changed => Self::new(
+                Kind::Contended,
+                "others keep changing the tenant's configuration; nothing was stored, try again",
+            )
+            .after(Duration::from_secs(1)),
+            BackendError::LimitReached { .. } => Self::new(Kind::LimitReached, error.to_string()),
             BackendError::IdempotencyMismatch { key } => {
                 // What the client knows of `request:<key>#<index>`.
                 let key = key
@@ -315,6 +323,13 @@ mod tests {
                 "{problem:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_full_store_asks_to_come_back_later() {
+        let response = Problem::from(BackendError::Full(String::new())).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "10");
     }
 
     #[test]

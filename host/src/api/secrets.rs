@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::{
     List, Paging, Shared,
     auth::{Admin, Reader},
+    changes::change,
     check_room, deleted,
     extract::{Id, Json, Params},
     problem::Answer,
@@ -63,19 +64,14 @@ pub(super) async fn put_secret(
         )
         .into());
     }
-    let backend = state.engine.backend();
-    let _turn = state.changes.lock().await;
-    let existing = backend.tenant(&key.tenant).await?.secrets;
-    if !existing.contains_key(&name) {
-        check_room(
-            existing.len(),
-            state.engine.config().limits.secrets,
-            "secrets",
-        )?;
-    }
-    backend
-        .put_secret(&key.tenant, &name, &body.value, None)
-        .await?;
+    let limit = state.engine.config().limits.secrets;
+    change(&state, &key.tenant, |existing| {
+        if !existing.secrets.contains_key(&name) {
+            check_room(existing.secrets.len(), limit, "secrets")?;
+        }
+        Ok((name.as_str(), &body.value))
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

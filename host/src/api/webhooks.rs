@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::{
     List, Paging, Shared,
     auth::{Admin, Reader},
+    changes::change,
     check_room, created, deleted,
     extract::{Id, Json, JsonObject, Params},
     problem::{Answer, Kind, Problem},
@@ -177,14 +178,6 @@ pub(super) async fn create_webhook(
 ) -> Answer<Response> {
     let draft = validate::webhook(&input, Draft::default(), state.engine.config())?;
     state.engine.check_webhook(&draft.spec).await?;
-    let _turn = state.changes.lock().await;
-    let existing = state.engine.backend().tenant(&key.tenant).await?.webhooks;
-    check_room(
-        existing.len(),
-        state.engine.config().limits.webhooks,
-        "webhooks",
-    )?;
-    check_external_id(draft.external_id, None, &existing)?;
     let now = Timestamp::now();
     let webhook = Webhook {
         id: WebhookId::generate(),
@@ -193,11 +186,13 @@ pub(super) async fn create_webhook(
         created: now,
         updated: now,
     };
-    state
-        .engine
-        .backend()
-        .put_webhook(&key.tenant, &webhook, None)
-        .await?;
+    let limit = state.engine.config().limits.webhooks;
+    change(&state, &key.tenant, |existing| {
+        check_room(existing.webhooks.len(), limit, "webhooks")?;
+        check_external_id(&webhook, &existing.webhooks)?;
+        Ok(&webhook)
+    })
+    .await?;
     let location = format!("/v1/webhooks/{}", webhook.id);
     created(&location, WebhookView::from(webhook))
 }
@@ -225,7 +220,7 @@ pub(super) async fn replace_webhook(
     Id(id): Id,
     Json(input): JsonObject,
 ) -> Answer<axum::Json<WebhookView>> {
-    change(&state, &key.tenant, &id, &input, |stored| WebhookSpec {
+    rewrite(&state, &key.tenant, &id, &input, |stored| WebhookSpec {
         secret: stored.secret,
         ..WebhookSpec::default()
     })
@@ -242,7 +237,7 @@ pub(super) async fn change_webhook(
     Id(id): Id,
     Json(input): JsonObject,
 ) -> Answer<axum::Json<WebhookView>> {
-    change(&state, &key.tenant, &id, &input, |stored| stored).await
+    rewrite(&state, &key.tenant, &id, &input, |stored| stored).await
 }
 
 /// Removes a webhook; its waiting deliveries are cancelled. 409 while a rule names it.
@@ -272,7 +267,7 @@ pub(super) async fn find(state: &Shared, tenant: &TenantId, id: &str) -> Answer<
 
 /// Lays `input` over what `base` makes of the stored spec, checks and stores it. The templates are
 /// checked without holding others up; if the webhook was changed meanwhile, nothing is stored.
-async fn change(
+async fn rewrite(
     state: &Shared,
     tenant: &TenantId,
     id: &str,
@@ -286,41 +281,35 @@ async fn change(
     };
     let draft = validate::webhook(input, draft, state.engine.config())?;
     state.engine.check_webhook(&draft.spec).await?;
-    let _turn = state.changes.lock().await;
-    let existing = state.engine.backend().tenant(tenant).await?.webhooks;
-    check_external_id(draft.external_id, Some(&stored.id), &existing)?;
-    if !existing.contains(&stored) {
-        return Err(Problem::new(
-            Kind::Conflict,
-            "the webhook was changed by somebody else meanwhile; read it again and repeat",
-        ));
-    }
     let webhook = Webhook {
+        id: stored.id.clone(),
         external_id: draft.external_id,
         spec: draft.spec,
+        created: stored.created,
         updated: Timestamp::now(),
-        ..stored
     };
-    state
-        .engine
-        .backend()
-        .put_webhook(tenant, &webhook, None)
-        .await?;
+    change(state, tenant, |existing| {
+        check_external_id(&webhook, &existing.webhooks)?;
+        if !existing.webhooks.contains(&stored) {
+            return Err(Problem::new(
+                Kind::Conflict,
+                "the webhook was changed by somebody else meanwhile; read it again and repeat",
+            ));
+        }
+        Ok(&webhook)
+    })
+    .await?;
     Ok(axum::Json(webhook.into()))
 }
 
 /// A rule may name a webhook by this number, so only one may have it.
-fn check_external_id(
-    external_id: Option<i64>,
-    own: Option<&WebhookId>,
-    existing: &[Webhook],
-) -> Result<(), FieldErrors> {
-    let Some(number) = external_id else {
+fn check_external_id(webhook: &Webhook, existing: &[Webhook]) -> Result<(), FieldErrors> {
+    let Some(number) = webhook.external_id else {
         return Ok(());
     };
     match existing
         .iter()
-        .find(|w| w.external_id == Some(number) && Some(&w.id) != own)
+        .find(|other| other.external_id == Some(number) && other.id != webhook.id)
     {
         Some(other) => Err(FieldErrors::one(
             "id",

@@ -105,7 +105,7 @@ impl Directory {
         config: TenantConfig,
     ) -> Result<Arc<Snapshot>, BackendError> {
         let (owned, limits, key) = (tenant.clone(), self.limits, self.handle_key);
-        let compile = move || Snapshot::compile(&owned, revision, config, limits, key);
+        let compile = move || Snapshot::compile(&owned, config, limits, key);
         let snapshot = tokio::task::spawn_blocking(compile)
             .await
             .map_err(|e| BackendError::Internal(format!("compiling rules ended early: {e}")))?;
@@ -155,7 +155,6 @@ pub struct WebhookSecrets {
 impl Snapshot {
     fn compile(
         tenant: &TenantId,
-        revision: u64,
         config: TenantConfig,
         limits: ConditionLimits,
         handle_key: [u8; 32],
@@ -181,7 +180,7 @@ impl Snapshot {
             .collect();
         let tenant = tenant.clone();
         Self {
-            revision,
+            revision: config.revision,
             tenant,
             handle_key,
             rules,

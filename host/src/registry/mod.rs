@@ -93,7 +93,7 @@ pub struct SecretInfo {
 pub trait Registry: Send + Sync + std::fmt::Debug {
     /// Changes with every change that any process makes to this tenant's webhooks, rules or secrets (and
     /// may change more often), and never back to one that it had while a process lives that may remember
-    /// it. API keys are no part of it. Cheap: called for every event and every attempt.
+    /// it. Neither other tenants nor API keys change it. Cheap: called for every event and every attempt.
     async fn revision(&self, tenant: &TenantId) -> Result<u64, BackendError>;
 
     /// All of a tenant at one moment, with the revision of that moment. The revision may be older than the

@@ -1,6 +1,7 @@
 //! The HTTP API as a client meets it: over TCP, on a real store, with the real sandbox.
 
 mod access;
+mod changes;
 mod deliveries;
 mod event_rules;
 mod events;

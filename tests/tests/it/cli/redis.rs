@@ -1,13 +1,17 @@
-//! `serve` and `worker` on a Redis that is not there, or not rightly named.
+//! `serve`, `worker` and `bench` with a Redis: where it is, what if it is not there.
 
 use std::{
-    io::Read,
-    net::TcpListener,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use hookbox_tests::process::{exchange, hookbox, run, stderr, stdout};
+use hookbox_tests::{
+    process::{hookbox, run, stderr, stdout},
+    redis::{Options, RedisServer},
+};
+use serde_json::Value;
 
 /// A port of this machine at which nothing listens.
 fn free_port() -> u16 {
@@ -55,15 +59,24 @@ impl Drop for Waiting {
     }
 }
 
-/// Asks until there is an answer.
+/// Asks as soon as something listens there.
 fn get(port: u16, path: &str) -> String {
     let deadline = Instant::now() + Duration::from_secs(60);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "nothing listens on {port}");
+    let mut stream = loop {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(stream) => break stream,
+            Err(e) => assert!(Instant::now() < deadline, "nothing listens on {port}: {e}"),
+        }
         std::thread::sleep(Duration::from_millis(10));
-    }
-    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    exchange(port, request.as_bytes())
+    };
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 #[test]
@@ -150,4 +163,45 @@ fn the_configuration_in_force_shows_no_password() {
         "{text}{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn a_redis_that_may_lose_events_is_refused_if_so_wanted() {
+    let redis = RedisServer::start(Options::default());
+    for command in ["serve", "worker"] {
+        let output = hookbox()
+            .args([command, "--redis", &redis.url()])
+            .env("HOOKBOX__SERVER__LISTEN", "127.0.0.1:0")
+            .env("HOOKBOX__REDIS__STRICT", "true")
+            .output()
+            .unwrap();
+        let error = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.starts_with("hookbox: redis://127.0.0.1:"), "{error}");
+        assert!(error.contains("appendonly yes"), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn the_benchmark_measures_redis_too_and_leaves_nothing_there() {
+    let redis = RedisServer::start(Options::default());
+    redis.cli(&["SET", "other", "1"]);
+    let output = run(&[
+        "bench",
+        "--deliveries",
+        "100",
+        "--concurrency",
+        "8",
+        "--json",
+        "--redis",
+        &redis.url(),
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for store in ["embedded", "redis"] {
+        assert!(report[store]["per_second"].as_f64().unwrap() > 0.0);
+        assert!(report[store]["single_delivery_p99_ms"].as_f64().unwrap() > 0.0);
+    }
+    assert_eq!(redis.cli(&["DBSIZE"]).trim(), "1");
 }

@@ -85,7 +85,14 @@ macro_rules! contract {
                 a_tenant_is_read_as_a_whole,
                 secrets_are_listed_without_values,
                 keys_are_found_by_hash,
+                a_key_that_is_stored_again_has_only_its_new_hash,
+                a_tenant_has_no_more_keys_than_it_may,
+                of_many_keys_at_once_no_more_are_stored_than_there_may_be,
                 the_revision_changes_with_each_change_of_the_tenant,
+                what_was_decided_on_an_older_state_is_not_stored,
+                every_change_makes_decisions_stale_and_no_other_tenant_does,
+                of_many_decisions_on_one_state_one_is_stored,
+                reading_and_deciding_again_comes_to_an_end,
                 the_instance_key_stays;
             model:
                 random_transitions_agree_with_the_model;

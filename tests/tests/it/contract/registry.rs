@@ -1,5 +1,8 @@
 //! What tenants configure.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use hookbox::{
     model::{EventRule, EventRuleSpec, RuleId, Secret, TenantId, Timestamp, WebhookId},
     registry::{ApiKey, BackendError, KeyScope, Registry},
@@ -216,6 +219,57 @@ pub(crate) async fn keys_are_found_by_hash(open: Open) {
     assert_eq!(bed.key_by_hash("abc").await.unwrap(), None);
 }
 
+pub(crate) async fn a_key_that_is_stored_again_has_only_its_new_hash(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let mut key = key("t", "netbox", "old");
+    bed.put_key(&key, None).await.unwrap();
+    (key.hash, key.name) = ("new".to_owned(), "renamed".to_owned());
+    bed.put_key(&key, None).await.unwrap();
+    assert_eq!(bed.key_by_hash("old").await.unwrap(), None);
+    assert_eq!(bed.key_by_hash("new").await.unwrap(), Some(key.clone()));
+    assert_eq!(bed.keys(&t, 10, None).await.unwrap().results, [key]);
+}
+
+pub(crate) async fn a_tenant_has_no_more_keys_than_it_may(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let too_many = Err(BackendError::LimitReached {
+        what: "keys",
+        limit: 2,
+    });
+    bed.put_key(&key("other", "a", "o"), None).await.unwrap();
+    for name in ["a", "b"] {
+        bed.put_key(&key("t", name, name), Some(2)).await.unwrap();
+    }
+    assert_eq!(bed.put_key(&key("t", "c", "c"), Some(2)).await, too_many);
+    assert_eq!(bed.key_by_hash("c").await.unwrap(), None);
+    // A known one needs no room, and some callers ask for none.
+    let mut renamed = key("t", "a", "a");
+    renamed.name = "z".to_owned();
+    bed.put_key(&renamed, Some(2)).await.unwrap();
+    bed.put_key(&key("t", "c", "c"), None).await.unwrap();
+    bed.put_key(&renamed, Some(2)).await.unwrap();
+    // A name that is taken is said first: that is true whatever the limit.
+    assert_eq!(
+        conflict(bed.put_key(&key("t", "b", "d"), Some(2)).await),
+        "name"
+    );
+    for hash in ["b", "c"] {
+        let id = key("t", hash, hash).id;
+        assert!(bed.delete_key(&t, &id).await.unwrap());
+    }
+    bed.put_key(&key("t", "b", "d"), Some(2)).await.unwrap();
+}
+
+pub(crate) async fn of_many_keys_at_once_no_more_are_stored_than_there_may_be(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let keys: Vec<_> = (0..20)
+        .map(|i| key("t", &format!("k{i}"), &format!("h{i}")))
+        .collect();
+    let stored = join_all(keys.iter().map(|key| bed.put_key(key, Some(7)))).await;
+    assert_eq!(stored.iter().filter(|done| done.is_ok()).count(), 7);
+    assert_eq!(bed.keys(&t, 100, None).await.unwrap().results.len(), 7);
+}
+
 pub(crate) async fn the_revision_changes_with_each_change_of_the_tenant(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let mut seen = vec![bed.revision(&t).await.unwrap()];
@@ -223,6 +277,7 @@ pub(crate) async fn the_revision_changes_with_each_change_of_the_tenant(open: Op
         ($step:expr) => {
             $step.await.unwrap();
             let revision = bed.revision(&t).await.unwrap();
+            assert_eq!(bed.tenant(&t).await.unwrap().revision, revision);
             assert!(!seen.contains(&revision), stringify!($step));
             seen.push(revision);
         };
@@ -240,6 +295,110 @@ pub(crate) async fn the_revision_changes_with_each_change_of_the_tenant(open: Op
     conflict(bed.put_rule(&t, &rule, None).await);
     seen.push(bed.revision(&t).await.unwrap());
     changes!(bed.put_secret(&t, "s", &Secret::new("x"), None));
+}
+
+pub(crate) async fn what_was_decided_on_an_older_state_is_not_stored(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let stale = Some(bed.tenant(&t).await.unwrap().revision);
+    let mut hook = webhook(|_| ());
+    bed.put_webhook(&t, &hook, stale).await.unwrap();
+
+    let before = hook.clone();
+    hook.spec.enabled = false;
+    let changed = Err(BackendError::Changed);
+    assert_eq!(bed.put_webhook(&t, &hook, stale).await, changed);
+    assert_eq!(bed.put_webhook(&t, &webhook(|_| ()), stale).await, changed);
+    assert_eq!(bed.put_rule(&t, &rule("r", &[]), stale).await, changed);
+    let secret = bed.put_secret(&t, "s", &Secret::new("x"), stale).await;
+    assert_eq!(secret, changed);
+    // Before anything else: what else is wrong may be so only in the state that is gone.
+    let taken = webhook(|spec| spec.name.clone_from(&before.spec.name));
+    assert_eq!(bed.put_webhook(&t, &taken, stale).await, changed);
+    let dangling = rule("r", &[&WebhookId::generate()]);
+    assert_eq!(bed.put_rule(&t, &dangling, stale).await, changed);
+
+    let now = bed.tenant(&t).await.unwrap();
+    assert_eq!(now.webhooks, [before]);
+    assert!(now.rules.is_empty() && now.secrets.is_empty());
+    bed.put_webhook(&t, &hook, Some(now.revision))
+        .await
+        .unwrap();
+    bed.put_webhook(&t, &hook, None).await.unwrap();
+}
+
+pub(crate) async fn every_change_makes_decisions_stale_and_no_other_tenant_does(open: Open) {
+    let (bed, t, other) = (open(LIMITS).await, tenant("t"), tenant("other"));
+    let hook = webhook(|_| ());
+    let rule = rule("r", &[&hook.id]);
+    let value = Secret::new("x");
+    let now = async || Some(bed.tenant(&t).await.unwrap().revision);
+    macro_rules! makes_stale {
+        ($($step:expr),+ $(,)?) => {$(
+            let before = now().await;
+            $step.await.unwrap();
+            let late = bed.put_secret(&t, "late", &value, before).await;
+            assert_eq!(late, Err(BackendError::Changed), stringify!($step));
+        )+};
+    }
+    makes_stale!(
+        bed.put_webhook(&t, &hook, None),
+        bed.put_rule(&t, &rule, None),
+        bed.put_secret(&t, "s", &value, None),
+        bed.put_secret(&t, "s", &value, now().await),
+        bed.put_rule(&t, &rule, now().await),
+        bed.put_webhook(&t, &hook, now().await),
+        bed.delete_secret(&t, "s"),
+        bed.delete_rule(&t, &rule.id),
+        bed.delete_webhook(&t, &hook.id),
+    );
+
+    let before = now().await;
+    bed.put_webhook(&other, &hook, None).await.unwrap();
+    bed.put_key(&key("t", "k", "h"), None).await.unwrap();
+    assert!(!bed.delete_secret(&t, "nothing").await.unwrap());
+    bed.send(&other, &[&hook.id]).await;
+    bed.put_secret(&t, "late", &value, before).await.unwrap();
+}
+
+pub(crate) async fn of_many_decisions_on_one_state_one_is_stored(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    for round in 1..=5 {
+        let revision = Some(bed.tenant(&t).await.unwrap().revision);
+        let hooks: Vec<_> = (0..20).map(|_| webhook(|_| ())).collect();
+        let stored = join_all(hooks.iter().map(|hook| bed.put_webhook(&t, hook, revision))).await;
+        let refused = stored
+            .iter()
+            .filter(|done| **done == Err(BackendError::Changed));
+        assert_eq!(refused.count(), 19, "{stored:?}");
+        let found = bed.tenant(&t).await.unwrap().webhooks.len();
+        assert_eq!(found, round);
+    }
+}
+
+pub(crate) async fn reading_and_deciding_again_comes_to_an_end(open: Open) {
+    const MOST: usize = 5;
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let one_more = async || {
+        loop {
+            let now = bed.tenant(&t).await.unwrap();
+            if now.webhooks.len() >= MOST {
+                return false;
+            }
+            let hook = webhook(|_| ());
+            match bed.put_webhook(&t, &hook, Some(now.revision)).await {
+                Ok(()) => return true,
+                Err(BackendError::Changed) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let all = join_all((0..4 * MOST).map(|_| one_more()));
+    let stored = tokio::time::timeout(Duration::from_secs(30), all).await;
+    assert_eq!(
+        stored.unwrap().into_iter().filter(|done| *done).count(),
+        MOST
+    );
+    assert_eq!(bed.tenant(&t).await.unwrap().webhooks.len(), MOST);
 }
 
 pub(crate) async fn the_instance_key_stays(open: Open) {

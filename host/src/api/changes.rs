@@ -1,0 +1,210 @@
+//! Changes to what a tenant has: read, decided and stored as if nobody else did.
+//!
+//! What makes them right is the store: a change names the state that it was decided on, and the store
+//! refuses it once that state is gone ([`crate::registry::Registry`]), whichever process changed it. Here it
+//! is then read and decided again.
+//!
+//! Within this process the changes of one tenant queue up all the same. Without that, of a hundred that
+//! come together each round would let one through and make the others read the whole tenant for nothing,
+//! and the unluckiest would run out of tries. So there are only as many rivals as there are processes.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
+
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{Shared, problem::Answer};
+use crate::{
+    model::{EventRule, Secret, TenantId, Webhook},
+    registry::{Backend, BackendError, TenantConfig},
+};
+
+/// Tries of one change. A try is lost only to a change that somebody else has made.
+const TRIES: u32 = 16;
+/// The wait before a further try is a random part of one millisecond, doubled each time up to 256.
+const MAX_DOUBLINGS: u32 = 8;
+
+/// Whose turn it is to change a tenant. Tenants share a few locks, drawn by a hash that nobody can foresee:
+/// a large or busy tenant holds up hardly any other, and what strangers name takes no memory.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    locks: [Mutex<()>; Self::LOCKS],
+    hash: RandomState,
+}
+
+impl Turns {
+    const LOCKS: usize = 32;
+
+    /// Waits until it is the caller's turn; first come, first served.
+    async fn take(&self, tenant: &TenantId) -> MutexGuard<'_, ()> {
+        let place = self.hash.hash_one(tenant) as usize % Self::LOCKS;
+        self.locks[place].lock().await
+    }
+}
+
+/// What a tenant has, and what a change stores.
+pub(super) trait Item: Sync {
+    /// Stores it, if the tenant is still as it was `decided_on`.
+    fn put(
+        &self,
+        backend: &dyn Backend,
+        tenant: &TenantId,
+        decided_on: u64,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send;
+}
+
+impl Item for &Webhook {
+    async fn put(
+        &self,
+        backend: &dyn Backend,
+        tenant: &TenantId,
+        decided_on: u64,
+    ) -> Result<(), BackendError> {
+        backend.put_webhook(tenant, self, Some(decided_on)).await
+    }
+}
+
+impl Item for EventRule {
+    async fn put(
+        &self,
+        backend: &dyn Backend,
+        tenant: &TenantId,
+        decided_on: u64,
+    ) -> Result<(), BackendError> {
+        backend.put_rule(tenant, self, Some(decided_on)).await
+    }
+}
+
+/// A secret by its name.
+impl Item for (&str, &Secret) {
+    async fn put(
+        &self,
+        backend: &dyn Backend,
+        tenant: &TenantId,
+        decided_on: u64,
+    ) -> Result<(), BackendError> {
+        let (name, value) = self;
+        let stored = backend.put_secret(tenant, name, value, Some(decided_on));
+        stored.await
+    }
+}
+
+/// Makes a change: stores what `decide` makes of the tenant as it is. It decides again whenever the tenant
+/// has been changed between the two.
+///
+/// # Errors
+/// What `decide` and the store answer, and 503 if others have changed the tenant during all tries.
+pub(super) async fn change<T: Item>(
+    state: &Shared,
+    tenant: &TenantId,
+    decide: impl Fn(TenantConfig) -> Answer<T>,
+) -> Answer<T> {
+    let _turn = state.turns.take(tenant).await;
+    decide_and_store(&**state.engine.backend(), tenant, decide).await
+}
+
+async fn decide_and_store<T: Item>(
+    backend: &dyn Backend,
+    tenant: &TenantId,
+    decide: impl Fn(TenantConfig) -> Answer<T>,
+) -> Answer<T> {
+    for doublings in 0..TRIES {
+        let existing = backend.tenant(tenant).await?;
+        let decided_on = existing.revision;
+        let item = decide(existing)?;
+        match item.put(backend, tenant, decided_on).await {
+            Err(BackendError::Changed) => {}
+            stored => return Ok(stored.map(|()| item)?),
+        }
+        // A random wait, so that rivals do not meet again and again.
+        let most = 1_000_u64 << doublings.min(MAX_DOUBLINGS);
+        tokio::time::sleep(Duration::from_micros(rand::random_range(0..most))).await;
+    }
+    tracing::warn!(%tenant, "a change was given up: others were faster each time");
+    Err(BackendError::Changed.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use axum::{http::StatusCode, response::IntoResponse};
+
+    use super::*;
+    use crate::{
+        api::problem::{Kind, Problem},
+        config::Config,
+        registry::{Registry, sqlite::SqliteBackend},
+    };
+
+    /// A secret that meets a rival in each of its first tries, who stores one of their own.
+    #[derive(Debug)]
+    struct Contended<'a> {
+        rivals: u32,
+        tried: &'a AtomicU32,
+    }
+
+    impl Item for Contended<'_> {
+        async fn put(
+            &self,
+            backend: &dyn Backend,
+            tenant: &TenantId,
+            decided_on: u64,
+        ) -> Result<(), BackendError> {
+            let value = Secret::new("x");
+            if self.tried.fetch_add(1, Ordering::Relaxed) < self.rivals {
+                backend.put_secret(tenant, "rival", &value, None).await?;
+            }
+            ("own", &value).put(backend, tenant, decided_on).await
+        }
+    }
+
+    /// The answer, the tries, and whether it is stored.
+    async fn against(rivals: u32) -> (Answer<()>, u32, bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = Config::defaults().queue_limits();
+        let backend = SqliteBackend::open(dir.path(), limits).await.unwrap();
+        let (tenant, tried) = (TenantId::default_tenant(), AtomicU32::new(0));
+        let decide = |_| {
+            let tried = &tried;
+            Ok(Contended { rivals, tried })
+        };
+        let answer = decide_and_store(&*backend, &tenant, decide).await;
+        let secrets = Registry::tenant(&*backend, &tenant).await.unwrap().secrets;
+        let tried = tried.load(Ordering::Relaxed);
+        (answer.map(|_| ()), tried, secrets.contains_key("own"))
+    }
+
+    #[tokio::test]
+    async fn a_stale_decision_is_made_again() {
+        let (answer, tried, stored) = against(3).await;
+        assert!(answer.is_ok() && stored, "{answer:?}");
+        assert_eq!(tried, 4);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_always_comes_too_late_is_given_up_and_may_be_tried_again() {
+        let (answer, tried, stored) = against(u32::MAX).await;
+        let response = answer.unwrap_err().into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key("retry-after"));
+        assert_eq!((tried, stored), (TRIES, false));
+    }
+
+    #[tokio::test]
+    async fn a_decision_against_it_is_final() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = Config::defaults().queue_limits();
+        let backend = SqliteBackend::open(dir.path(), limits).await.unwrap();
+        let decided = AtomicU32::new(0);
+        let decide = |_| -> Answer<EventRule> {
+            decided.fetch_add(1, Ordering::Relaxed);
+            Err(Problem::new(Kind::LimitReached, "there is no room"))
+        };
+        let answer = decide_and_store(&*backend, &TenantId::default_tenant(), decide).await;
+        assert!(answer.is_err());
+        assert_eq!(decided.load(Ordering::Relaxed), 1);
+    }
+}
