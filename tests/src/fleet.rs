@@ -1,7 +1,10 @@
 //! The program as those run it who outgrew one machine: processes that only answer the API and processes
 //! that only deliver, any number of each, over one Redis.
 
-use std::process::{Command, ExitStatus, Stdio};
+use std::{
+    fmt::Display,
+    process::{Command, ExitStatus, Stdio},
+};
 
 use crate::{
     process::{KillOnDrop, hookbox},
@@ -28,17 +31,18 @@ impl Fleet {
 
     /// Sets one key of the configuration, such as `redis.timeout_ms`, for all that start from now on.
     #[must_use]
-    pub fn with(mut self, key: &str, value: impl ToString) -> Self {
+    pub fn with(mut self, key: &str, value: impl Display) -> Self {
         let name = key.to_uppercase().replace('.', "__");
         self.environment
             .push((format!("HOOKBOX__{name}"), value.to_string()));
         self
     }
 
-    /// Starts an API process that delivers nothing, and waits until it listens.
-    #[must_use]
-    pub fn api(&self) -> Server {
-        self.api_starting().ready()
+    /// Starts an API process that delivers nothing, and waits until it has its store.
+    pub async fn api(&self) -> Server {
+        let server = self.api_starting().ready();
+        server.wait_ready().await;
+        server
     }
 
     /// Starts an API process without waiting for anything.

@@ -203,6 +203,18 @@ impl Server {
         }
     }
 
+    /// Waits until its store answers, writes included.
+    ///
+    /// # Panics
+    /// If it does not within a minute.
+    pub async fn wait_ready(&self) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        while self.request(Method::GET, "/readyz", None).await.0 != StatusCode::OK {
+            assert!(tokio::time::Instant::now() < deadline, "it is not ready");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Posts one event that sets off one delivery; the delivery's id.
     pub async fn send(&self, event: &Value) -> String {
         let answer = self.post("/v1/events", event).await;

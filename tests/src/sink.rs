@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -19,6 +19,8 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 /// One request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Received {
+    /// When.
+    pub at: Instant,
     /// All headers.
     pub headers: HeaderMap,
     /// The body.
@@ -120,6 +122,12 @@ impl Sink {
         lock(&self.shared.received).clone()
     }
 
+    /// How many requests have arrived.
+    #[must_use]
+    pub fn arrived(&self) -> usize {
+        *self.shared.count.borrow()
+    }
+
     /// How often each `webhook-id` has arrived.
     #[must_use]
     pub fn counts(&self) -> HashMap<String, usize> {
@@ -159,7 +167,11 @@ async fn take(
     let answer = lock(&shared.answer).clone();
     let number = {
         let mut received = lock(&shared.received);
-        received.push(Received { headers, body });
+        received.push(Received {
+            at: Instant::now(),
+            headers,
+            body,
+        });
         shared.count.send_replace(received.len());
         received.len()
     };

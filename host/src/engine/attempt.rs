@@ -35,7 +35,8 @@ impl Engine {
     ) -> Result<Settlement, BackendError> {
         let begun = Instant::now();
         let delivery = &leased.delivery;
-        let snapshot = self.directory.snapshot(&delivery.tenant).await?;
+        let (tenant, webhook) = (&delivery.tenant, &delivery.webhook);
+        let snapshot = self.directory.snapshot_for(tenant, webhook).await?;
         let mut attempt = Attempt {
             number: 0,
             started: Timestamp::now(),

@@ -69,6 +69,47 @@ impl Directory {
             return Ok(Arc::clone(found));
         }
         let config = self.backend.tenant(tenant).await?;
+        self.take(&mut place, tenant, revision, config).await
+    }
+
+    /// The same for who looks for this webhook: if it is not there, the backend is asked once more. It may
+    /// believe a revision for a moment, and a webhook with a delivery can be younger than that.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn snapshot_for(
+        &self,
+        tenant: &TenantId,
+        webhook: &WebhookId,
+    ) -> Result<Arc<Snapshot>, BackendError> {
+        let snapshot = self.snapshot(tenant).await?;
+        if snapshot.webhook(webhook).is_some() {
+            return Ok(snapshot);
+        }
+        let place = self.place(tenant);
+        let mut place = place.lock().await;
+        // Whoever was here first may have found it.
+        if let Some(found) = place.as_ref()
+            && found.webhook(webhook).is_some()
+        {
+            return Ok(Arc::clone(found));
+        }
+        let config = self.backend.tenant(tenant).await?;
+        if config.revision == snapshot.revision {
+            return Ok(snapshot);
+        }
+        let revision = config.revision;
+        self.take(&mut place, tenant, revision, config).await
+    }
+
+    /// Compiles what a tenant has, and keeps it.
+    async fn take(
+        &self,
+        place: &mut Option<Arc<Snapshot>>,
+        tenant: &TenantId,
+        revision: u64,
+        config: TenantConfig,
+    ) -> Result<Arc<Snapshot>, BackendError> {
         let (owned, limits, key) = (tenant.clone(), self.limits, self.handle_key);
         let compile = move || Snapshot::compile(&owned, config, limits, key);
         let snapshot = tokio::task::spawn_blocking(compile)

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod cluster;
+mod monitor;
 mod sentinels;
 mod server;
 

@@ -1,6 +1,16 @@
-//! The Redis backend on real servers that the tests start: the contract, and what is its own.
+//! The Redis backend on real servers that the tests start: the contract, and what is its own: many
+//! processes over one Redis, and whatever happens to that.
 
 mod contract;
+mod fairness;
+mod harness;
+mod idle;
+mod ledger;
+mod producers;
+mod rights;
+mod scene;
+mod tenants;
+mod weather;
 
 use std::sync::Arc;
 

@@ -1,0 +1,234 @@
+//! What happens to Redis does not happen to hookbox: its processes live, events that cannot be kept are
+//! refused with 503 and `Retry-After`, and when it is over everything goes on by itself.
+
+use std::time::{Duration, Instant};
+
+use hookbox_tests::redis::{Fsync, Options, RedisServer, User};
+use serde_json::json;
+use tokio::task::block_in_place;
+
+use super::scene::{Reply, Scene, fleet};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_restarted() {
+    let mut scene = Scene::start(Options {
+        aof: Some(Fsync::Always),
+        ..Options::default()
+    })
+    .await;
+    // Some wait while it is away.
+    scene.sink.admit(0);
+    let mut waiting = Vec::new();
+    for n in 0..50 {
+        match scene.post(n).await {
+            Reply::Accepted(deliveries) => waiting.extend(deliveries),
+            reply => panic!("{reply:?}"),
+        }
+    }
+    scene.redis.kill();
+    scene.refuses().await;
+    scene.sink.admit(usize::MAX);
+    block_in_place(|| scene.redis.start_again());
+    scene.flows().await;
+    let soon = Instant::now() + Duration::from_secs(30);
+    scene.arrives(&waiting, soon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_paused_and_what_was_refused_meanwhile_is_not_done_later() {
+    let mut scene = Scene::start(Options::default()).await;
+    let before = scene.deliveries().await;
+    scene.redis.pause();
+    for _ in 0..3 {
+        scene.refuses().await;
+    }
+    scene.redis.resume();
+    scene.flows().await;
+    // One has been made since; those that were refused have left nothing behind.
+    assert_eq!(scene.deliveries().await, before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_out_of_memory_and_workers_make_room_meanwhile() {
+    let mut scene = Scene::start(Options::default()).await;
+    scene.sink.admit(0);
+    for n in 0..100 {
+        let reply = scene.post(n).await;
+        assert!(matches!(reply, Reply::Accepted(_)), "{reply:?}");
+    }
+    let before = scene.deliveries().await;
+    scene.redis.cli(&["config", "set", "maxmemory", "1mb"]);
+    scene.refuses().await;
+    scene.sink.admit(usize::MAX);
+    scene
+        .api
+        .wait_until("/v1/queue", |queue| queue["finished"] == before)
+        .await;
+    scene.refuses().await;
+    scene.redis.cli(&["config", "set", "maxmemory", "0"]);
+    scene.flows().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_becomes_a_read_only_replica_and_a_master_again() {
+    let mut scene = Scene::start(Options::default()).await;
+    let port = scene.redis.port();
+    let _other = block_in_place(|| {
+        let other = RedisServer::start(Options {
+            replica_of: Some(port),
+            ..Options::default()
+        });
+        other.wait_for_master();
+        // They change places: what the first one copies is what it had.
+        other.cli(&["replicaof", "no", "one"]);
+        let other_port = other.port().to_string();
+        scene.redis.cli(&["replicaof", "127.0.0.1", &other_port]);
+        scene.redis.wait_for_master();
+        other
+    });
+    scene.refuses().await;
+    scene.redis.cli(&["replicaof", "no", "one"]);
+    scene.flows().await;
+}
+
+fn user(rules: &str) -> User {
+    User {
+        name: "app".to_owned(),
+        password: "first".to_owned(),
+        rules: rules.to_owned(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_password_is_changed_while_running() {
+    let redis = RedisServer::start(Options {
+        users: vec![user("~* &* +@all")],
+        ..Options::default()
+    });
+    let fleet = fleet(redis.url_as("app", "first"));
+    let mut scene = Scene::start_on(redis, &fleet).await;
+    scene
+        .redis
+        .cli(&["acl", "setuser", "app", "resetpass", ">second"]);
+    scene.redis.cli(&["client", "kill", "user", "app"]);
+    scene.refuses().await;
+    scene
+        .redis
+        .cli(&["acl", "setuser", "app", "resetpass", ">first"]);
+    scene.flows().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_are_taken_away_while_running() {
+    let redis = RedisServer::start(Options {
+        users: vec![user("~* &* +@all")],
+        ..Options::default()
+    });
+    let fleet = fleet(redis.url_as("app", "first"));
+    let mut scene = Scene::start_on(redis, &fleet).await;
+    scene.redis.cli(&["acl", "setuser", "app", "-@all"]);
+    scene.refuses().await;
+    scene.redis.cli(&["acl", "setuser", "app", "+@all"]);
+    scene.flows().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_at_the_start_is_waited_out() {
+    let redis = RedisServer::start(Options {
+        users: vec![user("~* &* +@all")],
+        ..Options::default()
+    });
+    let fleet = fleet(redis.url_as("app", "second"));
+    let (mut api, mut worker) = (fleet.api_starting(), fleet.worker());
+    let refused = || redis.cli(&["info", "errorstats"]);
+    let refusals = |text: &str| {
+        let (_, count) = text.split_once("errorstat_WRONGPASS:count=")?;
+        count.lines().next()?.trim().parse::<u32>().ok()
+    };
+    // Both have tried, one of them more than once.
+    block_in_place(|| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while refusals(&refused()).is_none_or(|count| count < 3) {
+            assert!(Instant::now() < deadline, "they do not try again");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    assert!(api.is_alive() && worker.is_alive());
+    redis.cli(&["acl", "setuser", "app", ">second"]);
+    let api = block_in_place(|| api.ready());
+    api.wait_ready().await;
+    Scene::of(redis, api, worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_not_there_yet_at_the_start() {
+    let mut redis = RedisServer::start(Options::default());
+    redis.kill();
+    let fleet = fleet(redis.url());
+    let (mut api, mut worker) = (fleet.api_starting(), fleet.worker());
+    // Nothing outside tells when they have tried; that they have ended would be seen below.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(api.is_alive() && worker.is_alive());
+    block_in_place(|| redis.start_again());
+    let api = block_in_place(|| api.ready());
+    api.wait_ready().await;
+    Scene::of(redis, api, worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_emptied() {
+    let mut scene = Scene::start(Options::default()).await;
+    // One is under way: its lease is gone too, and its worker must get over that.
+    scene.sink.admit(0);
+    let before = scene.sink.arrived();
+    assert!(matches!(scene.post(7).await, Reply::Accepted(_)));
+    scene.sink.wait_for(before + 1).await;
+    scene.redis.cli(&["flushall"]);
+    scene.redis.cli(&["script", "flush"]);
+    scene.sink.admit(usize::MAX);
+
+    // The operator's key works; there is nothing else.
+    let webhooks = scene.api.get("/v1/webhooks").await;
+    assert_eq!(webhooks["results"], json!([]));
+    assert_eq!(scene.deliveries().await, 0);
+    scene.configure().await;
+    scene.flows().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_by_an_authority_of_ones_own() {
+    let redis = RedisServer::start(Options {
+        tls: true,
+        password: Some("open-sesame".to_owned()),
+        ..Options::default()
+    });
+    let trusting = fleet(redis.url()).with("redis.ca_file", redis.ca_file().display());
+    let mut scene = Scene::start_on(redis, &trusting).await;
+    scene.redis.kill();
+    scene.refuses().await;
+    // It keeps nothing, so it comes back empty.
+    block_in_place(|| scene.redis.start_again());
+    scene.api.wait_ready().await;
+    scene.configure().await;
+    scene.flows().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_nobody_vouches_for_is_refused() {
+    let tls = Options {
+        tls: true,
+        ..Options::default()
+    };
+    let (redis, other) = (RedisServer::start(tls.clone()), RedisServer::start(tls));
+    let doubting = fleet(redis.url()).with("redis.ca_file", other.ca_file().display());
+    let mut api = doubting.api_starting();
+    block_in_place(|| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !redis.log().contains("tlsv1 alert") {
+            assert!(Instant::now() < deadline, "{}", redis.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    assert!(api.is_alive());
+    assert_eq!(redis.cli(&["dbsize"]), "0");
+}
