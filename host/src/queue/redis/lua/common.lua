@@ -11,7 +11,7 @@
 -- d:DELIVERY              hash  t tenant, e event, w webhook, r rule, ot and et the event's types, s state, c created (and
 --                               its unique stamp), u updated, due its place in the lane, a attempts since requeued, n attempts
 --                               in all, rc receives, f fence, sf which step settled it last, lr last result,
---                               wk worker, la leased at
+--                               wk worker and la when it was leased last
 -- a:DELIVERY              list  its last attempts: JSON, or "lost WORKER LEASED_AT NOW"
 -- e:EVENT                 hash  t tenant, et, ot, rx received (ms), n deliveries that are kept. What is long is beside it,
 --                               so that Redis keeps this one small:
@@ -75,8 +75,8 @@ local function use(tenant, what, n)
   if n == 0 then return end
   local hour = math.floor(now / HOUR)
   local key = P .. 'usage:' .. tenant .. '|' .. math.floor(hour / 24)
-  call('HINCRBY', key, (hour % 24) .. what, n)
-  call('EXPIRE', key, 401 * DAY, 'NX')
+  -- Only the first of a kind in an hour sets the time of expiry.
+  if call('HINCRBY', key, (hour % 24) .. what, n) == n then call('EXPIRE', key, 401 * DAY) end
 end
 
 local function find(id)
@@ -106,7 +106,6 @@ local function move(d, state)
   if is_ended(state) then call('ZADD', ended_key(state), now, d.id) end
   if d.s == 'started' then
     call('ZREM', P .. 'leases', d.id)
-    call('HDEL', P .. 'd:' .. d.id, 'wk', 'la')
     call('HINCRBY', P .. 'outlet:' .. d.outlet, 'in', -1)
   end
   d.s = state

@@ -42,6 +42,15 @@ end
 -- means waiting for it too.
 if old then call('SET', P .. 'seen', now) end
 
+-- The deliveries of an event of an earlier step that are still kept.
+local function kept(id)
+  local ids = {}
+  for delivery in string.gmatch(string.match(call('GET', P .. 'follows:' .. id) or '', '^[^\n]*'), '%S+') do
+    if call('EXISTS', P .. 'd:' .. delivery) == 1 then ids[#ids + 1] = delivery end
+  end
+  return table.concat(ids, ' ')
+end
+
 local answers, touched = {}, {}
 local stamp = total > 0 and stamps(total)
 for _, event in ipairs(events) do
@@ -64,7 +73,8 @@ for _, event in ipairs(events) do
     end
     call('HSET', P .. 'e:' .. event.id, 't', t, 'et', event.et, 'ot', event.ot, 'rx', event.rx, 'n', #ids)
     call('SET', P .. 'context:' .. event.id, event.ctx)
-    call('SET', P .. 'follows:' .. event.id, table.concat(ids, ' ') .. '\n' .. event.x)
+    event.follows = table.concat(ids, ' ')
+    call('SET', P .. 'follows:' .. event.id, event.follows .. '\n' .. event.x)
     if #ids == 0 then call('ZADD', P .. 'ended:unmatched', now, event.id) end
     if event.key and window > 0 then
       call('SET', P .. 'idem:' .. event.key, event.id .. ' ' .. event.fingerprint, 'PX', math.ceil(window / 1000))
@@ -72,15 +82,9 @@ for _, event in ipairs(events) do
     count('queued', #ids)
     use(t, 'e', 1)
   end
-  local id = event.known or event.id
-  local kept = {}
-  local follows = string.match(call('GET', P .. 'follows:' .. id) or '', '^[^\n]*')
-  for delivery in string.gmatch(follows, '%S+') do
-    if not event.known or call('EXISTS', P .. 'd:' .. delivery) == 1 then kept[#kept + 1] = delivery end
-  end
   answers[#answers + 1] = event.known and 'duplicate' or 'new'
-  answers[#answers + 1] = id
-  answers[#answers + 1] = table.concat(kept, ' ')
+  answers[#answers + 1] = event.known or event.id
+  answers[#answers + 1] = event.follows or kept(event.known or event.id)
 end
 for outlet in pairs(touched) do
   if call('EXISTS', P .. 'outlet:' .. outlet) == 0 then
