@@ -53,7 +53,7 @@ impl RedisBackend {
                 .store
                 .run(shard, &DRAIN, &args, Mode::Repeatable)
                 .await?;
-            if answer.ok()?.int()? < STEP as i64 {
+            if answer.ok()?.int()? == 0 {
                 return Ok(());
             }
         }

@@ -53,7 +53,11 @@ local function take()
   local firsts = tonumber(o[1] or 0)
   local lane, id = firsts < FIRSTS_PER_RETRY and 0 or 1
   for _ = 1, 2 do
-    id = call('ZRANGEBYSCORE', P .. 'lane' .. lane .. ':' .. outlet, '-inf', now, 'LIMIT', 0, 1)[1]
+    if lane == 0 then
+      id = call('ZRANGE', P .. 'lane0:' .. outlet, 0, 0)[1]
+    else
+      id = call('ZRANGEBYSCORE', P .. 'lane1:' .. outlet, '-inf', now, 'LIMIT', 0, 1)[1]
+    end
     if id then break end
     lane = 1 - lane
   end
@@ -63,6 +67,7 @@ local function take()
     refresh(outlet)
     return true
   end
+  -- A fence is higher than every earlier one of the delivery, also of one that a failover has lost.
   local key = P .. 'd:' .. id
   call('ZREM', P .. 'lane' .. lane .. ':' .. outlet, id)
   if d.n == 0 then call('ZREM', P .. 'untried', id) end
@@ -76,7 +81,7 @@ local function take()
     return true
   end
   move(d, 'started')
-  call('HSET', key, 's', 'started', 'u', now, 'rc', d.rc + 1, 'f', d.f + 1, 'wk', worker, 'la', now)
+  call('HSET', key, 's', 'started', 'u', now, 'rc', d.rc + 1, 'f', math.max(d.f + 1, now), 'wk', worker, 'la', now)
   call('ZADD', P .. 'leases', now + lease, id)
 
   tick = tick + 1
@@ -100,8 +105,9 @@ local function take()
   return true
 end
 
-local before = tick
-while #deliveries < 2 * max and bytes < max_bytes and take() do end
+-- What take() finds missing or damaged it removes; that must not go on for ever in one step either.
+local before, tries = tick, 2 * max + STEP
+while #deliveries < 2 * max and bytes < max_bytes and tries > 0 and take() do tries = tries - 1 end
 if tick ~= before then call('SET', P .. 'tick', tick) end
 
 local again = -1
@@ -116,6 +122,8 @@ else
     end
   end
 end
--- What was woken for is taken; another worker is woken only if there is more.
-woken = again == 0 and #deliveries > 0
+-- What was woken for is taken; another worker is woken only if there is more than this one can take, now or
+-- later.
+local is_full = #deliveries == 2 * max
+woken = is_full and again >= 0 or again == 0 and #deliveries > 0
 return done(now, again, deliveries, events)

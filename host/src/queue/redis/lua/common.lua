@@ -1,6 +1,8 @@
 -- What every step shares. A step is this file and then one of the others, run by Redis as a whole.
 --
--- KEYS[1]  the shard's prefix, such as "{hookbox:0}:"; every key begins with it, so all are in one slot
+-- KEYS[1]  the shard's prefix, such as "{hookbox:0}:". Every key begins with it, so all are in one slot, and this
+--          one, which never exists, says which; the others cannot be named beforehand. While a slot is being
+--          moved Redis therefore refuses all steps of the shard, which wait.
 -- ARGV[1]  the moment after which the step must not be made any more; 0: it may always
 -- ARGV[2]  deliveries under way at once for a webhook that does not say
 -- ARGV[3]  claims without a settlement before a delivery is poisonous
@@ -9,7 +11,7 @@
 --
 -- KEY                     TYPE  HOLDS
 -- d:DELIVERY              hash  t tenant, e event, w webhook, r rule, ot and et the event's types, s state, c created (and
---                               its unique stamp), u updated, due its place in the lane, a attempts since requeued, n attempts
+--                               its unique stamp), u updated, due its place in lane0 or when it is due in lane1, a attempts since requeued, n attempts
 --                               in all, rc receives, f fence, sf which step settled it last, lr last result,
 --                               wk worker and la when it was leased last
 -- a:DELIVERY              list  its last attempts: JSON, or "lost WORKER LEASED_AT NOW"
@@ -34,6 +36,7 @@
 -- workers                 hash  "LAST_SEEN JSON" by id
 -- usage:TENANT|DAY        hash  what was used, by hour; expires
 -- stamp, tick             str   the last stamp, the last turn
+-- seen, ping              str   written for the sake of writing
 -- rev:TENANT              str   revision of what the tenant configured, a stamp
 -- KIND:TENANT             hash  documents of webhooks, rules, secrets or keys by id; KIND.name: the name by id; KIND.id: the id
 --                               by name; KIND.sorted: zset of the names
@@ -59,6 +62,9 @@ local function stamps(n)
   return first
 end
 
+-- Whether a waiting worker should look. Set by whatever makes something claimable now (refresh, when it
+-- opens an outlet) or sooner than anybody who waits can know (refresh, when an outlet becomes the first that
+-- time will open), and by what frees or changes an outlet in other ways.
 local moved, woken = {}, false
 local function count(state, n) moved[state] = (moved[state] or 0) + n end
 
@@ -133,18 +139,21 @@ end
 local function split(outlet) return string.match(outlet, '^([^|]*)|(.*)$') end
 
 -- Decides afresh whether an outlet can be claimed from: once it is neither paused nor over its rate, has
--- room, and the first in one of its lanes is due. Called by every step after what could change that.
+-- room, and there is a first attempt to be made, or the first of its retries is due. (In lane0 scores are an
+-- order and no times: a clock that was set back must not hold first attempts up.) Called by every step after
+-- what could change that. What holds afterwards: the webhook is a member of open:TENANT if and only if its
+-- outlet has `open`, the tenant is in the ring if and only if open:TENANT has members, and the outlet is a member
+-- of `due` if and only if it has `ready`.
 local function refresh(outlet)
   local tenant, webhook = split(outlet)
   local key = P .. 'outlet:' .. outlet
   local o = call('HMGET', key, 'off', 'max', 'in', 'paused', 'rate_ready', 'open', 'ready', 'served')
   local at
   if o[1] ~= '1' and tonumber(o[3] or 0) < math.max(tonumber(o[2] or CAP), 1) then
-    local first = call('ZRANGE', P .. 'lane0:' .. outlet, 0, 0, 'WITHSCORES')[2]
+    local first = call('EXISTS', P .. 'lane0:' .. outlet) == 1
     local retry = call('ZRANGE', P .. 'lane1:' .. outlet, 0, 0, 'WITHSCORES')[2]
     if first or retry then
-      at = math.min(tonumber(first or retry), tonumber(retry or first))
-      at = math.max(at, tonumber(o[4] or 0), tonumber(o[5] or 0))
+      at = math.max(first and 0 or tonumber(retry), tonumber(o[4] or 0), tonumber(o[5] or 0))
     end
   end
   local was_open, ready = o[6] == '1', o[7]
@@ -165,6 +174,7 @@ local function refresh(outlet)
     if not ready or tonumber(ready) ~= at then
       call('HSET', key, 'ready', at)
       call('ZADD', P .. 'due', at, outlet)
+      if call('ZRANGE', P .. 'due', 0, 0)[1] == outlet then woken = true end
     end
   elseif ready then
     call('HDEL', key, 'ready')

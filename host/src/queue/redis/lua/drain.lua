@@ -1,5 +1,5 @@
 -- Cancels what waits for webhooks that are gone. ARGV[4] how many at most, [5] the result to be stored.
--- Answers how many it were. An outlet that is empty is enabled again, so that a straggler ends in a record
+-- Answers how many webhooks are left that have any. An outlet that is empty is enabled again, so that a straggler ends in a record
 -- instead of waiting for ever.
 local left = tonumber(ARGV[4])
 for _, outlet in ipairs(call('SRANDMEMBER', P .. 'draining', 100)) do
@@ -25,4 +25,4 @@ for _, outlet in ipairs(call('SRANDMEMBER', P .. 'draining', 100)) do
   call('SREM', P .. 'draining', outlet)
   refresh(outlet)
 end
-return done(tonumber(ARGV[4]) - left)
+return done(call('SCARD', P .. 'draining'))

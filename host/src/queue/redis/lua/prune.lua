@@ -9,7 +9,9 @@ local function forget_event(id)
 end
 
 for _, of in ipairs({{'ended:done', ARGV[5]}, {'ended:failed', ARGV[6]}}) do
-  for _, id in ipairs(call('ZRANGEBYSCORE', P .. of[1], '-inf', before(of[2]), 'LIMIT', 0, limit - removed)) do
+  -- Events count too, so there may be more than the limit; a negative count would mean all there are.
+  local left = math.max(limit - removed, 0)
+  for _, id in ipairs(call('ZRANGEBYSCORE', P .. of[1], '-inf', before(of[2]), 'LIMIT', 0, left)) do
     local d = find(id)
     call('ZREM', P .. of[1], id)
     if d then
@@ -33,8 +35,10 @@ end
 call('ZREMRANGEBYSCORE', P .. 'paused', '-inf', now)
 for _, outlet in ipairs(call('SRANDMEMBER', P .. 'gone', 100)) do
   if call('EXISTS', P .. 'hook:' .. outlet) == 0 and call('SISMEMBER', P .. 'draining', outlet) == 0 then
-    local tenant = split(outlet)
+    local tenant, webhook = split(outlet)
     call('DEL', P .. 'outlet:' .. outlet)
+    call('ZREM', P .. 'paused', outlet)
+    call('ZREM', P .. 'pauses:' .. tenant, webhook)
     call('SREM', P .. 'gone', outlet)
     if call('EXISTS', P .. 'all:' .. tenant) == 0 then call('HDEL', P .. 'turns', tenant) end
   end

@@ -7,7 +7,12 @@
 -- Answers OK, CHANGED, FULL, NAME (the name is taken), HASH (the key is in use), or WEBHOOK and which is missing.
 local kind, t, id, name = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local all, names, ids = P .. kind .. ':' .. t, P .. kind .. '.name:' .. t, P .. kind .. '.id:' .. t
-if ARGV[9] ~= '' and (call('GET', P .. 'rev:' .. t) or '0') ~= ARGV[9] then return {'CHANGED'} end
+if ARGV[9] ~= '' and (call('GET', P .. 'rev:' .. t) or '0') ~= ARGV[9] then
+  -- Perhaps by this very step, whose first answer was lost on the way.
+  if call('HGET', all, id) ~= ARGV[8] then return {'CHANGED'} end
+  call('SET', P .. 'seen', now)
+  return {'OK'}
+end
 local other = call('HGET', ids, name)
 if other and other ~= id then return {'NAME'} end
 if kind == 'rules' then
