@@ -69,7 +69,7 @@ impl Directory {
             return Ok(Arc::clone(found));
         }
         let config = self.backend.tenant(tenant).await?;
-        self.take(&mut place, tenant, revision, config).await
+        self.take(&mut place, tenant, config).await
     }
 
     /// The same for who looks for this webhook: if it is not there, the backend is asked once more. It may
@@ -98,8 +98,7 @@ impl Directory {
         if config.revision == snapshot.revision {
             return Ok(snapshot);
         }
-        let revision = config.revision;
-        self.take(&mut place, tenant, revision, config).await
+        self.take(&mut place, tenant, config).await
     }
 
     /// Compiles what a tenant has, and keeps it.
@@ -107,7 +106,6 @@ impl Directory {
         &self,
         place: &mut Option<Arc<Snapshot>>,
         tenant: &TenantId,
-        revision: u64,
         config: TenantConfig,
     ) -> Result<Arc<Snapshot>, BackendError> {
         let (owned, limits, key) = (tenant.clone(), self.limits, self.handle_key);

@@ -96,6 +96,14 @@ impl RedisBackend {
         }))
     }
 
+    fn remember_revision(&self, tenant: &TenantId, asked: Instant, revision: u64) {
+        let mut revisions = self.revisions();
+        if revisions.len() >= MAX_REVISIONS {
+            revisions.clear();
+        }
+        revisions.insert(tenant.clone(), (asked, revision));
+    }
+
     fn forget_revision(&self, tenant: &TenantId) {
         self.revisions().remove(tenant);
     }
@@ -276,15 +284,12 @@ impl Registry for RedisBackend {
         get.get(self.store.key(shard, &format!("rev:{tenant}")));
         let found = self.store.read(shard, &get).await?;
         let revision = keys::revision(found.into_iter().next())?;
-        let mut revisions = self.revisions();
-        if revisions.len() >= MAX_REVISIONS {
-            revisions.clear();
-        }
-        revisions.insert(tenant.clone(), (asked, revision));
+        self.remember_revision(tenant, asked, revision);
         Ok(revision)
     }
 
     async fn tenant(&self, tenant: &TenantId) -> Result<TenantConfig, BackendError> {
+        let asked = Instant::now();
         let shard = self.store.shard_of(tenant)?;
         let key = |kind: &str| self.store.key(shard, &format!("{kind}:{tenant}"));
         let mut get = redis::pipe();
@@ -296,6 +301,8 @@ impl Registry for RedisBackend {
         let mut found = self.store.read(shard, &get).await?.into_iter();
         let mut next = || found.next().unwrap_or(redis::Value::Nil);
         let revision = keys::revision(Some(next()))?;
+        // Or who took this would soon take it again, as it is not what was believed.
+        self.remember_revision(tenant, asked, revision);
         let mut webhooks: Vec<Webhook> = keys::documents(next())?;
         let mut rules: Vec<EventRule> = keys::documents(next())?;
         webhooks.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
