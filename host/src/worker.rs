@@ -186,8 +186,11 @@ impl Worker {
                         tracing::error!(%error, %delivery, "cannot store an attempt; giving up");
                         return;
                     }
+                    // Once for each delivery: a store that is away for long meets very many.
+                    if backoff.failures == 0 {
+                        tracing::error!(%error, %delivery, "cannot store an attempt; trying until it can");
+                    }
                     let pause = backoff.next();
-                    tracing::error!(%error, %delivery, ?pause, "cannot store an attempt; trying again");
                     sleep(pause).await;
                 }
             }

@@ -88,6 +88,7 @@ async fn one(
         bytes.as_bytes(),
         WORKER_LOST.as_bytes(),
         poisonous.as_bytes(),
+        b"its event is missing from the store",
     ];
     let answer = backend.store.run(shard, &CLAIM, &args, Mode::Once).await?;
     let mut answer = answer.ok()?;

@@ -15,7 +15,8 @@ use crate::{
         cursor::page as cut,
         redis::{
             fault::stored,
-            store::{Store, int, list, text},
+            script::ATTEMPTS,
+            store::{Mode, Store, int, list, text},
         },
     },
 };
@@ -113,22 +114,11 @@ pub(super) async fn attempts(
     id: &DeliveryId,
 ) -> Result<Vec<Attempt>, BackendError> {
     let shard = store.shard_of(tenant)?;
-    let delivery = store.key(shard, &format!("d:{id}"));
-    let mut get = Pipeline::new();
-    get.atomic()
-        .hget(&delivery, "t")
-        .hget(&delivery, "n")
-        .lrange(store.key(shard, &format!("a:{id}")), 0, -1);
-    let mut found = store.read(shard, &get).await?.into_iter();
-    let (Some(owner), Some(total), Some(attempts)) = (found.next(), found.next(), found.next())
-    else {
-        return Ok(Vec::new());
-    };
-    if owner == Value::Nil || text(owner)? != tenant.as_str() {
-        return Ok(Vec::new());
-    }
-    let attempts = list(attempts)?;
-    let total = u32::try_from(int(total)?).unwrap_or(0);
+    let args = [tenant.as_str().as_bytes(), id.as_str().as_bytes()];
+    let answer = store.run(shard, &ATTEMPTS, &args, Mode::Repeatable).await?;
+    let mut answer = answer.ok()?;
+    let total = u32::try_from(answer.int()?).unwrap_or(0);
+    let attempts = answer.list()?;
     let first = total.saturating_sub(u32::try_from(attempts.len()).unwrap_or(total));
     let numbered = attempts.into_iter().zip(first.saturating_add(1)..);
     numbered
@@ -172,28 +162,31 @@ pub(super) async fn event(
     id: &EventId,
 ) -> Result<Option<StoredEvent>, BackendError> {
     let shard = store.shard_of(tenant)?;
-    let fields = ["t", "et", "ot", "rx", "ctx", "x", "ds"];
     let mut get = Pipeline::new();
     get.cmd("HMGET")
         .arg(store.key(shard, &format!("e:{id}")))
-        .arg(&fields);
-    let found = store.read(shard, &get).await?.into_iter().next();
-    let mut fields = list(found.unwrap_or(Value::Nil))?.into_iter();
-    if fields
-        .as_slice()
-        .first()
-        .is_none_or(|owner| *owner == Value::Nil)
-    {
+        .arg(&["t", "et", "ot", "rx"])
+        .get(store.key(shard, &format!("context:{id}")))
+        .get(store.key(shard, &format!("follows:{id}")));
+    let mut found = store.read(shard, &get).await?.into_iter();
+    let mut next = || found.next().unwrap_or(Value::Nil);
+    let mut fields = list(next())?;
+    fields.push(next());
+    // Without one of its parts it has just been removed.
+    let follows = next();
+    if follows == Value::Nil || fields.contains(&Value::Nil) {
         return Ok(None);
     }
+    let mut fields = fields.into_iter();
     let event = read_event(id.clone(), &mut fields)?;
     if event.tenant() != tenant {
         return Ok(None);
     }
-    let mut next = || text(fields.next().unwrap_or(Value::Nil));
-    let explanation = serde_json::from_str(&next()?)
+    let follows = text(follows)?;
+    let (ids, explanation) = follows.split_once('\n').unwrap_or_default();
+    let explanation = serde_json::from_str(explanation)
         .map_err(|_| stored("an explanation is not the JSON it should be"))?;
-    let ids = next()?.split_whitespace().map(str::to_owned).collect();
+    let ids = ids.split_whitespace().map(str::to_owned).collect();
     let deliveries = read_all(store, shard, tenant, ids).await?;
     Ok(Some(StoredEvent {
         event,
@@ -256,11 +249,12 @@ impl Scan {
         let source = match &filter.event {
             Some(event) => {
                 let mut get = Pipeline::new();
-                get.hget(store.key(shard, &format!("e:{event}")), "ds");
+                get.get(store.key(shard, &format!("follows:{event}")));
                 let found = store.read(shard, &get).await?.into_iter().next();
                 let ids: Option<String> = redis::from_redis_value(found.unwrap_or(Value::Nil))
                     .map_err(|_| stored("an event's deliveries are no text"))?;
                 let ids = ids.unwrap_or_default();
+                let ids = ids.split('\n').next().unwrap_or_default();
                 Source::Few(ids.split_whitespace().map(str::to_owned).collect())
             }
             None => Source::Set(shortest(store, shard, tenant, filter).await?),

@@ -327,7 +327,7 @@ impl Queue for RedisBackend {
     async fn heartbeat(&self, worker: &WorkerInfo) -> Result<(), BackendError> {
         let about = write(worker)?;
         report::workers(&self.store, Some((&worker.id, &about))).await?;
-        Ok(())
+        self.keep_shards().await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerInfo>, BackendError> {
@@ -352,6 +352,6 @@ impl Queue for RedisBackend {
                 .await?
                 .ok()?;
         }
-        Ok(())
+        self.keep_shards().await
     }
 }

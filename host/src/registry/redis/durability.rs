@@ -43,13 +43,13 @@ pub(super) async fn check(store: &Store, config: &RedisConfig) -> Result<(), Bac
         .next()
         .and_then(|n| n.parse::<u32>().ok());
     if major.is_some_and(|major| major < OLDEST) {
-        return Err(unfit(format!(
+        return Err(unfit(&format!(
             "the server is version {version}; hookbox needs {OLDEST} or newer"
         )));
     }
     if fact("cluster_enabled") == "1" && !store.nodes().is_cluster() {
         return Err(unfit(
-            "the server is a node of a cluster; write the address as redis+cluster://…".to_owned(),
+            "the server is a node of a cluster; write the address as redis+cluster://…",
         ));
     }
 
@@ -62,7 +62,7 @@ pub(super) async fn check(store: &Store, config: &RedisConfig) -> Result<(), Bac
         faults.push("it throws keys away when memory is short: set `maxmemory-policy noeviction`");
     }
     if config.strict && !faults.is_empty() {
-        return Err(unfit(format!(
+        return Err(unfit(&format!(
             "redis.strict is set, and {}",
             faults.join("; and ")
         )));
@@ -74,10 +74,10 @@ pub(super) async fn check(store: &Store, config: &RedisConfig) -> Result<(), Bac
         let loss = match appendfsync(store).await.as_deref() {
             Some("always") => "survives a crash of the machine",
             Some("everysec") => {
-                "survives a crash of Redis, and of the machine but for about the last second"
+                "survives a crash of Redis (if the disk keeps up) and, but for about the last second, of the machine"
             }
             Some("no") => {
-                "survives a crash of Redis, and of the machine but for about the last half minute"
+                "survives a crash of Redis and, but for about the last half minute, of the machine"
             }
             _ => "survives as its `appendfsync` says, which this user may not see",
         };
@@ -103,6 +103,6 @@ fn info(value: Value) -> Result<String, BackendError> {
     text(value).map_err(|_| stored("INFO was not answered with text"))
 }
 
-fn unfit(what: String) -> BackendError {
+fn unfit(what: &str) -> BackendError {
     BackendError::Internal(format!("Redis: {what}"))
 }

@@ -66,19 +66,20 @@ pub(super) fn backend_error(error: &RedisError) -> BackendError {
             "Redis has reached its maxmemory; raise it, or shorten the retention".to_owned(),
         ),
         // What a script met inside: the keys are not as hookbox left them.
-        (_, Some("WRONGTYPE")) => BackendError::Corrupt(error.to_string()),
-        (ErrorKind::UnexpectedReturnType, _) => BackendError::Corrupt(error.to_string()),
+        (ErrorKind::UnexpectedReturnType, _) | (_, Some("WRONGTYPE")) => {
+            BackendError::Corrupt(error.to_string())
+        }
         (ErrorKind::InvalidClientConfig, _) => BackendError::Internal(error.to_string()),
         (ErrorKind::Server(ServerErrorKind::ResponseError), _) => {
             BackendError::Internal(error.to_string())
         }
-        _ => unavailable(error),
+        _ => unavailable(&error),
     }
 }
 
-pub(super) fn unavailable(reason: impl ToString) -> BackendError {
+pub(super) fn unavailable(reason: &dyn std::fmt::Display) -> BackendError {
     BackendError::Unavailable {
-        reason: format!("Redis: {}", reason.to_string()),
+        reason: format!("Redis: {reason}"),
         retry_after: RETRY_AFTER,
     }
 }

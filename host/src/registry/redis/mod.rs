@@ -33,13 +33,16 @@ use crate::{
 };
 use fault::stored;
 use node::Nodes;
-use script::{DELETE, PAGE, PUT};
+use script::{DELETE, PAGE, PUT, TENANT};
 use store::{Mode, Store};
 
 /// How long a tenant's revision is believed: changes made through other processes are in force after that.
 const REVISION_AGE: Duration = Duration::from_millis(500);
 /// Tenants whose revisions are remembered; past that, all are forgotten.
 const MAX_REVISIONS: usize = 10_000;
+
+/// By tenant: when it was asked, and the answer, unless it has been changed here since.
+type Revisions = HashMap<TenantId, (Instant, Option<u64>)>;
 
 /// Where API keys and what belongs to no tenant live.
 pub(crate) const HOME: usize = 0;
@@ -51,7 +54,7 @@ pub(crate) const HOME: usize = 0;
 pub struct RedisBackend {
     pub(crate) store: Arc<Store>,
     pub(crate) waker: Arc<Waker>,
-    revisions: Mutex<HashMap<TenantId, (Instant, u64)>>,
+    revisions: Mutex<Revisions>,
 }
 
 impl RedisBackend {
@@ -96,19 +99,35 @@ impl RedisBackend {
         }))
     }
 
-    fn remember_revision(&self, tenant: &TenantId, asked: Instant, revision: u64) {
+    /// Says again how many shards there are: an emptied Redis must not be set up with another number by the
+    /// next process, while this one goes on with its own.
+    ///
+    /// # Errors
+    /// If that has happened.
+    pub(crate) async fn keep_shards(&self) -> Result<(), BackendError> {
+        keys::shards(&self.store, self.store.shards())
+            .await
+            .map(drop)
+    }
+
+    fn believe(&self, tenant: &TenantId, asked: Instant, revision: u64) {
         let mut revisions = self.revisions();
         if revisions.len() >= MAX_REVISIONS {
             revisions.clear();
         }
-        revisions.insert(tenant.clone(), (asked, revision));
+        // What was asked before a change here may have been answered before it, too.
+        match revisions.get(tenant) {
+            Some((when, _)) if *when > asked => {}
+            _ => drop(revisions.insert(tenant.clone(), (asked, Some(revision)))),
+        }
     }
 
     fn forget_revision(&self, tenant: &TenantId) {
-        self.revisions().remove(tenant);
+        let now = Instant::now();
+        self.revisions().insert(tenant.clone(), (now, None));
     }
 
-    fn revisions(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, (Instant, u64)>> {
+    fn revisions(&self) -> std::sync::MutexGuard<'_, Revisions> {
         self.revisions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -273,7 +292,7 @@ fn page<T: serde::de::DeserializeOwned>(
 #[async_trait]
 impl Registry for RedisBackend {
     async fn revision(&self, tenant: &TenantId) -> Result<u64, BackendError> {
-        if let Some((when, revision)) = self.revisions().get(tenant)
+        if let Some((when, Some(revision))) = self.revisions().get(tenant)
             && when.elapsed() < REVISION_AGE
         {
             return Ok(*revision);
@@ -284,34 +303,26 @@ impl Registry for RedisBackend {
         get.get(self.store.key(shard, &format!("rev:{tenant}")));
         let found = self.store.read(shard, &get).await?;
         let revision = keys::revision(found.into_iter().next())?;
-        self.remember_revision(tenant, asked, revision);
+        self.believe(tenant, asked, revision);
         Ok(revision)
     }
 
     async fn tenant(&self, tenant: &TenantId) -> Result<TenantConfig, BackendError> {
-        let asked = Instant::now();
         let shard = self.store.shard_of(tenant)?;
-        let key = |kind: &str| self.store.key(shard, &format!("{kind}:{tenant}"));
-        let mut get = redis::pipe();
-        get.atomic()
-            .get(key("rev"))
-            .hvals(key(WEBHOOKS.0))
-            .hvals(key(RULES.0))
-            .hgetall(key(SECRETS.0));
-        let mut found = self.store.read(shard, &get).await?.into_iter();
-        let mut next = || found.next().unwrap_or(redis::Value::Nil);
-        let revision = keys::revision(Some(next()))?;
-        // Or who took this would soon take it again, as it is not what was believed.
-        self.remember_revision(tenant, asked, revision);
-        let mut webhooks: Vec<Webhook> = keys::documents(next())?;
-        let mut rules: Vec<EventRule> = keys::documents(next())?;
+        let (args, asked) = ([tenant.as_str().as_bytes()], Instant::now());
+        let answer = self.store.run(shard, &TENANT, &args, Mode::Repeatable);
+        let mut answer = answer.await?.ok()?;
+        let revision = keys::revision(Some(answer.next()?))?;
+        self.believe(tenant, asked, revision);
+        let mut webhooks: Vec<Webhook> = keys::documents(answer.next()?)?;
+        let mut rules: Vec<EventRule> = keys::documents(answer.next()?)?;
         webhooks.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         rules.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         Ok(TenantConfig {
             revision,
             webhooks,
             rules,
-            secrets: keys::secrets(next())?,
+            secrets: keys::secrets(answer.next()?)?,
         })
     }
 

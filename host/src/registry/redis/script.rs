@@ -46,5 +46,7 @@ scripts! {
     PUT = ("", "put");
     DELETE = ("allow-oom", "delete");
     PAGE = ("no-writes", "page");
+    TENANT = ("no-writes", "tenant");
+    ATTEMPTS = ("no-writes", "attempts");
     PING = ("", "ping");
 }

@@ -239,7 +239,7 @@ impl Store {
                     if let Ok(mut state) = lane.try_lock() {
                         *state = State::New;
                     }
-                    return Err(unavailable("no answer in time"));
+                    return Err(unavailable(&"no answer in time"));
                 }
             };
             let may = match failure.remedy {

@@ -1,6 +1,7 @@
 -- Does what time has brought about, then leases deliveries.
 -- ARGV[4] worker, [5] how many at most, [6] lease in microseconds, [7] bytes of events after which no more is
--- taken, [8] the result of a delivery whose lease was lost, [9] and of a poisonous one, with %d for its receives
+-- taken, [8] the result of a delivery whose lease was lost, [9] of a poisonous one, with %d for its receives, [10] and
+-- of one whose event is missing
 -- Answers: now, when to ask again (microseconds from now; -1: nothing to wait for), the deliveries as
 -- id and fields in turn, the events they belong to as id and fields in turn.
 local worker, max, lease, max_bytes = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -65,6 +66,15 @@ local function take()
   local key = P .. 'd:' .. id
   call('ZREM', P .. 'lane' .. lane .. ':' .. outlet, id)
   if d.n == 0 then call('ZREM', P .. 'untried', id) end
+  local event = not known[d.e] and call('HMGET', P .. 'e:' .. d.e, 't', 'et', 'ot', 'rx')
+  if event then event[5] = call('GET', P .. 'context:' .. d.e) end
+  if event and not (event[1] and event[5]) then
+    -- Something else than hookbox has removed it; one such delivery must not spoil the others' claim.
+    move(d, 'failed')
+    call('HSET', key, 's', 'failed', 'u', now, 'lr', ARGV[10])
+    refresh(outlet)
+    return true
+  end
   move(d, 'started')
   call('HSET', key, 's', 'started', 'u', now, 'rc', d.rc + 1, 'f', d.f + 1, 'wk', worker, 'la', now)
   call('ZADD', P .. 'leases', now + lease, id)
@@ -81,10 +91,9 @@ local function take()
 
   deliveries[#deliveries + 1] = id
   deliveries[#deliveries + 1] = call('HGETALL', key)
-  if not known[d.e] then
+  if event then
     known[d.e] = true
-    local event = call('HMGET', P .. 'e:' .. d.e, 't', 'et', 'ot', 'rx', 'ctx')
-    bytes = bytes + #(event[5] or '')
+    bytes = bytes + #event[5]
     events[#events + 1] = d.e
     events[#events + 1] = event
   end

@@ -13,8 +13,10 @@
 --                               in all, rc receives, f fence, sf which step settled it last, lr last result,
 --                               wk worker, la leased at
 -- a:DELIVERY              list  its last attempts: JSON, or "lost WORKER LEASED_AT NOW"
--- e:EVENT                 hash  t tenant, et, ot, rx received (ms), c created, x explanation, ctx context, n deliveries that
---                               are kept, ds ids of all deliveries
+-- e:EVENT                 hash  t tenant, et, ot, rx received (ms), n deliveries that are kept. What is long is beside it,
+--                               so that Redis keeps this one small:
+-- context:EVENT           str   what templates see, as JSON
+-- follows:EVENT           str   the ids of all deliveries; after a line break the explanation, as JSON
 -- idem:TENANT|KEY         str   event and fingerprint; expires
 -- all:TENANT              zset  deliveries by c;  state:TENANT|STATE and hook:TENANT|WEBHOOK likewise
 -- lane0:OUTLET            zset  deliveries that wait for a first attempt, by due;  lane1:OUTLET for a retry

@@ -62,8 +62,9 @@ for _, event in ipairs(events) do
       touched[outlet] = true
       stamp = stamp + 1
     end
-    call('HSET', P .. 'e:' .. event.id, 't', t, 'et', event.et, 'ot', event.ot, 'rx', event.rx, 'c', now,
-      'x', event.x, 'ctx', event.ctx, 'n', #ids, 'ds', table.concat(ids, ' '))
+    call('HSET', P .. 'e:' .. event.id, 't', t, 'et', event.et, 'ot', event.ot, 'rx', event.rx, 'n', #ids)
+    call('SET', P .. 'context:' .. event.id, event.ctx)
+    call('SET', P .. 'follows:' .. event.id, table.concat(ids, ' ') .. '\n' .. event.x)
     if #ids == 0 then call('ZADD', P .. 'ended:unmatched', now, event.id) end
     if event.key and window > 0 then
       call('SET', P .. 'idem:' .. event.key, event.id .. ' ' .. event.fingerprint, 'PX', math.ceil(window / 1000))
@@ -73,7 +74,8 @@ for _, event in ipairs(events) do
   end
   local id = event.known or event.id
   local kept = {}
-  for delivery in string.gmatch(call('HGET', P .. 'e:' .. id, 'ds') or '', '%S+') do
+  local follows = string.match(call('GET', P .. 'follows:' .. id) or '', '^[^\n]*')
+  for delivery in string.gmatch(follows, '%S+') do
     if not event.known or call('EXISTS', P .. 'd:' .. delivery) == 1 then kept[#kept + 1] = delivery end
   end
   answers[#answers + 1] = event.known and 'duplicate' or 'new'

@@ -4,7 +4,7 @@ local limit, removed = tonumber(ARGV[4]), 0
 local function before(age) return now - tonumber(age) end
 
 local function forget_event(id)
-  call('DEL', P .. 'e:' .. id)
+  call('DEL', P .. 'e:' .. id, P .. 'context:' .. id, P .. 'follows:' .. id)
   removed = removed + 1
 end
 
