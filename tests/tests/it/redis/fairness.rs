@@ -28,29 +28,34 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 use super::open_at;
 use crate::contract::bed::{event, tenant, webhook};
 
-/// Events that small tenants send in a second, one tenant after the other. Far less than a worker delivers,
-/// so that a latency is not a queue's length.
-const RATE: u32 = 200;
 /// Events in one step while the backlog is made.
 const BATCH: usize = 200;
 
 struct Sizes {
     tenants: usize,
     backlog: usize,
+    /// Events that small tenants send in a second, one tenant after the other. Far less than a worker
+    /// delivers, so that a latency is not a queue's length.
+    rate: u32,
 }
 
 fn sizes() -> Sizes {
     let full = env::var_os("HOOKBOX_TEST_FULL").is_some();
-    let share = if full { 1 } else { 10 };
+    let (share, rate) = if full { (1, 300) } else { (10, 200) };
     Sizes {
         tenants: 10_000 / share,
         backlog: 100_000 / share,
+        rate,
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backlog_of_one_tenant_is_not_felt_by_the_others() {
-    let Sizes { tenants, backlog } = sizes();
+    let Sizes {
+        tenants,
+        backlog,
+        rate,
+    } = sizes();
     let redis = RedisServer::start(Options::default());
     let mut config = Config::defaults();
     config.guard.allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
@@ -74,8 +79,8 @@ async fn the_backlog_of_one_tenant_is_not_felt_by_the_others() {
     let worker = tokio::spawn(worker::run(engine, stopped));
 
     // The first round also fills what the worker remembers of each tenant, and is not counted.
-    let _ = round(&backend, &small, &quick).await;
-    let alone = round(&backend, &small, &quick).await;
+    let _ = round(&backend, &small, &quick, rate).await;
+    let alone = round(&backend, &small, &quick, rate).await;
 
     let big = tenant("big");
     let hook = hook_to(&backend, &big, &hanging).await;
@@ -84,7 +89,7 @@ async fn the_backlog_of_one_tenant_is_not_felt_by_the_others() {
         backend.enqueue(batch).await.unwrap();
     }
     hanging.wait_for(16).await;
-    let beside = round(&backend, &small, &quick).await;
+    let beside = round(&backend, &small, &quick, rate).await;
 
     let queue = backend.overview(Some(&big)).await.unwrap();
     let ratio = beside.p99.as_secs_f64() / alone.p99.as_secs_f64();
@@ -124,10 +129,11 @@ async fn round(
     backend: &Arc<RedisBackend>,
     tenants: &[(TenantId, WebhookId)],
     sink: &Sink,
+    rate: u32,
 ) -> Latency {
     let before = sink.arrived();
     let mut sent: HashMap<DeliveryId, Instant> = HashMap::with_capacity(tenants.len());
-    let mut tick = tokio::time::interval(Duration::from_secs(1) / RATE);
+    let mut tick = tokio::time::interval(Duration::from_secs(1) / rate);
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for (owner, hook) in tenants {
         tick.tick().await;

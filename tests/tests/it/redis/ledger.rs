@@ -276,3 +276,39 @@ async fn run(
         at_risk,
     }
 }
+
+/// A ledger of one event that was promised as the delivery `a`.
+fn ledger_of(arrived: &[(&str, usize)]) -> Ledger {
+    Ledger {
+        events: 1,
+        promised: BTreeMap::from([(0, "a".to_owned())]),
+        arrived: arrived
+            .iter()
+            .map(|(id, event)| ((*id).to_owned(), *event))
+            .collect(),
+        at_risk: 1,
+    }
+}
+
+#[test]
+fn a_repetition_that_a_kill_explains_balances() {
+    ledger_of(&[("a", 0), ("a", 0)]).balance();
+}
+
+#[test]
+#[should_panic(expected = "lost")]
+fn a_missing_delivery_does_not_balance() {
+    ledger_of(&[]).balance();
+}
+
+#[test]
+#[should_panic(expected = "2 repeated")]
+fn a_repetition_that_no_kill_explains_does_not_balance() {
+    ledger_of(&[("a", 0), ("a", 0), ("a", 0)]).balance();
+}
+
+#[test]
+#[should_panic(expected = "not promised")]
+fn a_second_delivery_of_one_event_does_not_balance() {
+    ledger_of(&[("a", 0), ("b", 0)]).balance();
+}

@@ -15,6 +15,8 @@ use tokio::time::sleep;
 
 /// How long a step on Redis may take in these tests.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(1000);
+/// How long a worker has a delivery for itself without a word from it.
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
 /// How long anything may take to recover.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -22,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn fleet(url: impl Into<String>) -> Fleet {
     Fleet::new(url)
         .with("redis.timeout_ms", TIMEOUT.as_millis())
-        .with("worker.lease_seconds", 10)
+        .with("worker.lease_seconds", LEASE.as_secs())
         .with("delivery.timeout_seconds", 5)
         .with("delivery.max_timeout_seconds", 5)
 }

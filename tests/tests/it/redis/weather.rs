@@ -7,7 +7,7 @@ use hookbox_tests::redis::{Fsync, Options, RedisServer, User};
 use serde_json::json;
 use tokio::task::block_in_place;
 
-use super::scene::{Reply, Scene, fleet};
+use super::scene::{LEASE, Reply, Scene, fleet};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_is_restarted() {
@@ -46,6 +46,34 @@ async fn redis_is_paused_and_what_was_refused_meanwhile_is_not_done_later() {
     scene.flows().await;
     // One has been made since; those that were refused have left nothing behind.
     assert_eq!(scene.deliveries().await, before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_paused_for_longer_than_a_lease() {
+    let mut scene = Scene::start(Options::default()).await;
+    scene.sink.admit(0);
+    let (before, mut under_way) = (scene.sink.arrived(), Vec::new());
+    for n in 0..10 {
+        match scene.post(n).await {
+            Reply::Accepted(deliveries) => under_way.extend(deliveries),
+            reply => panic!("{reply:?}"),
+        }
+    }
+    scene.sink.wait_for(before + under_way.len()).await;
+    scene.redis.pause();
+    // They are delivered, and nobody takes the worker's word for it.
+    scene.sink.admit(usize::MAX);
+    tokio::time::sleep(LEASE + Duration::from_secs(1)).await;
+    scene.refuses().await;
+    scene.redis.resume();
+    scene.flows().await;
+    let all = scene.deliveries().await;
+    scene
+        .api
+        .wait_until("/v1/queue", |queue| queue["finished"] == all)
+        .await;
+    let counts = scene.sink.counts();
+    assert!(under_way.iter().all(|id| counts[id] <= 2), "{counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
