@@ -222,10 +222,10 @@ impl Worker {
     }
 
     async fn keep_leases(self: Arc<Self>) {
-        let mut tick = interval(self.lease / 3);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pause = self.lease / 3;
         loop {
-            tick.tick().await;
+            sleep(pause).await;
+            pause = self.lease / 3;
             let tokens: Vec<LeaseToken> = self.held().iter().cloned().collect();
             if tokens.is_empty() {
                 continue;
@@ -236,7 +236,11 @@ impl Worker {
                         tracing::warn!(delivery = %token.delivery, "its lease was lost");
                     }
                 }
-                Err(error) => tracing::error!(%error, leases = tokens.len(), "cannot renew leases"),
+                Err(error) => {
+                    // There may be little time left.
+                    pause = self.lease / 20;
+                    tracing::error!(%error, leases = tokens.len(), "cannot renew leases");
+                }
             }
         }
     }
@@ -260,7 +264,7 @@ impl Worker {
                     .unwrap_or(u32::MAX),
             };
             if let Err(error) = self.engine.backend().heartbeat(&info).await {
-                tracing::debug!(%error, "cannot send a heartbeat");
+                tracing::warn!(%error, "cannot send a heartbeat");
             }
         }
     }

@@ -35,7 +35,7 @@ const FROM_ENV: &str = "key_environment";
 
 /// How long a key that was found is taken for good. Deleting a key takes at most this long to reach the
 /// other processes on the same store; in this process it counts at once.
-const REMEMBERED: Duration = Duration::from_secs(3);
+const REMEMBERED: Duration = Duration::from_secs(1);
 const REMEMBERED_KEYS: usize = 4096;
 
 /// Makes a key: 32 bytes from the operating system, as base64url.

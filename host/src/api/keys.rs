@@ -108,7 +108,7 @@ pub(super) async fn create_key(
     created(&location, made)
 }
 
-/// Removes a key: it is refused at once by this process, and within 3 seconds by others on the same
+/// Removes a key: it is refused at once by this process, and within a second by others on the same
 /// store. A key cannot remove itself, so that a tenant cannot lock itself out.
 #[utoipa::path(delete, path = "/v1/keys/{id}", tag = "keys and secrets",
     params(("id" = String, Path, description = "Its public id.")),

@@ -41,10 +41,15 @@ pub(super) async fn claim(
     let (shards, mut failed) = (backend.store.shards(), None);
     let first = backend.waker.turn();
     for shard in (0..shards).map(|n| first.wrapping_add(n) % shards) {
-        // At the end it is enough to know whether more is there.
         let room = max.min(MAX_CLAIM).saturating_sub(all.leased.len());
-        if room == 0 && shards > 1 && all.next_due == Some(Duration::ZERO) {
-            break;
+        let woken = backend.waker.was_woken(shard);
+        if room == 0 && max > 0 {
+            // It is not asked any more, so who was woken for it must be another.
+            if woken {
+                backend.wake_another_for(shard).await;
+            }
+            all.next_due = Some(Duration::ZERO);
+            continue;
         }
         match one(backend, shard, worker, room, lease).await {
             Ok(claim) => {
@@ -90,7 +95,7 @@ async fn one(
         poisonous.as_bytes(),
         b"its event is missing from the store",
     ];
-    let answer = backend.store.run(shard, &CLAIM, &args, Mode::Once).await?;
+    let answer = backend.store.run(shard, &CLAIM, &args, Mode::CLAIM).await?;
     let mut answer = answer.ok()?;
     answer.next()?;
     let again = answer.int()?;

@@ -31,7 +31,7 @@ pub(super) async fn enqueue(
         push(&mut args, new)?;
     }
     let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-    let mut answer = store.run(shard, &ENQUEUE, &args, Mode::Durable).await?;
+    let mut answer = store.run(shard, &ENQUEUE, &args, Mode::STORE).await?;
     if answer.tag == "MISMATCH" {
         return Err(BackendError::IdempotencyMismatch {
             key: answer.text()?,

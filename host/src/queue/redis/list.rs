@@ -115,7 +115,7 @@ pub(super) async fn attempts(
 ) -> Result<Vec<Attempt>, BackendError> {
     let shard = store.shard_of(tenant)?;
     let args = [tenant.as_str().as_bytes(), id.as_str().as_bytes()];
-    let answer = store.run(shard, &ATTEMPTS, &args, Mode::Repeatable).await?;
+    let answer = store.run(shard, &ATTEMPTS, &args, Mode::REPEATABLE).await?;
     let mut answer = answer.ok()?;
     let total = u32::try_from(answer.int()?).unwrap_or(0);
     let attempts = answer.list()?;

@@ -26,7 +26,7 @@ use crate::{
         redis::{
             RedisBackend,
             script::{CANCEL, DRAIN, PING, PRUNE, RELEASE, RENEW, REQUEUE, SETTLE, Script},
-            store::{Mode, int},
+            store::{Answer, Mode, int},
             write,
         },
     },
@@ -43,6 +43,41 @@ fn micros(span: Duration) -> String {
 /// Tokens by shard, each with its place in the list.
 type ByShard<'a> = Vec<Vec<(usize, &'a LeaseToken)>>;
 
+/// What became of the same step in several shards: one that is away does not keep it from the others.
+#[derive(Debug, Default)]
+struct Outcome {
+    worked: bool,
+    error: Option<BackendError>,
+}
+
+impl Outcome {
+    fn of<T>(&mut self, result: Result<T, BackendError>) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.worked = true;
+                Some(value)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a step failed in one shard");
+                self.error = Some(error);
+                None
+            }
+        }
+    }
+
+    /// An error only if it worked nowhere.
+    fn result(self) -> Result<(), BackendError> {
+        match self.error {
+            Some(error) if !self.worked => Err(error),
+            Some(error) => {
+                tracing::warn!(%error, "some shards are away");
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl RedisBackend {
     /// Cancels what still waits for webhooks that are gone, step by step.
     pub(crate) async fn drain(&self, shard: usize) -> Result<(), BackendError> {
@@ -51,7 +86,7 @@ impl RedisBackend {
         loop {
             let answer = self
                 .store
-                .run(shard, &DRAIN, &args, Mode::Repeatable)
+                .run(shard, &DRAIN, &args, Mode::REPEATABLE)
                 .await?;
             if answer.ok()?.int()? == 0 {
                 return Ok(());
@@ -70,6 +105,46 @@ impl RedisBackend {
         Ok(all)
     }
 
+    /// A step on leases of one shard, given as delivery and fence in turn.
+    async fn on_leases(
+        &self,
+        shard: usize,
+        script: &Script,
+        first: Option<&str>,
+        tokens: &[(usize, &LeaseToken)],
+    ) -> Result<Answer, BackendError> {
+        let fences: Vec<String> = tokens.iter().map(|(_, t)| t.fence.to_string()).collect();
+        let mut args: Vec<&[u8]> = first.into_iter().map(str::as_bytes).collect();
+        for ((_, token), fence) in tokens.iter().zip(&fences) {
+            args.extend([token.delivery.as_str().as_bytes(), fence.as_bytes()]);
+        }
+        let answer = self.store.run(shard, script, &args, Mode::REPEATABLE);
+        answer.await?.ok()
+    }
+
+    /// Removes what ended long enough ago from one shard, by steps.
+    async fn prune_shard(
+        &self,
+        shard: usize,
+        retention: Retention,
+        limit: usize,
+    ) -> Result<usize, BackendError> {
+        self.drain(shard).await?;
+        let (finished, failed) = (micros(retention.finished), micros(retention.failed));
+        let mut removed = 0;
+        while removed < limit {
+            let at_most = STEP.min(limit - removed).to_string();
+            let args = [at_most.as_bytes(), finished.as_bytes(), failed.as_bytes()];
+            let answer = self.store.run(shard, &PRUNE, &args, Mode::REPEATABLE);
+            let pruned = usize::try_from(answer.await?.ok()?.int()?).unwrap_or(0);
+            removed += pruned;
+            if pruned == 0 {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
     /// Requeues or cancels one.
     async fn move_one(
         &self,
@@ -83,7 +158,7 @@ impl RedisBackend {
         // Made twice it would be refused the second time.
         let mut answer = self
             .store
-            .run(shard, script, &args, Mode::Once)
+            .run(shard, script, &args, Mode::MOVE)
             .await?
             .ok()?;
         if answer.int()? == 0 {
@@ -122,25 +197,20 @@ impl Queue for RedisBackend {
         leases: &[LeaseToken],
         lease: Duration,
     ) -> Result<Vec<LeaseToken>, BackendError> {
-        let mut lost = Vec::new();
         let span = micros(lease);
+        let (mut lost, mut outcome) = (Vec::new(), Outcome::default());
         for (shard, tokens) in self.by_shard(leases)?.into_iter().enumerate() {
             for tokens in tokens.chunks(STEP) {
-                let fences: Vec<String> = tokens.iter().map(|(_, t)| t.fence.to_string()).collect();
-                let mut args = vec![span.as_bytes()];
-                for ((_, token), fence) in tokens.iter().zip(&fences) {
-                    args.extend([token.delivery.as_str().as_bytes(), fence.as_bytes()]);
-                }
-                let answer = self
-                    .store
-                    .run(shard, &RENEW, &args, Mode::Repeatable)
-                    .await?;
-                for place in answer.ok()?.list()? {
+                let step = self.on_leases(shard, &RENEW, Some(&span), tokens);
+                let answer = outcome.of(step.await);
+                let places = answer.map(|mut answer| answer.list()).transpose()?;
+                for place in places.unwrap_or_default() {
                     let place = usize::try_from(int(place)?).unwrap_or(usize::MAX);
                     lost.extend(tokens.get(place).map(|(place, token)| (*place, *token)));
                 }
             }
         }
+        outcome.result()?;
         lost.sort_by_key(|(place, _)| *place);
         Ok(lost.into_iter().map(|(_, token)| token.clone()).collect())
     }
@@ -179,7 +249,7 @@ impl Queue for RedisBackend {
         ];
         let answer = self
             .store
-            .run(shard, &SETTLE, &args, Mode::Repeatable)
+            .run(shard, &SETTLE, &args, Mode::REPEATABLE)
             .await?;
         Ok(if answer.ok()?.int()? == 1 {
             Settled::Done
@@ -189,21 +259,13 @@ impl Queue for RedisBackend {
     }
 
     async fn release(&self, leases: &[LeaseToken]) -> Result<(), BackendError> {
+        let mut outcome = Outcome::default();
         for (shard, tokens) in self.by_shard(leases)?.into_iter().enumerate() {
             for tokens in tokens.chunks(STEP) {
-                let fences: Vec<String> = tokens.iter().map(|(_, t)| t.fence.to_string()).collect();
-                let mut args = Vec::new();
-                for ((_, token), fence) in tokens.iter().zip(&fences) {
-                    args.extend([token.delivery.as_str().as_bytes(), fence.as_bytes()]);
-                }
-                let answer = self
-                    .store
-                    .run(shard, &RELEASE, &args, Mode::Repeatable)
-                    .await?;
-                answer.ok()?;
+                outcome.of(self.on_leases(shard, &RELEASE, None, tokens).await);
             }
         }
-        Ok(())
+        outcome.result()
     }
 
     async fn requeue(
@@ -239,7 +301,7 @@ impl Queue for RedisBackend {
                     .take(limit - requeued),
             );
             if args.len() > 1 {
-                let answer = self.store.run(shard, &REQUEUE, &args, Mode::Once).await?;
+                let answer = self.store.run(shard, &REQUEUE, &args, Mode::MOVE).await?;
                 requeued += usize::try_from(answer.ok()?.int()?).unwrap_or(0);
             }
         }
@@ -303,25 +365,13 @@ impl Queue for RedisBackend {
     }
 
     async fn prune(&self, retention: Retention, limit: usize) -> Result<usize, BackendError> {
-        let (finished, failed) = (micros(retention.finished), micros(retention.failed));
-        let mut removed = 0;
+        let (mut removed, mut outcome) = (0, Outcome::default());
         for shard in 0..self.store.shards() {
-            self.drain(shard).await?;
-            while removed < limit {
-                let at_most = STEP.min(limit - removed).to_string();
-                let args = [at_most.as_bytes(), finished.as_bytes(), failed.as_bytes()];
-                let answer = self
-                    .store
-                    .run(shard, &PRUNE, &args, Mode::Repeatable)
-                    .await?;
-                let pruned = usize::try_from(answer.ok()?.int()?).unwrap_or(0);
-                removed += pruned;
-                if pruned == 0 {
-                    break;
-                }
-            }
+            let left = limit.saturating_sub(removed);
+            let pruned = outcome.of(self.prune_shard(shard, retention, left).await);
+            removed += pruned.unwrap_or(0);
         }
-        Ok(removed)
+        outcome.result().map(|()| removed)
     }
 
     async fn heartbeat(&self, worker: &WorkerInfo) -> Result<(), BackendError> {
@@ -348,7 +398,7 @@ impl Queue for RedisBackend {
     async fn ping(&self) -> Result<(), BackendError> {
         for shard in 0..self.store.shards() {
             self.store
-                .run(shard, &PING, &[], Mode::Repeatable)
+                .run(shard, &PING, &[], Mode::REPEATABLE)
                 .await?
                 .ok()?;
         }

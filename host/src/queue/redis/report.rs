@@ -42,7 +42,7 @@ pub(super) async fn overview(
             tenant.map_or("", TenantId::as_str).as_bytes(),
             most.as_bytes(),
         ];
-        let answer = store.run(shard, &OVERVIEW, &args, Mode::Repeatable).await?;
+        let answer = store.run(shard, &OVERVIEW, &args, Mode::REPEATABLE).await?;
         let mut answer = answer.ok()?;
         let mut numbers = answer.list()?.into_iter();
         while let (Some(state), Some(number)) = (numbers.next(), numbers.next()) {
@@ -141,7 +141,7 @@ pub(super) async fn workers(
     if let Some((id, about)) = about {
         args.extend([id.as_str().as_bytes(), about.as_bytes()]);
     }
-    let answer = store.run(HOME, &HEARTBEAT, &args, Mode::Repeatable).await?;
+    let answer = store.run(HOME, &HEARTBEAT, &args, Mode::REPEATABLE).await?;
     let mut workers = Vec::new();
     for entry in answer.ok()?.list()? {
         let mut entry = list(entry)?.into_iter();

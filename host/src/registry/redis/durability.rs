@@ -47,7 +47,7 @@ pub(super) async fn check(store: &Store, config: &RedisConfig) -> Result<(), Bac
             "the server is version {version}; hookbox needs {OLDEST} or newer"
         )));
     }
-    if fact("cluster_enabled") == "1" && !store.nodes().is_cluster() {
+    if fact("redis_mode") == "cluster" && !store.nodes().is_cluster() {
         return Err(unfit(
             "the server is a node of a cluster; write the address as redis+cluster://…",
         ));

@@ -152,7 +152,7 @@ impl RedisBackend {
             at_most.as_bytes(),
         ];
         args.extend(more);
-        let mut answer = self.store.run(shard, &PUT, &args, Mode::Durable).await?;
+        let mut answer = self.store.run(shard, &PUT, &args, Mode::STORE).await?;
         self.forget_revision(named.tenant);
         let conflict = |field: &str, message| {
             Err(BackendError::Conflict {
@@ -184,7 +184,7 @@ impl RedisBackend {
         id: &str,
     ) -> Result<bool, BackendError> {
         let args = [kind.0.as_bytes(), tenant.as_str().as_bytes(), id.as_bytes()];
-        let mut answer = self.store.run(shard, &DELETE, &args, Mode::Durable).await?;
+        let mut answer = self.store.run(shard, &DELETE, &args, Mode::STORE).await?;
         self.forget_revision(tenant);
         if answer.tag == "USED" {
             return Err(super::webhook_in_use(&answer.text()?));
@@ -211,7 +211,7 @@ impl RedisBackend {
         ];
         let answer = self
             .store
-            .run(shard, &PAGE, &args, Mode::Repeatable)
+            .run(shard, &PAGE, &args, Mode::REPEATABLE)
             .await?;
         let mut found = Vec::new();
         let mut parts = answer.ok()?.list()?.into_iter();
@@ -310,7 +310,7 @@ impl Registry for RedisBackend {
     async fn tenant(&self, tenant: &TenantId) -> Result<TenantConfig, BackendError> {
         let shard = self.store.shard_of(tenant)?;
         let (args, asked) = ([tenant.as_str().as_bytes()], Instant::now());
-        let answer = self.store.run(shard, &TENANT, &args, Mode::Repeatable);
+        let answer = self.store.run(shard, &TENANT, &args, Mode::REPEATABLE);
         let mut answer = answer.await?.ok()?;
         let revision = keys::revision(Some(answer.next()?))?;
         self.believe(tenant, asked, revision);

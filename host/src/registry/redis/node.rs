@@ -6,11 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rand::seq::SliceRandom;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
     RedisError, RedisResult, TlsCertificates, TlsMode, Value,
     aio::MultiplexedConnection,
-    io::tcp::TcpSettings,
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 
@@ -108,7 +109,8 @@ impl Nodes {
             };
             self.open(&client, patience).await
         };
-        let result = match tokio::time::timeout(self.timeout, connecting).await {
+        // Shorter than a step may take, so that its callers hear that this failed.
+        let result = match tokio::time::timeout(self.timeout * 2 / 3, connecting).await {
             Ok(result) => result,
             Err(_) => Err(timed_out("connecting took too long")),
         };
@@ -126,9 +128,9 @@ impl Nodes {
         let mut connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        let asked = Instant::now();
         let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
-        // Taken to be the clock at the moment of asking: it then runs late by half a round trip, never early.
+        // The clock was read earlier than this, so it is taken to run late, and deadlines with it.
+        let asked = Instant::now();
         Ok(Link {
             connection,
             asked,
@@ -149,7 +151,9 @@ impl Nodes {
         if let Some(node) = self.cluster().found.get(prefix) {
             return Ok(node.clone());
         }
-        let known = self.cluster().known.clone();
+        let mut known = self.cluster().known.clone();
+        // Not in the same order each time: those at the front may be the ones that are gone.
+        known.shuffle(&mut rand::rng());
         let mut last = timed_out("no node of the cluster is known");
         for node in known {
             // One that hangs must not use up the time for the others.
@@ -201,8 +205,11 @@ impl Nodes {
         }
         let mut cluster = self.cluster();
         let mut known = self.address.nodes.clone();
-        known.extend(all.into_iter().filter(|n| !self.address.nodes.contains(n)));
-        known.dedup();
+        for node in all {
+            if !known.contains(&node) {
+                known.push(node);
+            }
+        }
         cluster.known = known;
         holder.ok_or_else(|| timed_out("no node of the cluster serves this shard's slot"))
     }
@@ -291,8 +298,15 @@ fn settings(credentials: Option<&Credentials>, db: u32) -> RedisConnectionInfo {
     settings
 }
 
+/// A connection on which nothing comes back is noticed, though nothing is sent.
 fn tcp() -> TcpSettings {
-    TcpSettings::default().set_nodelay(true)
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(20))
+        .with_interval(Duration::from_secs(5))
+        .with_retries(3);
+    TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(keepalive)
 }
 
 /// A node as `CLUSTER SLOTS` names it; one that does not know its own address means the one that was asked.

@@ -3,14 +3,14 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use redis::{Cmd, RedisError, ServerErrorKind, Value};
-use tokio::{sync::Mutex, time::sleep};
+use tokio::{sync::Notify, time::sleep};
 
 use super::{
     fault::{Remedy, backend_error, remedy, unavailable},
@@ -29,21 +29,40 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// connection.
 const LANES: usize = 4;
 
-/// What a step may do when its fate is not known.
+/// How a step is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// Made twice it does no harm: it is tried until its time is over.
-    Repeatable,
-    /// The same, and its answer counts only when as many replicas have it as the configuration asks for.
-    Durable,
-    /// Not tried again.
-    Once,
+pub(crate) struct Mode {
+    /// Made twice it does no harm, so it is tried again when its answer was lost.
+    repeatable: bool,
+    /// Made after its caller has given up it would do harm, so Redis is told until when it may.
+    timely: bool,
+    /// It counts only when as many replicas have it as the configuration asks for.
+    durable: bool,
+}
+
+impl Mode {
+    /// What reads, and what may be made at any time and any number of times.
+    pub(crate) const REPEATABLE: Self = Self::new(true, false, false);
+    /// What takes something in that must not be lost: events and configuration.
+    pub(crate) const STORE: Self = Self::new(true, true, true);
+    /// What moves deliveries by people's wish.
+    pub(crate) const MOVE: Self = Self::new(false, true, true);
+    /// The claim: what it leased would be nobody's if its answer were lost.
+    pub(crate) const CLAIM: Self = Self::new(false, true, false);
+
+    const fn new(repeatable: bool, timely: bool, durable: bool) -> Self {
+        Self {
+            repeatable,
+            timely,
+            durable,
+        }
+    }
 }
 
 /// All shards.
 #[derive(Debug)]
 pub(crate) struct Store {
-    nodes: Nodes,
+    nodes: Arc<Nodes>,
     shards: Vec<Shard>,
     limits: QueueLimits,
     timeout: Duration,
@@ -53,21 +72,43 @@ pub(crate) struct Store {
 #[derive(Debug)]
 struct Shard {
     /// What all its keys begin with.
-    prefix: String,
-    main: Lane,
-    lanes: Vec<Lane>,
+    prefix: Arc<str>,
+    main: Arc<Lane>,
+    lanes: Vec<Arc<Lane>>,
     next: AtomicUsize,
 }
 
-type Lane = Mutex<State>;
+/// A place for one connection.
+#[derive(Debug, Default)]
+struct Lane {
+    state: Mutex<State>,
+    changed: Notify,
+}
 
 #[derive(Debug, Default)]
 enum State {
     #[default]
     New,
+    /// A task of its own connects, which outlives whoever began it: under load nobody alone may have the time
+    /// that it takes. Since when the node has been away, if it has been.
+    Connecting(Option<Instant>),
     Up(Arc<Link>),
     /// It cannot be reached: since when, when it was tried last, and what it said.
     Down(Instant, Instant, RedisError),
+}
+
+impl Lane {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next step makes a new connection, if this one is still in use.
+    fn drop_link(&self, link: &Arc<Link>) {
+        let mut state = self.state();
+        if matches!(&*state, State::Up(current) if Arc::ptr_eq(current, link)) {
+            *state = State::New;
+        }
+    }
 }
 
 /// What is to be done.
@@ -94,14 +135,14 @@ impl Store {
         replicas: u32,
     ) -> Self {
         let shards = (0..shards.max(1)).map(|n| Shard {
-            prefix: format!("{{{prefix}:{n}}}:"),
-            main: Lane::default(),
-            lanes: (0..LANES).map(|_| Lane::default()).collect(),
+            prefix: format!("{{{prefix}:{n}}}:").into(),
+            main: Arc::default(),
+            lanes: (0..LANES).map(|_| Arc::default()).collect(),
             next: AtomicUsize::new(0),
         });
         Self {
             shards: shards.collect(),
-            nodes,
+            nodes: Arc::new(nodes),
             limits,
             timeout,
             replicas,
@@ -144,7 +185,7 @@ impl Store {
     }
 
     fn prefix(&self, shard: usize) -> &str {
-        self.shards.get(shard).map_or("", |s| s.prefix.as_str())
+        self.shards.get(shard).map_or("", |s| &*s.prefix)
     }
 
     /// Makes a step; what it answered after its `OK`, or the other answer that it gave.
@@ -176,35 +217,30 @@ impl Store {
             return Ok(Vec::new());
         }
         list(
-            self.attempt(shard, Mode::Repeatable, Step::Read(pipeline))
+            self.attempt(shard, Mode::REPEATABLE, Step::Read(pipeline))
                 .await?,
         )
     }
 
-    /// Takes an element from a list of a shard, or waits `span` for one; whether there was one. Blocks a
-    /// connection of its own, which is kept for as long as `wanted`.
-    pub(crate) async fn block(
+    /// A connection on which one can wait so long for elements of a list.
+    pub(crate) async fn listen(
         &self,
         shard: usize,
         list: &str,
         span: Duration,
-        wanted: impl Fn() -> bool,
-    ) -> Result<bool, BackendError> {
+    ) -> Result<Listener, BackendError> {
         let patience = span + self.timeout;
         let connecting = self.nodes.connect(self.prefix(shard), patience).await;
-        let mut link = connecting.map_err(|e| unavailable(&e))?;
         let mut take = redis::cmd("BLPOP");
         take.arg(self.key(shard, list)).arg(span.as_secs_f64());
-        while wanted() {
-            let found: Result<Value, _> = take.query_async(&mut link.connection).await;
-            if found.map_err(|e| unavailable(&e))? != Value::Nil {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        Ok(Listener {
+            link: connecting.map_err(|e| unavailable(&e))?,
+            take,
+        })
     }
 
-    /// Tries until it works or the time of one step is over.
+    /// Tries until it works or the time of one step is over. Of the two limits within, that of connecting is
+    /// the shorter one, so that a node that cannot be reached is known as such.
     async fn attempt(
         &self,
         shard: usize,
@@ -214,40 +250,48 @@ impl Store {
         let Some(shard) = self.shards.get(shard) else {
             return Err(BackendError::Internal("no such shard".to_owned()));
         };
+        // A claim that waits for one shard keeps back what the others have.
+        let patient = mode != Mode::CLAIM || self.shards.len() == 1;
+        let timeout = if patient {
+            self.timeout
+        } else {
+            self.timeout / 4
+        };
         let begun = Instant::now();
-        let lane = match mode {
-            Mode::Durable if self.replicas > 0 => shard
+        let lane = match mode.durable && self.replicas > 0 {
+            true => shard
                 .lanes
                 .get(shard.next.fetch_add(1, Ordering::Relaxed) % LANES)
                 .unwrap_or(&shard.main),
-            _ => &shard.main,
+            false => &shard.main,
         };
+        let too_late = || unavailable(&"no answer in time");
         loop {
-            let left = self.timeout.saturating_sub(begun.elapsed());
-            let tried = async {
-                let link = self.link(lane, &shard.prefix).await?;
-                match self.perform(shard, &link, &step, mode, left).await {
-                    Ok(value) => Ok(value),
-                    Err(error) => Err(self.failed(lane, shard, &link, error).await),
-                }
-            };
-            let failure = match tokio::time::timeout(left, tried).await {
-                Ok(Ok(value)) => return Ok(value),
-                Ok(Err(failure)) => failure,
-                Err(_) => {
-                    // Whether the server hangs or the way to it: the next step begins with a new connection.
-                    if let Ok(mut state) = lane.try_lock() {
-                        *state = State::New;
+            let left = timeout.saturating_sub(begun.elapsed());
+            let linking = tokio::time::timeout(left, self.link(lane, &shard.prefix, patient));
+            let failure = match linking.await.map_err(|_| too_late())? {
+                Err(failure) => failure,
+                Ok(link) => {
+                    let left = timeout.saturating_sub(begun.elapsed());
+                    let performing = self.perform(shard, &link, &step, mode, left);
+                    match tokio::time::timeout(left, performing).await {
+                        Ok(Ok(value)) => return Ok(value),
+                        Ok(Err(error)) => self.failed(lane, shard, &link, error),
+                        Err(_) => {
+                            // Whether the server hangs or the way to it.
+                            self.nodes.forget(&shard.prefix);
+                            lane.drop_link(&link);
+                            return Err(too_late());
+                        }
                     }
-                    return Err(unavailable(&"no answer in time"));
                 }
             };
             let may = match failure.remedy {
                 Remedy::None => false,
-                Remedy::Unknown => mode != Mode::Once,
+                Remedy::Unknown => mode.repeatable,
                 Remedy::Elsewhere | Remedy::Reconnect | Remedy::Wait => true,
             };
-            if !may || failure.lasting || begun.elapsed() + PAUSE >= self.timeout {
+            if !may || failure.lasting || begun.elapsed() + PAUSE >= timeout {
                 return Err(match failure.remedy {
                     Remedy::None => backend_error(&failure.error),
                     _ => unavailable(&failure.error),
@@ -257,31 +301,67 @@ impl Store {
         }
     }
 
-    /// The lane's connection. One caller connects and the others wait for it; a node that could not be
-    /// reached is not asked again at once.
-    async fn link(&self, lane: &Lane, prefix: &str) -> Result<Arc<Link>, Failure> {
-        let mut state = lane.lock().await;
-        let since = match &*state {
-            State::Up(link) => return Ok(Arc::clone(link)),
-            State::Down(since, tried, error) if tried.elapsed() < PAUSE => {
-                return Err(self.unreachable(error.clone(), *since));
+    /// The lane's connection. One task connects and all callers wait for it; a node that could not be reached
+    /// is not asked again at once, and who is not `patient` does not wait for one that has been away.
+    async fn link(
+        &self,
+        lane: &Arc<Lane>,
+        prefix: &Arc<str>,
+        patient: bool,
+    ) -> Result<Arc<Link>, Failure> {
+        loop {
+            let changed = lane.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            {
+                let mut state = lane.state();
+                let away = match &*state {
+                    State::Up(link) => return Ok(Arc::clone(link)),
+                    State::Down(since, tried, error) if tried.elapsed() < PAUSE => {
+                        return Err(self.unreachable(error.clone(), *since));
+                    }
+                    State::Connecting(away) => *away,
+                    State::Down(since, ..) => {
+                        let since = Some(*since);
+                        self.connect(lane, prefix, &mut state, since);
+                        since
+                    }
+                    State::New => {
+                        self.connect(lane, prefix, &mut state, None);
+                        None
+                    }
+                };
+                if let Some(since) = away
+                    && !patient
+                {
+                    return Err(self.unreachable(timed_out("it is away"), since));
+                }
             }
-            State::Down(since, ..) => *since,
-            State::New => Instant::now(),
-        };
-        // Longer than any step may take, whose own timeout then says what happened.
-        match self.nodes.connect(prefix, self.timeout * 2).await {
-            Ok(link) => {
-                let link = Arc::new(link);
-                *state = State::Up(Arc::clone(&link));
-                Ok(link)
-            }
-            Err(error) => {
-                tracing::debug!(%error, shard = prefix, "cannot connect to Redis");
-                *state = State::Down(since, Instant::now(), error.clone());
-                Err(self.unreachable(error, since))
-            }
+            changed.await;
         }
+    }
+
+    fn connect(
+        &self,
+        lane: &Arc<Lane>,
+        prefix: &Arc<str>,
+        state: &mut State,
+        away: Option<Instant>,
+    ) {
+        *state = State::Connecting(away);
+        let (nodes, lane) = (Arc::clone(&self.nodes), Arc::clone(lane));
+        let (prefix, patience) = (Arc::clone(prefix), self.timeout * 2);
+        tokio::spawn(async move {
+            let result = nodes.connect(&prefix, patience).await;
+            *lane.state() = match result {
+                Ok(link) => State::Up(Arc::new(link)),
+                Err(error) => {
+                    tracing::debug!(%error, shard = &*prefix, "cannot connect to Redis");
+                    State::Down(away.unwrap_or_else(Instant::now), Instant::now(), error)
+                }
+            };
+            lane.changed.notify_waiters();
+        });
     }
 
     fn unreachable(&self, error: RedisError, since: Instant) -> Failure {
@@ -293,23 +373,14 @@ impl Store {
         }
     }
 
-    async fn failed(
-        &self,
-        lane: &Lane,
-        shard: &Shard,
-        link: &Arc<Link>,
-        error: RedisError,
-    ) -> Failure {
+    fn failed(&self, lane: &Lane, shard: &Shard, link: &Arc<Link>, error: RedisError) -> Failure {
         let remedy = remedy(&error);
         if matches!(
             remedy,
             Remedy::Elsewhere | Remedy::Reconnect | Remedy::Unknown
         ) {
             self.nodes.forget(&shard.prefix);
-            let mut state = lane.lock().await;
-            if matches!(&*state, State::Up(current) if Arc::ptr_eq(current, link)) {
-                *state = State::New;
-            }
+            lane.drop_link(link);
         }
         Failure {
             error,
@@ -336,12 +407,8 @@ impl Store {
                     .map(Value::Array);
             }
         };
-        // A step that can be made at any time needs no deadline: made late it does no harm.
-        let deadline = match mode {
-            Mode::Repeatable => 0,
-            Mode::Durable | Mode::Once => link.clock_in(left),
-        };
-        let wait = (mode == Mode::Durable && self.replicas > 0).then_some(left);
+        let deadline = if mode.timely { link.clock_in(left) } else { 0 };
+        let wait = (mode.durable && self.replicas > 0).then_some(left);
         self.evaluate(shard, link, script, deadline, args, wait)
             .await
     }
@@ -360,7 +427,7 @@ impl Store {
         let mut call = redis::cmd("EVALSHA");
         call.arg(&script.sha1)
             .arg(1)
-            .arg(&shard.prefix)
+            .arg(&*shard.prefix)
             .arg(deadline)
             .arg(self.limits.max_in_flight)
             .arg(self.limits.max_receives.max(1));
@@ -404,6 +471,21 @@ impl Store {
             return Err(timed_out("too few replicas have it"));
         }
         Ok(reply)
+    }
+}
+
+/// See [`Store::listen`].
+#[derive(Debug)]
+pub(crate) struct Listener {
+    link: Link,
+    take: Cmd,
+}
+
+impl Listener {
+    /// Takes an element, or waits for one; whether there was one in time.
+    pub(crate) async fn take(&mut self) -> Result<bool, BackendError> {
+        let found: Result<Value, _> = self.take.query_async(&mut self.link.connection).await;
+        Ok(found.map_err(|e| unavailable(&e))? != Value::Nil)
     }
 }
 

@@ -202,6 +202,24 @@ pub(crate) async fn whatever_makes_a_delivery_claimable_wakes_a_waiting_worker(o
     bed.end(&leased.token, Next::Finished).await;
 }
 
+/// A worker that went to sleep until the end of a lease would make the retry of that delivery very late.
+pub(crate) async fn who_sleeps_learns_of_an_earlier_retry(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let hook = bed.webhook(&t, |_| ()).await;
+    bed.send_one(&t, &hook).await;
+    let leased = bed.claim_one().await;
+    assert!(bed.claim_for(1, LONG).await.next_due.unwrap() > LONG / 2);
+    while tokio::time::timeout(Duration::from_millis(50), bed.wait(LONG))
+        .await
+        .is_ok()
+    {}
+    bed.end(&leased.token, Next::Retry(Duration::from_secs(5)))
+        .await;
+    woken(&bed).await;
+    let due = bed.claim_for(1, LONG).await.next_due.unwrap();
+    assert!(due <= Duration::from_secs(5), "{due:?}");
+}
+
 /// Waits for a wake-up; half a minute without one is a failure.
 async fn woken(bed: &Bed) {
     tokio::time::timeout(Duration::from_secs(30), bed.wait(LONG))

@@ -345,6 +345,29 @@ pub(crate) async fn pruning_stops_at_its_limit(open: Open) {
     assert_eq!(bed.prune(NOW, 0).await.unwrap(), 0);
 }
 
+pub(crate) async fn pruning_leaves_what_its_limit_does_not_reach(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let hook = bed.webhook(&t, |_| ()).await;
+    for _ in 0..10 {
+        bed.send_one(&t, &hook).await;
+    }
+    let leased = bed.claim_all().await;
+    for (n, leased) in leased.iter().enumerate() {
+        let next = match n % 2 {
+            0 => Next::Finished,
+            _ => Next::Fail("no".to_owned()),
+        };
+        bed.end(&leased.token, next).await;
+    }
+    // Each delivery takes its event with it, which counts too.
+    bed.prune(NOW, 5).await.unwrap();
+    let failed = DeliveryFilter {
+        status: Some(Status::Failed),
+        ..DeliveryFilter::default()
+    };
+    assert_eq!(bed.list(&t, &failed).await.len(), 5);
+}
+
 pub(crate) async fn workers_are_listed_until_they_say_farewell(open: Open) {
     let bed = open(LIMITS).await;
     let mut info = WorkerInfo {

@@ -25,7 +25,8 @@ macro_rules! contract {
                 answers_keep_the_order_of_the_batch,
                 an_event_wakes_a_waiting_worker,
                 a_wake_up_between_claim_and_wait_is_not_lost,
-                whatever_makes_a_delivery_claimable_wakes_a_waiting_worker;
+                whatever_makes_a_delivery_claimable_wakes_a_waiting_worker,
+                who_sleeps_learns_of_an_earlier_retry;
             claim:
                 a_claim_starts_the_oldest_deliveries,
                 deliveries_of_one_event_share_it,
@@ -74,6 +75,7 @@ macro_rules! contract {
                 usage_adds_up_by_tenant,
                 pruning_removes_what_ended_long_enough_ago,
                 pruning_stops_at_its_limit,
+                pruning_leaves_what_its_limit_does_not_reach,
                 workers_are_listed_until_they_say_farewell,
                 the_backend_answers_a_ping;
             registry:

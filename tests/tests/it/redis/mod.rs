@@ -9,6 +9,7 @@ mod ledger;
 mod producers;
 mod rights;
 mod scene;
+mod steps;
 mod tenants;
 mod weather;
 
