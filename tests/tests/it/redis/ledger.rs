@@ -115,30 +115,6 @@ async fn nothing_is_lost_when_a_replica_takes_over_in_a_cluster() {
     cluster.borrow().nodes[0].wait_for_master();
 }
 
-/// It neither answers nor refuses connections, as when its machine or network is gone, and producers do not stop
-/// for that: whoever finds the new master finds it under load.
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_when_a_master_of_a_cluster_hangs() {
-    let cluster = RefCell::new(Cluster::start(3, 1, &Options::default()));
-    let events = 2000;
-    let disaster = Disaster {
-        what: "a master hangs, and its replica takes over",
-        when: (events / 3, 0),
-        strike: Box::new(|| {
-            let cluster = cluster.borrow();
-            cluster.nodes[0].pause();
-            cluster.nodes[3].wait_until_master();
-        }),
-    };
-    let (shards, tenants) = (8, 12);
-    let url = cluster.borrow().url();
-    let keys = keys_of_tenants(&url, shards, tenants).await;
-    let fleet = Fleet::new(url).with("redis.replicas", 1);
-    let ledger = run(events, fleet, keys, vec![disaster]).await;
-    ledger.balance();
-    cluster.borrow().nodes[0].resume();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_when_sentinels_replace_the_master() {
     let set = RefCell::new(Sentinels::start(2, &Options::default()));

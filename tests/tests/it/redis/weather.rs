@@ -1,13 +1,23 @@
 //! What happens to Redis does not happen to hookbox: its processes live, events that cannot be kept are
 //! refused with 503 and `Retry-After`, and when it is over everything goes on by itself.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use hookbox_tests::redis::{Fsync, Options, RedisServer, User};
+use hookbox_tests::redis::{Cluster, Fsync, Options, RedisServer, User};
+use reqwest::StatusCode;
 use serde_json::json;
 use tokio::task::block_in_place;
 
-use super::scene::{LEASE, Reply, Scene, fleet};
+use super::{
+    scene::{LEASE, Reply, Scene, fleet},
+    tenants::keys_of_tenants,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_is_restarted() {
@@ -259,4 +269,53 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     });
     assert!(api.is_alive());
     assert_eq!(redis.cli(&["dbsize"]), "0");
+}
+
+/// It neither answers nor refuses connections, as when its machine or network is gone. Senders do not stop for
+/// that, and must not keep each other from finding the new master.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_of_a_cluster_hangs_and_is_left_behind_under_load() {
+    let cluster = block_in_place(|| Cluster::start(3, 1, &Options::default()));
+    let keys = keys_of_tenants(&cluster.url(), 8, 12).await;
+    let api = fleet(cluster.url()).api().await;
+    let accepted: Arc<Vec<AtomicUsize>> =
+        Arc::new(keys.iter().map(|_| AtomicUsize::new(0)).collect());
+    let client = reqwest::Client::new();
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..3 * keys.len() {
+        let tenant = sender % keys.len();
+        let request = client
+            .post(format!("{}/v1/events", api.url))
+            .bearer_auth(&keys[tenant])
+            .json(&json!({"event": "created", "data": {}}));
+        let accepted = Arc::clone(&accepted);
+        senders.spawn(async move {
+            loop {
+                let answer = request.try_clone().unwrap().send().await.unwrap();
+                if answer.status() == StatusCode::ACCEPTED {
+                    accepted[tenant].fetch_add(1, Ordering::Relaxed);
+                }
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+        });
+    }
+    let more_of_all = async |within: Duration| {
+        let counts = || accepted.iter().map(|n| n.load(Ordering::Relaxed));
+        let (before, begun) = (counts().collect::<Vec<_>>(), Instant::now());
+        while !counts().zip(&before).all(|(now, before)| now > before + 3) {
+            assert!(
+                begun.elapsed() < within,
+                "some tenants are still refused: {before:?}, then {:?}",
+                counts().collect::<Vec<_>>()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        begun.elapsed()
+    };
+    more_of_all(Duration::from_secs(30)).await;
+    cluster.nodes[0].pause();
+    block_in_place(|| cluster.nodes[3].wait_until_master());
+    let took = more_of_all(Duration::from_secs(30)).await;
+    println!("all tenants were served again {took:?} after the replica took over");
+    cluster.nodes[0].resume();
 }
