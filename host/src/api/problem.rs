@@ -4,7 +4,10 @@
 //! relative to the server, where the kind is explained. Nothing about the machine, the store or another
 //! tenant is ever in a problem; what operators need is logged where it is turned into one.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -175,11 +178,33 @@ impl From<FieldErrors> for Problem {
     }
 }
 
+/// When it was last said that the store is unavailable.
+static LAST_WARNING: Once = Once(Mutex::new(None));
+
+/// Says yes once in a while.
+struct Once(Mutex<Option<Instant>>);
+
+impl Once {
+    const WHILE: Duration = Duration::from_secs(1);
+
+    fn is_due(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| last.elapsed() >= Self::WHILE);
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
 impl From<BackendError> for Problem {
     fn from(error: BackendError) -> Self {
         match error {
             BackendError::Unavailable { retry_after, .. } => {
-                tracing::warn!(%error, "the store is unavailable");
+                // Every request meets it, and who has no key can make many.
+                if LAST_WARNING.is_due() {
+                    tracing::warn!(%error, "the store is unavailable");
+                }
                 Self::new(Kind::StoreUnavailable, "nothing was stored; try again")
                     .after(retry_after)
             }

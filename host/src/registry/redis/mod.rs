@@ -5,10 +5,13 @@
 //! head of its `lua/common.lua` is what each key holds.
 
 pub mod address;
+mod answer;
 mod clear;
 mod durability;
 pub(crate) mod fault;
 mod keys;
+mod lane;
+mod named;
 mod node;
 pub(crate) mod script;
 pub(crate) mod store;
@@ -23,8 +26,7 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 use super::{
-    ApiKey, BackendError, Cursor, Registry, SecretInfo, TenantConfig,
-    cursor::{page as cut, rows_for},
+    ApiKey, BackendError, Cursor, Registry, SecretInfo, TenantConfig, cursor::page as cut,
 };
 use crate::{
     config::RedisConfig,
@@ -32,8 +34,10 @@ use crate::{
     queue::{Page, QueueLimits, redis::Waker},
 };
 use fault::stored;
+pub(crate) use named::write;
+use named::{KEYS, Named, RULES, SECRETS, WEBHOOKS, page, read};
 use node::Nodes;
-use script::{DELETE, PAGE, PUT, TENANT};
+use script::TENANT;
 use store::{Mode, Store};
 
 /// How long a tenant's revision is believed: changes made through other processes are in force after that.
@@ -132,161 +136,6 @@ impl RedisBackend {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Stores something with a name; `more` is what its kind has besides.
-    async fn put(
-        &self,
-        shard: usize,
-        named: &Named<'_>,
-        more: &[&[u8]],
-    ) -> Result<(), BackendError> {
-        let decided_on = named.decided_on.map(|n| n.to_string()).unwrap_or_default();
-        let at_most = named.at_most.map(|n| n.to_string()).unwrap_or_default();
-        let mut args: Vec<&[u8]> = vec![
-            named.kind.0.as_bytes(),
-            named.tenant.as_str().as_bytes(),
-            named.id.as_bytes(),
-            named.name.as_bytes(),
-            named.document.as_bytes(),
-            decided_on.as_bytes(),
-            at_most.as_bytes(),
-        ];
-        args.extend(more);
-        let mut answer = self.store.run(shard, &PUT, &args, Mode::STORE).await?;
-        self.forget_revision(named.tenant);
-        let conflict = |field: &str, message| {
-            Err(BackendError::Conflict {
-                field: field.to_owned(),
-                message,
-            })
-        };
-        match answer.tag.as_str() {
-            "CHANGED" => Err(BackendError::Changed),
-            "FULL" => Err(BackendError::LimitReached {
-                what: named.kind.0,
-                limit: named.at_most.unwrap_or_default(),
-            }),
-            "NAME" => Err(super::name_taken(named.kind.1, named.name)),
-            "HASH" => conflict("key", "this key is in use already".to_owned()),
-            "WEBHOOK" => {
-                let webhook = answer.text()?;
-                conflict("webhooks", format!("there is no webhook {webhook}"))
-            }
-            _ => answer.ok().map(drop),
-        }
-    }
-
-    async fn delete(
-        &self,
-        shard: usize,
-        kind: Kind,
-        tenant: &TenantId,
-        id: &str,
-    ) -> Result<bool, BackendError> {
-        let args = [kind.0.as_bytes(), tenant.as_str().as_bytes(), id.as_bytes()];
-        let mut answer = self.store.run(shard, &DELETE, &args, Mode::STORE).await?;
-        self.forget_revision(tenant);
-        if answer.tag == "USED" {
-            return Err(super::webhook_in_use(&answer.text()?));
-        }
-        Ok(answer.ok()?.int()? == 1)
-    }
-
-    /// Names and documents, one more than fit on the page if there are more.
-    async fn named_page(
-        &self,
-        shard: usize,
-        kind: Kind,
-        tenant: &TenantId,
-        limit: usize,
-        cursor: Option<&str>,
-    ) -> Result<Vec<(String, String)>, BackendError> {
-        let after = Cursor::parse_name(cursor)?;
-        let rows = rows_for(limit).to_string();
-        let args = [
-            kind.0.as_bytes(),
-            tenant.as_str().as_bytes(),
-            after.as_bytes(),
-            rows.as_bytes(),
-        ];
-        let answer = self
-            .store
-            .run(shard, &PAGE, &args, Mode::REPEATABLE)
-            .await?;
-        let mut found = Vec::new();
-        let mut parts = answer.ok()?.list()?.into_iter();
-        while let (Some(name), Some(document)) = (parts.next(), parts.next()) {
-            found.push((store::text(name)?, store::text(document)?));
-        }
-        Ok(found)
-    }
-
-    async fn document(
-        &self,
-        shard: usize,
-        kind: Kind,
-        tenant: &TenantId,
-        id: &str,
-    ) -> Result<Option<String>, BackendError> {
-        let mut get = redis::pipe();
-        get.hget(self.store.key(shard, &format!("{}:{tenant}", kind.0)), id);
-        let mut found = self.store.read(shard, &get).await?.into_iter();
-        match found.next() {
-            None | Some(redis::Value::Nil) => Ok(None),
-            Some(value) => store::text(value).map(Some),
-        }
-    }
-}
-
-/// What is kept by name: the word in its keys, in the plural, and the word for people.
-#[derive(Clone, Copy, Debug)]
-struct Kind(&'static str, &'static str);
-
-const WEBHOOKS: Kind = Kind("webhooks", "webhook");
-const RULES: Kind = Kind("rules", "event rule");
-const SECRETS: Kind = Kind("secrets", "secret");
-const KEYS: Kind = Kind("keys", "key");
-
-/// Something to be stored under its name.
-#[derive(Debug)]
-struct Named<'a> {
-    kind: Kind,
-    tenant: &'a TenantId,
-    id: &'a str,
-    name: &'a str,
-    document: &'a str,
-    decided_on: Option<u64>,
-    at_most: Option<usize>,
-}
-
-fn read<T: serde::de::DeserializeOwned>(document: &str) -> Result<T, BackendError> {
-    // Only the place: the text could hold a part of a secret.
-    serde_json::from_str(document).map_err(|e| {
-        stored(&format!(
-            "a document is not the JSON it should be (line {}, column {})",
-            e.line(),
-            e.column()
-        ))
-    })
-}
-
-pub(crate) fn write<T: serde::Serialize>(document: &T) -> Result<String, BackendError> {
-    serde_json::to_string(document).map_err(|e| BackendError::Internal(e.to_string()))
-}
-
-/// A page of documents, in the order of their names.
-fn page<T: serde::de::DeserializeOwned>(
-    rows: &[(String, String)],
-    limit: usize,
-    name: impl FnOnce(&T) -> &str,
-) -> Result<Page<T>, BackendError> {
-    let items = rows
-        .iter()
-        .map(|(_, document)| read(document))
-        .collect::<Result<Vec<T>, _>>()?;
-    Ok(cut(items, limit, |last| {
-        Cursor::Name(name(last).to_owned())
-    }))
 }
 
 #[async_trait]

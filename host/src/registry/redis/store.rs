@@ -3,27 +3,25 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use redis::{Cmd, RedisError, ServerErrorKind, Value};
-use tokio::{sync::Notify, time::sleep};
+use tokio::time::sleep;
 
+pub(crate) use super::answer::{Answer, int, list, text};
 use super::{
     fault::{Remedy, backend_error, remedy, unavailable},
+    lane::{Away, Lane},
     node::{Link, Nodes, timed_out},
     script::Script,
 };
-use crate::{
-    model::TenantId,
-    queue::QueueLimits,
-    registry::{BackendError, redis::fault},
-};
+use crate::{model::TenantId, queue::QueueLimits, registry::BackendError};
 
-/// The pause between tries within a step's time, and how long a node that could not be reached is not asked.
+/// The pause between tries within a step's time.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Connections of a shard for steps that wait for replicas: such a wait holds all that come after it on its
 /// connection.
@@ -78,39 +76,6 @@ struct Shard {
     next: AtomicUsize,
 }
 
-/// A place for one connection.
-#[derive(Debug, Default)]
-struct Lane {
-    state: Mutex<State>,
-    changed: Notify,
-}
-
-#[derive(Debug, Default)]
-enum State {
-    #[default]
-    New,
-    /// A task of its own connects, which outlives whoever began it: under load nobody alone may have the time
-    /// that it takes. Since when the node has been away, if it has been.
-    Connecting(Option<Instant>),
-    Up(Arc<Link>),
-    /// It cannot be reached: since when, when it was tried last, and what it said.
-    Down(Instant, Instant, RedisError),
-}
-
-impl Lane {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next step makes a new connection, if this one is still in use.
-    fn drop_link(&self, link: &Arc<Link>) {
-        let mut state = self.state();
-        if matches!(&*state, State::Up(current) if Arc::ptr_eq(current, link)) {
-            *state = State::New;
-        }
-    }
-}
-
 /// What is to be done.
 enum Step<'a> {
     Script(&'a Script, &'a [&'a [u8]]),
@@ -125,6 +90,23 @@ struct Failure {
     lasting: bool,
 }
 
+impl Failure {
+    fn of(error: RedisError, lane: &Lane, link: &Arc<Link>) -> Self {
+        let remedy = remedy(&error);
+        if matches!(
+            remedy,
+            Remedy::Elsewhere | Remedy::Reconnect | Remedy::Unknown
+        ) {
+            lane.drop_link(link);
+        }
+        Self {
+            error,
+            remedy,
+            lasting: false,
+        }
+    }
+}
+
 impl Store {
     pub(super) fn new(
         nodes: Nodes,
@@ -134,15 +116,21 @@ impl Store {
         timeout: Duration,
         replicas: u32,
     ) -> Self {
-        let shards = (0..shards.max(1)).map(|n| Shard {
-            prefix: format!("{{{prefix}:{n}}}:").into(),
-            main: Arc::default(),
-            lanes: (0..LANES).map(|_| Arc::default()).collect(),
-            next: AtomicUsize::new(0),
+        let nodes = Arc::new(nodes);
+        let shards = (0..shards.max(1)).map(|n| {
+            let prefix: Arc<str> = format!("{{{prefix}:{n}}}:").into();
+            // Longer than a step may take, whose own limit then says what happened.
+            let lane = || Lane::new(Arc::clone(&nodes), Arc::clone(&prefix), timeout * 2);
+            Shard {
+                main: lane(),
+                lanes: (0..LANES).map(|_| lane()).collect(),
+                next: AtomicUsize::new(0),
+                prefix: Arc::clone(&prefix),
+            }
         });
         Self {
             shards: shards.collect(),
-            nodes: Arc::new(nodes),
+            nodes,
             limits,
             timeout,
             replicas,
@@ -199,12 +187,7 @@ impl Store {
         let reply = self
             .attempt(shard, mode, Step::Script(script, args))
             .await?;
-        let Value::Array(parts) = reply else {
-            return Err(fault::stored(&format!("{} answered oddly", script.name)));
-        };
-        let mut parts = parts.into_iter();
-        let tag = parts.next().map(text).transpose()?.unwrap_or_default();
-        Ok(Answer { tag, parts })
+        Answer::read(script.name, reply)
     }
 
     /// Reads by commands that are sent together.
@@ -268,18 +251,23 @@ impl Store {
         let too_late = || unavailable(&"no answer in time");
         loop {
             let left = timeout.saturating_sub(begun.elapsed());
-            let linking = tokio::time::timeout(left, self.link(lane, &shard.prefix, patient));
+            let linking = tokio::time::timeout(left, lane.link(patient));
             let failure = match linking.await.map_err(|_| too_late())? {
-                Err(failure) => failure,
+                Err(Away { since, error }) => Failure {
+                    error,
+                    // Whatever it is, nothing was done, and it may pass: a wrong password is being
+                    // changed, too.
+                    remedy: Remedy::Reconnect,
+                    lasting: since.elapsed() > self.timeout,
+                },
                 Ok(link) => {
                     let left = timeout.saturating_sub(begun.elapsed());
                     let performing = self.perform(shard, &link, &step, mode, left);
                     match tokio::time::timeout(left, performing).await {
                         Ok(Ok(value)) => return Ok(value),
-                        Ok(Err(error)) => self.failed(lane, shard, &link, error),
+                        Ok(Err(error)) => Failure::of(error, lane, &link),
                         Err(_) => {
                             // Whether the server hangs or the way to it.
-                            self.nodes.forget(&shard.prefix);
                             lane.drop_link(&link);
                             return Err(too_late());
                         }
@@ -298,94 +286,6 @@ impl Store {
                 });
             }
             sleep(PAUSE).await;
-        }
-    }
-
-    /// The lane's connection. One task connects and all callers wait for it; a node that could not be reached
-    /// is not asked again at once, and who is not `patient` does not wait for one that has been away.
-    async fn link(
-        &self,
-        lane: &Arc<Lane>,
-        prefix: &Arc<str>,
-        patient: bool,
-    ) -> Result<Arc<Link>, Failure> {
-        loop {
-            let changed = lane.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            {
-                let mut state = lane.state();
-                let away = match &*state {
-                    State::Up(link) => return Ok(Arc::clone(link)),
-                    State::Down(since, tried, error) if tried.elapsed() < PAUSE => {
-                        return Err(self.unreachable(error.clone(), *since));
-                    }
-                    State::Connecting(away) => *away,
-                    State::Down(since, ..) => {
-                        let since = Some(*since);
-                        self.connect(lane, prefix, &mut state, since);
-                        since
-                    }
-                    State::New => {
-                        self.connect(lane, prefix, &mut state, None);
-                        None
-                    }
-                };
-                if let Some(since) = away
-                    && !patient
-                {
-                    return Err(self.unreachable(timed_out("it is away"), since));
-                }
-            }
-            changed.await;
-        }
-    }
-
-    fn connect(
-        &self,
-        lane: &Arc<Lane>,
-        prefix: &Arc<str>,
-        state: &mut State,
-        away: Option<Instant>,
-    ) {
-        *state = State::Connecting(away);
-        let (nodes, lane) = (Arc::clone(&self.nodes), Arc::clone(lane));
-        let (prefix, patience) = (Arc::clone(prefix), self.timeout * 2);
-        tokio::spawn(async move {
-            let result = nodes.connect(&prefix, patience).await;
-            *lane.state() = match result {
-                Ok(link) => State::Up(Arc::new(link)),
-                Err(error) => {
-                    tracing::debug!(%error, shard = &*prefix, "cannot connect to Redis");
-                    State::Down(away.unwrap_or_else(Instant::now), Instant::now(), error)
-                }
-            };
-            lane.changed.notify_waiters();
-        });
-    }
-
-    fn unreachable(&self, error: RedisError, since: Instant) -> Failure {
-        Failure {
-            error,
-            // Whatever it is, nothing was done, and it may pass: a wrong password is being changed, too.
-            remedy: Remedy::Reconnect,
-            lasting: since.elapsed() > self.timeout,
-        }
-    }
-
-    fn failed(&self, lane: &Lane, shard: &Shard, link: &Arc<Link>, error: RedisError) -> Failure {
-        let remedy = remedy(&error);
-        if matches!(
-            remedy,
-            Remedy::Elsewhere | Remedy::Reconnect | Remedy::Unknown
-        ) {
-            self.nodes.forget(&shard.prefix);
-            lane.drop_link(link);
-        }
-        Failure {
-            error,
-            remedy,
-            lasting: false,
         }
     }
 
@@ -486,62 +386,5 @@ impl Listener {
     pub(crate) async fn take(&mut self) -> Result<bool, BackendError> {
         let found: Result<Value, _> = self.take.query_async(&mut self.link.connection).await;
         Ok(found.map_err(|e| unavailable(&e))? != Value::Nil)
-    }
-}
-
-/// What a script answered.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    /// `OK`, or what kept it.
-    pub(crate) tag: String,
-    parts: std::vec::IntoIter<Value>,
-}
-
-impl Answer {
-    /// The next part.
-    pub(crate) fn next(&mut self) -> Result<Value, BackendError> {
-        self.parts
-            .next()
-            .ok_or_else(|| fault::stored("an answer is too short"))
-    }
-
-    pub(crate) fn int(&mut self) -> Result<i64, BackendError> {
-        int(self.next()?)
-    }
-
-    pub(crate) fn text(&mut self) -> Result<String, BackendError> {
-        text(self.next()?)
-    }
-
-    pub(crate) fn list(&mut self) -> Result<Vec<Value>, BackendError> {
-        list(self.next()?)
-    }
-
-    /// Fails unless it is `OK`.
-    pub(crate) fn ok(self) -> Result<Self, BackendError> {
-        if self.tag == "OK" {
-            Ok(self)
-        } else {
-            Err(BackendError::Internal(format!(
-                "a step said {:?}",
-                self.tag
-            )))
-        }
-    }
-}
-
-pub(crate) fn text(value: Value) -> Result<String, BackendError> {
-    redis::from_redis_value(value).map_err(|_| fault::stored("text was to be expected"))
-}
-
-pub(crate) fn int(value: Value) -> Result<i64, BackendError> {
-    redis::from_redis_value(value).map_err(|_| fault::stored("a number was to be expected"))
-}
-
-pub(crate) fn list(value: Value) -> Result<Vec<Value>, BackendError> {
-    match value {
-        Value::Array(list) => Ok(list),
-        Value::Nil => Ok(Vec::new()),
-        _ => Err(fault::stored("a list was to be expected")),
     }
 }
