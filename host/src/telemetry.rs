@@ -1,6 +1,8 @@
 //! What an operator sees of a running hookbox: log lines and metrics. No secret and no payload is in
 //! either; metrics carry no tenant label, so their number is bounded.
 
+use std::io::IsTerminal;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -29,6 +31,8 @@ pub fn init(config: &LogConfig) -> Result<(), String> {
         .map_err(|e| format!("log.filter is {:?}: {e}", config.filter))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Colours are for terminals; in a file they are noise.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match config.format {
         LogFormat::Text => builder.with_target(false).try_init(),

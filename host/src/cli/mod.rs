@@ -14,6 +14,7 @@ mod export;
 mod instance;
 mod openapi;
 pub mod plugin_build;
+mod plugin_new;
 mod receiver;
 mod render;
 mod send;
@@ -81,6 +82,7 @@ struct PluginArgs {
 
 #[derive(Debug, Subcommand)]
 enum PluginCommand {
+    New(plugin_new::NewArgs),
     /// Build a transformer component from a Rust project
     #[command(after_help = "Example:
   hookbox plugin build my-plugin --out my-plugin.wasm")]
@@ -88,9 +90,13 @@ enum PluginCommand {
 }
 
 fn plugin(args: &PluginArgs) -> CliResult {
-    let PluginCommand::Build(args) = &args.command;
-    let built = plugin_build::run(args).map_err(CliError::failed)?;
-    Ok(writeln!(io::stdout(), "{built}")?)
+    match &args.command {
+        PluginCommand::New(args) => plugin_new::run(args),
+        PluginCommand::Build(args) => {
+            let built = plugin_build::run(args).map_err(CliError::failed)?;
+            Ok(writeln!(io::stdout(), "{built}")?)
+        }
+    }
 }
 
 /// Print a completion script for a shell

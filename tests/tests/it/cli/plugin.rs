@@ -1,0 +1,83 @@
+//! `hookbox plugin`: from nothing to a component that renders.
+
+use std::process::Command;
+
+use hookbox_tests::process::{hookbox, stderr, stdout};
+use serde_json::{Value, json};
+
+#[test]
+fn a_new_project_builds_tests_and_renders_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str], within: &str| {
+        let output = hookbox()
+            .args(arguments)
+            .current_dir(folder.path().join(within))
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+        stdout(&output)
+    };
+    run(&["plugin", "new", "my-plugin"], "");
+    let project = folder.path().join("my-plugin");
+    let tested = Command::new("cargo")
+        .args(["test", "--quiet"])
+        .current_dir(&project)
+        .env_remove("CARGO_TARGET_DIR")
+        .output()
+        .unwrap();
+    assert!(
+        tested.status.success(),
+        "{}{}",
+        stdout(&tested),
+        stderr(&tested)
+    );
+    assert!(stdout(&tested).contains("2 passed"), "{}", stdout(&tested));
+
+    let built = run(&["plugin", "build"], "my-plugin");
+    assert!(built.contains("dist/my-plugin.wasm"), "{built}");
+    let rendered = run(
+        &[
+            "render",
+            "--plugin",
+            "dist/my-plugin.wasm",
+            "--webhook",
+            "webhook.json",
+            "--event",
+            "event.json",
+            "--json",
+        ],
+        "my-plugin",
+    );
+    let rendered: Value = serde_json::from_str(&rendered).unwrap();
+    assert_eq!(rendered["outcome"], "request", "{rendered:#}");
+    let body: Value = serde_json::from_str(rendered["request"]["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body, json!({"event": "created", "object": "Zürich"}));
+    println!(
+        "fuel {}, peak {}",
+        rendered["fuel"], rendered["peak_memory_bytes"]
+    );
+}
+
+#[test]
+fn a_folder_that_exists_or_cannot_be_a_name_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |name: &str, code| {
+        let mut command = hookbox();
+        command
+            .args(["plugin", "new", name])
+            .current_dir(folder.path());
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{name}");
+        stderr(&output)
+    };
+    std::fs::create_dir(folder.path().join("taken")).unwrap();
+    assert!(refused("taken", 1).contains("exists"));
+    for name in ["My", "a b", "..", "/"] {
+        assert!(refused(name, 2).contains("name"), "{name}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
