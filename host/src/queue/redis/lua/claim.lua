@@ -122,8 +122,15 @@ else
     end
   end
 end
--- What was woken for is taken; another worker is woken only if there is more than this one can take, now or
--- later.
+-- What was woken for is taken; another worker is woken only if there is more than this one takes: now, or at a
+-- time of which nobody else has been told.
 local is_full = #deliveries == 2 * max
-woken = is_full and again >= 0 or again == 0 and #deliveries > 0
+woken = again == 0 and (is_full or #deliveries > 0)
+if is_full and again > 0 then
+  local first = call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')[2]
+  if first and call('GET', P .. 'told') ~= first then
+    call('SET', P .. 'told', first)
+    woken = true
+  end
+end
 return done(now, again, deliveries, events)

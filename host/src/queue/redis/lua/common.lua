@@ -36,6 +36,7 @@
 -- workers                 hash  "LAST_SEEN JSON" by id
 -- usage:TENANT|DAY        hash  what was used, by hour; expires
 -- stamp, tick             str   the last stamp, the last turn
+-- told                    str   the moment in `due` for which a worker was last woken by one that was full
 -- seen, ping              str   written for the sake of writing
 -- rev:TENANT              str   revision of what the tenant configured, a stamp
 -- KIND:TENANT             hash  documents of webhooks, rules, secrets or keys by id; KIND.name: the name by id; KIND.id: the id
