@@ -171,6 +171,21 @@ pub struct QueueOverview {
     pub paused: Vec<PausedWebhook>,
 }
 
+impl QueueOverview {
+    /// Counts so many deliveries more in a state.
+    fn add(&mut self, status: Status, number: u64) {
+        *match status {
+            Status::Queued => &mut self.queued,
+            Status::Started => &mut self.started,
+            Status::Scheduled => &mut self.scheduled,
+            Status::Finished => &mut self.finished,
+            Status::Failed => &mut self.failed,
+            Status::Skipped => &mut self.skipped,
+            Status::Cancelled => &mut self.cancelled,
+        } += number;
+    }
+}
+
 /// A webhook whose receiver asked for a rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PausedWebhook {

@@ -49,15 +49,7 @@ pub(super) async fn overview(
             let status = Status::from_name(&text(state)?)
                 .ok_or_else(|| stored("a delivery has an unknown state"))?;
             let number = u64::try_from(int(number)?).unwrap_or(0);
-            *match status {
-                Status::Queued => &mut overview.queued,
-                Status::Started => &mut overview.started,
-                Status::Scheduled => &mut overview.scheduled,
-                Status::Finished => &mut overview.finished,
-                Status::Failed => &mut overview.failed,
-                Status::Skipped => &mut overview.skipped,
-                Status::Cancelled => &mut overview.cancelled,
-            } += number;
+            overview.add(status, number);
         }
         let oldest = moment(&answer.text()?)?;
         if oldest.as_millis() > 0 {

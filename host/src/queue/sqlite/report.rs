@@ -37,15 +37,7 @@ pub(super) fn overview(
     for (status, n) in conn.all(sql, [tenant], |row| {
         Ok((list::status(row, 0)?, row.get::<_, i64>(1)?.unsigned_abs()))
     })? {
-        *match status {
-            Status::Queued => &mut overview.queued,
-            Status::Started => &mut overview.started,
-            Status::Scheduled => &mut overview.scheduled,
-            Status::Finished => &mut overview.finished,
-            Status::Failed => &mut overview.failed,
-            Status::Skipped => &mut overview.skipped,
-            Status::Cancelled => &mut overview.cancelled,
-        } = n;
+        overview.add(status, n);
     }
     let sql = if tenant.is_some() {
         OLDEST_OF
