@@ -5,7 +5,7 @@ use rusqlite::{Connection, ToSql, params};
 use crate::{
     model::{TenantId, Timestamp, WebhookId, WorkerId},
     queue::{
-        PausedWebhook, QueueOverview, Status, Usage, WorkerInfo,
+        PausedWebhook, QueueOverview, Usage, WorkerInfo,
         schedule::{self, MAX_PAUSED, WORKER_SEEN},
         sqlite::list,
     },
