@@ -14,6 +14,7 @@ mod export;
 mod instance;
 mod openapi;
 pub mod plugin_build;
+mod plugin_check;
 mod receiver;
 mod render;
 mod send;
@@ -85,12 +86,17 @@ enum PluginCommand {
     #[command(after_help = "Example:
   hookbox plugin build my-plugin --out my-plugin.wasm")]
     Build(plugin_build::BuildArgs),
+    Check(plugin_check::CheckArgs),
 }
 
-fn plugin(args: &PluginArgs) -> CliResult {
-    let PluginCommand::Build(args) = &args.command;
-    let built = plugin_build::run(args).map_err(CliError::failed)?;
-    Ok(writeln!(io::stdout(), "{built}")?)
+async fn plugin(args: PluginArgs) -> CliResult {
+    match args.command {
+        PluginCommand::Build(args) => {
+            let built = plugin_build::run(&args).map_err(CliError::failed)?;
+            Ok(writeln!(io::stdout(), "{built}")?)
+        }
+        PluginCommand::Check(args) => plugin_check::run(args).await,
+    }
 }
 
 /// Print a completion script for a shell
@@ -147,7 +153,7 @@ fn run(command: Command) -> CliResult {
             Command::Deliveries(args) => deliveries::run(args).await,
             Command::Apply(args) => apply::run(args).await,
             Command::Export(args) => export::run(args).await,
-            Command::Plugin(args) => plugin(&args),
+            Command::Plugin(args) => plugin(args).await,
             Command::Bench(args) => bench::run(args).await,
             Command::BenchReceiver(args) => bench::run_receiver(args).await,
             Command::Config(args) => config::run(&args),
