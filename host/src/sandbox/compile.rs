@@ -41,8 +41,10 @@ const DONE: u8 = 0;
 const REFUSED: u8 = 1;
 /// The exit code of a compiler process that could not limit itself, or not work within its limits.
 const NOT_LIMITED: u8 = 3;
-/// Seconds by the clock for each second of CPU that it may have: it is not alone on the machine.
-const CLOCK_PER_CPU: u64 = 3;
+/// Seconds by the clock for each second of CPU that it may have: it is the last in line on a busy machine.
+const CLOCK_PER_CPU: u64 = 10;
+/// How much it lets others go before it: deliveries matter more than how soon a plugin is taken in.
+const NICENESS: i32 = 5;
 
 /// What a compiler process is started for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,11 +177,12 @@ fn why_unanswered(status: ExitStatus, in_time: bool, config: &SandboxConfig) -> 
     const ABORT: i32 = Signal::ABORT.as_raw();
     const XCPU: i32 = Signal::XCPU.as_raw();
     if !in_time {
-        return SandboxError::TooExpensive {
-            limit: config.compile_seconds.saturating_mul(CLOCK_PER_CPU),
-            unit: "seconds by the clock",
-            key: "three times sandbox.compile_seconds",
-        };
+        // nobody's component: it has not used up its CPU
+        let clock = config.compile_seconds.saturating_mul(CLOCK_PER_CPU);
+        return SandboxError::Compiler(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("it did not end in {clock} seconds; the machine may be too busy"),
+        ));
     }
     match (status.signal(), status.code()) {
         (Some(XCPU), _) => SandboxError::TooExpensive {
@@ -257,8 +260,8 @@ fn close_inherited() -> io::Result<()> {
 
 /// Before a byte of the component is read. The limits are hard: they cannot be raised again.
 fn limit_this_process(config: &SandboxConfig) -> io::Result<()> {
-    // deliveries come first; a kernel that will not have it does no harm
-    let _ = nice(10);
+    // a kernel that will not have it does no harm
+    let _ = nice(NICENESS);
     let seconds = config.compile_seconds;
     // at the first of the two the signal says why; the second cannot be caught
     limit(Resource::Cpu, seconds, seconds.saturating_add(1))?;

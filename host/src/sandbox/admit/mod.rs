@@ -14,7 +14,7 @@ mod limits;
 mod refusal;
 mod survey;
 
-use std::{borrow::Cow, time::Instant};
+use std::{borrow::Cow, fmt, time::Instant};
 
 pub use limits::Measure;
 pub use refusal::{Place, Refusal};
@@ -29,7 +29,6 @@ use super::{
 use crate::config::PluginConfig;
 
 /// A plugin that may run.
-#[derive(Debug)]
 pub struct Admitted {
     /// It, ready to run.
     pub transformer: Transformer,
@@ -43,11 +42,22 @@ pub struct Admitted {
     pub compile_ms: u64,
 }
 
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted")
+            .field("transformer", &self.transformer)
+            .field("survey", &self.survey)
+            .field("compiled_bytes", &self.compiled_bytes)
+            .field("compile_ms", &self.compile_ms)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Sandbox {
     /// Takes a plugin in: all checks that need no event. Nothing of it runs yet.
     ///
-    /// Blocking: a second per 30 MB for the survey, and up to three times `sandbox.compile_seconds` to
-    /// compile. Memory: a few times the size of `wasm` here; the compiler's is bounded in its own process.
+    /// Blocking: a second per 30 MB for the survey, and up to ten times `sandbox.compile_seconds` by
+    /// the clock to compile. Memory: a few times the size of `wasm` here; the compiler's is bounded in its own process.
     ///
     /// # Errors
     /// Where [`SandboxError::is_refusal`], why the plugin is refused, in words for its author.

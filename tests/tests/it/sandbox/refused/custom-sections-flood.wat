@@ -1,0 +1,4 @@
+;; is refused: bytes of custom sections
+(component (core module
+  ;; repeat 90000 (@custom "producers" "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567")
+))
