@@ -135,6 +135,7 @@ section!(
     /// `[plugins]`
     PluginConfig {
         bytes: u64,
+        sections: u64,
         modules: u64,
         components: u64,
         component_depth: u64,

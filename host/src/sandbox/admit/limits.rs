@@ -15,6 +15,8 @@ const TYPE_DEPTH: u64 = 200;
 pub enum Measure {
     /// Bytes of the file.
     Bytes,
+    /// Sections of all modules and components.
+    Sections,
     /// Core modules, those in nested components too.
     Modules,
     /// Nested components.
@@ -56,6 +58,7 @@ impl Measure {
     pub(super) fn limit(self, config: &PluginConfig) -> u64 {
         match self {
             Self::Bytes => config.bytes,
+            Self::Sections => config.sections,
             Self::Modules => config.modules,
             Self::Components => config.components,
             Self::ComponentDepth => config.component_depth,
@@ -80,6 +83,7 @@ impl Measure {
     pub(super) const fn key(self) -> Option<&'static str> {
         Some(match self {
             Self::Bytes => "plugins.bytes",
+            Self::Sections => "plugins.sections",
             Self::Modules => "plugins.modules",
             Self::Components => "plugins.components",
             Self::ComponentDepth => "plugins.component_depth",
@@ -102,6 +106,7 @@ impl Measure {
     pub(super) const fn words(self) -> &'static str {
         match self {
             Self::Bytes => "bytes",
+            Self::Sections => "sections",
             Self::Modules => "core modules",
             Self::Components => "nested components",
             Self::ComponentDepth => "levels of components within components",
@@ -125,9 +130,12 @@ impl Measure {
     /// What its author can do about it.
     pub(super) const fn advice(self) -> &'static str {
         match self {
-            Self::Bytes | Self::Functions | Self::Types | Self::TypeBytes | Self::Items => {
-                "leave out what is not needed, and build with optimisation for size"
-            }
+            Self::Bytes
+            | Self::Sections
+            | Self::Functions
+            | Self::Types
+            | Self::TypeBytes
+            | Self::Items => "leave out what is not needed, and build with optimisation for size",
             Self::FunctionBytes | Self::Locals | Self::BlockDepth | Self::BranchTargets => {
                 "split the function, and build with optimisation"
             }

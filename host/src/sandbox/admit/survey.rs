@@ -118,6 +118,9 @@ impl Surveyor<'_> {
             };
             rest = left;
             place.section = section(&payload);
+            if place.section.is_some() && !matches!(payload, Payload::CodeSectionEntry(_)) {
+                self.add(Measure::Sections, 1, place.clone())?;
+            }
             match payload {
                 Payload::Version { encoding, .. } => {
                     if encoding == Encoding::Module {
@@ -421,6 +424,34 @@ mod tests {
             ),
             "{refusal}"
         );
+    }
+
+    /// The format's smallest parts, as many as fit: what costs most for each byte.
+    #[test]
+    fn a_file_full_of_the_smallest_parts_is_refused_at_once() {
+        let full = |header: &[u8], part: &[u8]| {
+            let mut wasm = header.to_vec();
+            wasm.extend(part.repeat(((32 << 20) - header.len()) / part.len()));
+            let started = Instant::now();
+            let result = survey(&wasm, &limits());
+            assert!(started.elapsed() < Duration::from_secs(5), "{part:?}");
+            result.expect_err("refused")
+        };
+        let too_much = |refusal| match refusal {
+            Refusal::TooMuch { measure, .. } => measure,
+            other => panic!("{other}"),
+        };
+        let component = b"\0asm\x0d\0\x01\0";
+        for section in [b"\x07\x01\x00", b"\x00\x01\x00"] {
+            assert_eq!(too_much(full(component, section)), Measure::Sections);
+        }
+        let module = b"\x01\x08\0asm\x01\0\0\0";
+        assert_eq!(too_much(full(component, module)), Measure::Modules);
+        // ten million empty bodies: functions are counted where they are declared, and the parser holds
+        // the code section to that
+        let code = b"\0asm\x01\0\0\0\x0a\xf0\xff\xff\x0f\x80\xad\xe2\x04";
+        let refusal = full(code, b"\x02\x00\x0b");
+        assert!(matches!(refusal, Refusal::Damaged { .. }), "{refusal}");
     }
 
     /// What is changed in a good file: where, and to what.
