@@ -75,12 +75,13 @@ pub struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.function, self.section) {
-            (Some(function), _) => write!(f, "function {function}")?,
-            (None, Some(section)) => write!(f, "the {section} section")?,
-            (None, None) => f.write_str("the file")?,
+            (Some(function), _) => write!(f, "function {function} of ")?,
+            (None, Some(section)) => write!(f, "the {section} section of ")?,
+            (None, None) => {}
         }
-        if let Some(module) = self.module {
-            write!(f, " of core module {module}")?;
+        match self.module {
+            Some(module) => write!(f, "core module {module}")?,
+            None => f.write_str("the file")?,
         }
         if self.offset > 0 {
             write!(f, " (at byte {:#x})", self.offset)?;

@@ -355,14 +355,12 @@ proptest! {
         let sandbox = apart(&config());
         let good = if core { core_module() } else { echo() };
         // not the first eight bytes: those are tested above
-        let changes: Vec<_> = changes;
         let mut wasm = damaged(&good, &changes);
         wasm[..8].copy_from_slice(&good[..8]);
         if let Err(error) = admit(&sandbox, &wasm) {
             let text = error.to_string();
             prop_assert!(error.is_refusal(), "{}", text);
             prop_assert!(text.len() < 1500 && !text.chars().any(char::is_control), "{}", text);
-            prop_assert!(!text.contains("please report"), "{}", text);
         }
     }
 }
