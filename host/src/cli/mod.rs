@@ -14,6 +14,7 @@ mod export;
 mod instance;
 mod openapi;
 pub mod plugin_build;
+mod plugin_check;
 mod plugin_new;
 mod receiver;
 mod render;
@@ -87,15 +88,17 @@ enum PluginCommand {
     #[command(after_help = "Example:
   hookbox plugin build my-plugin --out my-plugin.wasm")]
     Build(plugin_build::BuildArgs),
+    Check(plugin_check::CheckArgs),
 }
 
-fn plugin(args: &PluginArgs) -> CliResult {
-    match &args.command {
-        PluginCommand::New(args) => plugin_new::run(args),
+async fn plugin(args: PluginArgs) -> CliResult {
+    match args.command {
+        PluginCommand::New(args) => plugin_new::run(&args),
         PluginCommand::Build(args) => {
-            let built = plugin_build::run(args).map_err(CliError::failed)?;
+            let built = plugin_build::run(&args).map_err(CliError::failed)?;
             Ok(writeln!(io::stdout(), "{built}")?)
         }
+        PluginCommand::Check(args) => plugin_check::run(args).await,
     }
 }
 
@@ -153,7 +156,7 @@ fn run(command: Command) -> CliResult {
             Command::Deliveries(args) => deliveries::run(args).await,
             Command::Apply(args) => apply::run(args).await,
             Command::Export(args) => export::run(args).await,
-            Command::Plugin(args) => plugin(&args),
+            Command::Plugin(args) => plugin(args).await,
             Command::Bench(args) => bench::run(args).await,
             Command::BenchReceiver(args) => bench::run_receiver(args).await,
             Command::Config(args) => config::run(&args),

@@ -83,7 +83,7 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
         None => None,
     };
 
-    let limits = config.sandbox.clone();
+    let (limits, plugins) = (config.sandbox.clone(), config.plugins.clone());
     let (sandbox, transformer) = tokio::task::spawn_blocking(move || {
         let cache = user_cache().map(|dir| dir.join("cache"));
         let Some((path, wasm)) = plugin else {
@@ -93,9 +93,10 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
         let program = std::env::current_exe()?;
         let sandbox =
             Sandbox::with_compiler(&limits, cache.as_deref(), program).map_err(CliError::failed)?;
-        let transformer = sandbox
-            .load("plugin", &wasm)
+        let admitted = sandbox
+            .admit("plugin", &wasm, &plugins)
             .map_err(|e| CliError::failed(format!("{}: {e}", path.display())))?;
+        let transformer = admitted.transformer;
         Ok::<_, CliError>((sandbox, transformer))
     })
     .await

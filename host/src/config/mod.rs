@@ -34,6 +34,7 @@ pub struct Config {
     pub limits: TenantLimits,
     pub worker: WorkerConfig,
     pub sandbox: SandboxConfig,
+    pub plugins: PluginConfig,
     pub guard: GuardConfig,
     pub delivery: DeliveryConfig,
     pub retry: RetryConfig,
@@ -128,6 +129,27 @@ section!(
         log_bytes: usize,
         compile_seconds: u64,
         compile_memory_bytes: u64,
+    }
+);
+section!(
+    /// `[plugins]`
+    PluginConfig {
+        bytes: u64,
+        sections: u64,
+        modules: u64,
+        components: u64,
+        component_depth: u64,
+        instances: u64,
+        functions: u64,
+        function_bytes: u64,
+        locals: u64,
+        block_depth: u64,
+        branch_targets: u64,
+        types: u64,
+        type_bytes: u64,
+        items: u64,
+        segments: u64,
+        custom_bytes: u64,
     }
 );
 section!(

@@ -21,6 +21,15 @@ pub(super) struct Compiled {
     pub(super) pre: TransformerPre<State>,
     /// Whether it exports `check`.
     pub(super) checks: bool,
+    /// Bytes of the compiled artifact.
+    pub(super) artifact_bytes: usize,
+}
+
+/// What can be compiled, or made into what can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Component,
+    CoreModule,
 }
 
 impl fmt::Debug for Compiled {
@@ -37,10 +46,21 @@ pub(super) fn digest(wasm: &[u8]) -> [u8; 32] {
 }
 
 /// Refuses all that is no component in the binary format, before the compiler sees it.
+pub(super) fn check_format(wasm: &[u8]) -> Result<(), SandboxError> {
+    match format(wasm)? {
+        Format::Component => Ok(()),
+        Format::CoreModule => Err(SandboxError::NotAComponent {
+            found: "a core module",
+            hint: "make a component of it, for one with `wasm-tools component new`",
+        }),
+    }
+}
+
+/// Refuses all that is no WebAssembly in the binary format, and all that is too large.
 ///
 /// Precompiled artifacts matter most: they are native code, and loading one that a stranger made is
 /// running it.
-pub(super) fn check_format(wasm: &[u8]) -> Result<(), SandboxError> {
+pub(super) fn format(wasm: &[u8]) -> Result<Format, SandboxError> {
     if wasm.len() > Sandbox::MAX_COMPONENT_BYTES {
         return Err(SandboxError::TooLarge {
             size: wasm.len(),
@@ -55,11 +75,8 @@ pub(super) fn check_format(wasm: &[u8]) -> Result<(), SandboxError> {
     } else if let Some(header) = wasm.first_chunk::<8>() {
         // Core specification 5.5.16 and component model Binary.md: magic, version, layer.
         match header {
-            b"\0asm\x0d\0\x01\0" => return Ok(()),
-            b"\0asm\x01\0\0\0" => (
-                "a core module",
-                "make a component of it, for one with `wasm-tools component new`",
-            ),
+            b"\0asm\x0d\0\x01\0" => return Ok(Format::Component),
+            b"\0asm\x01\0\0\0" => return Ok(Format::CoreModule),
             [b'\0', b'a', b's', b'm', ..] => (
                 "WebAssembly of an unknown version",
                 "build it with current tools",
@@ -108,6 +125,10 @@ pub(super) fn link(
         sha256,
         pre,
         checks,
+        artifact_bytes: {
+            let image = component.image_range();
+            image.end.addr().saturating_sub(image.start.addr())
+        },
     })
 }
 

@@ -1,6 +1,6 @@
 //! Why a sandbox cannot start, or a component cannot be loaded.
 
-use super::text::clean_line;
+use super::{admit::Refusal, text::clean_line};
 
 /// Why a sandbox cannot start, or why a component is refused.
 ///
@@ -40,6 +40,22 @@ pub enum SandboxError {
     /// The component does not validate, uses a feature that is off, or needs more than the sandbox has.
     #[error("the component is refused: {0}")]
     Refused(String),
+    /// Its compilation was stopped.
+    #[error(
+        "the component is refused: compiling it takes more than {limit} {unit} ({key}); make it smaller, \
+         or split its largest functions"
+    )]
+    TooExpensive {
+        /// The most it may take.
+        limit: u64,
+        /// Of what.
+        unit: &'static str,
+        /// The configuration's key.
+        key: &'static str,
+    },
+    /// There is too much of something in the component, or it is damaged.
+    #[error("the component is refused: {0}")]
+    Structure(#[from] Refusal),
     /// The component imports what a transformer cannot have.
     #[error(
         "the component imports `{0}`, but a transformer can import only hookbox:transformer/host: it \

@@ -6,9 +6,11 @@
 //! `secret`; there is no clock, file, socket, environment or randomness to be had.
 //!
 //! - [`Sandbox::load`] turns uploaded bytes into a [`Transformer`], or says why they are none.
+//! - [`Sandbox::admit`] does so for strangers: what a plugin must pass before it may run.
 //! - [`Sandbox::render`] runs it for one event. Whatever the guest does, what comes back is a
 //!   [`Rendering`].
 
+mod admit;
 mod artifact;
 mod bindings;
 mod builtin;
@@ -35,6 +37,7 @@ use std::{
 
 use wasmtime::{Engine, component::Linker};
 
+pub use admit::{Admitted, Function, Measure, Place, Refusal, Survey, survey};
 pub use builtin::JINJA;
 pub use compile::serve_as_compiler;
 pub use error::SandboxError;

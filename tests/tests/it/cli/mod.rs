@@ -1,7 +1,8 @@
 //! The command line, as the real program: output, exit codes, errors.
 
 mod demo;
-mod plugin;
+mod plugin_check;
+mod plugin_new;
 mod receiver;
 mod redis;
 mod render;

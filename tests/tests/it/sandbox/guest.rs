@@ -27,9 +27,16 @@ pub(super) struct Guest {
     pub(super) wasm: Vec<u8>,
 }
 
-/// All files of the corpus, by name.
+/// The guests that are tried in the sandbox, by name.
 pub(super) fn corpus() -> Vec<Guest> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/sandbox/guests");
+    folder("guests")
+}
+
+/// All files of a folder, by name.
+pub(super) fn folder(name: &str) -> Vec<Guest> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it/sandbox")
+        .join(name);
     let mut files: Vec<_> = fs::read_dir(folder)
         .expect("the corpus")
         .map(|entry| entry.expect("an entry").path())
@@ -66,6 +73,7 @@ pub(super) fn assemble(name: &str, text: &str) -> Vec<u8> {
             .unwrap_or(default)
             .to_owned()
     };
+    let text = &repeat(text);
     let whole = text.lines().any(|line| line.starts_with("(component"));
     let component = if whole {
         text.to_owned()
@@ -78,6 +86,22 @@ pub(super) fn assemble(name: &str, text: &str) -> Vec<u8> {
             .replace("{main}", text)
     };
     wat::parse_str(&component).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The text with each line `;; repeat N what` written out: bombs are small until they are built.
+fn repeat(text: &str) -> String {
+    let mut all = String::with_capacity(text.len());
+    for line in text.lines() {
+        let written_out = line.trim_start().strip_prefix(";; repeat ");
+        match written_out.and_then(|line| line.split_once(' ')) {
+            Some((times, what)) => {
+                let times = times.parse().expect("a number");
+                all.extend(std::iter::repeat_n(format!("{what}\n"), times));
+            }
+            None => all.extend([line, "\n"]),
+        }
+    }
+    all
 }
 
 /// A guest that sends the event back.

@@ -1,6 +1,8 @@
 //! The sandbox against guests that mean harm. `guests/` is the corpus: one file for each thing a guest
-//! can try, with what it must come to in its first line.
+//! can try, with what it must come to in its first line;
+//! `refused/` is what must not even be compiled.
 
+mod admit;
 mod cache;
 mod compile;
 mod guest;

@@ -1,4 +1,4 @@
-//! `hookbox plugin`: from nothing to a component that renders.
+//! `hookbox plugin new`: from nothing to a component that is admitted and renders.
 
 use std::process::Command;
 
@@ -39,6 +39,8 @@ fn a_new_project_builds_tests_and_renders_at_once() {
 
     let built = run(&["plugin", "build"], "my-plugin");
     assert!(built.contains("dist/my-plugin.wasm"), "{built}");
+    let checked = run(&["plugin", "check", "dist/my-plugin.wasm"], "my-plugin");
+    assert!(checked.contains("accepted"), "{checked}");
     let rendered = run(
         &[
             "render",

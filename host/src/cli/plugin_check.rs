@@ -1,0 +1,259 @@
+//! `hookbox plugin check`: all that a plugin must pass before it may run, on its author's machine.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    deliveries::{error_line, log_lines, strings},
+    error::{CliError, CliResult},
+    terminal::{Paint, one_line, read_input},
+};
+use crate::{
+    config::Config,
+    ingest,
+    model::{DeliveryId, TenantId, Timestamp, WebhookSpec},
+    registry::directory::guest_view,
+    request::{OutboundRequest, RequestContext, SecretValues},
+    sandbox::{
+        Admitted, ErrorKind, Output, RenderError, RenderJob, Rendering, Sandbox, SecretHandles,
+    },
+};
+
+/// What the trial renders unless an event is given.
+const SAMPLE_EVENT: &[u8] = include_bytes!("../../../examples/netbox/event.json");
+
+/// Check whether a plugin would be accepted, and tell what it costs
+///
+/// Runs here, without a server, all that a plugin must pass before it may run: the limits on what is in it
+/// (section [plugins] of the configuration), its compilation in a process of its own, its imports and
+/// exports, and one trial render of a sample event. Exit code 1 if it is refused.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hookbox plugin check my-plugin.wasm
+  hookbox plugin check my-plugin.wasm --event event.json --json")]
+pub(super) struct CheckArgs {
+    /// The component, or a core module with an embedded component type; - for stdin
+    file: PathBuf,
+    /// File with the event to render, as JSON, instead of a sample
+    #[arg(long, value_name = "FILE")]
+    event: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Configuration file; otherwise hookbox.toml in the working directory, if there is one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: CheckArgs) -> CliResult {
+    let checked = check(&args).await?;
+    let mut out = io::stdout();
+    if args.json {
+        let report = match &checked {
+            Ok((admitted, trial)) => describe(admitted, trial),
+            Err(why) => json!({"admitted": false, "refused": why}),
+        };
+        writeln!(out, "{report:#}")?;
+    } else if let Ok((admitted, trial)) = &checked {
+        write_report(&mut out, &describe(admitted, trial))?;
+    }
+    let refused = match checked {
+        Err(why) => Some(why),
+        Ok((_, trial)) => trial.refusal(),
+    };
+    match refused {
+        Some(why) => {
+            let file = one_line(&args.file.to_string_lossy());
+            Err(CliError::failed(format!("{file}: {}", one_line(&why))))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The plugin and its trial, or why it was refused before there could be one.
+async fn check(args: &CheckArgs) -> CliResult<Result<(Admitted, Trial), String>> {
+    let config = Config::load(args.config.as_deref(), &[]).map_err(CliError::failed)?;
+    let wasm = read_input(&args.file, Sandbox::MAX_COMPONENT_BYTES as u64)?;
+    let event = match &args.event {
+        Some(path) => read_input(path, config.ingest.max_event_bytes as u64)?,
+        None => SAMPLE_EVENT.to_vec(),
+    };
+    let event = ingest::parse_event(&TenantId::default_tenant(), &event, &config.ingest)
+        .map_err(|e| CliError::failed(format!("the event: {}", one_line(&e.to_string()))))?
+        .event;
+
+    let (limits, plugins) = (config.sandbox.clone(), config.plugins.clone());
+    let admitted = tokio::task::spawn_blocking(move || {
+        // No cache: how long it takes to compile is part of the answer. And the author of a plugin is not
+        // always the one who checks it, so not even the compiler trusts it.
+        let sandbox = Sandbox::with_compiler(&limits, None, std::env::current_exe()?)
+            .map_err(CliError::failed)?;
+        match sandbox.admit("plugin", &wasm, &plugins) {
+            Ok(admitted) => Ok(Ok((sandbox, admitted))),
+            Err(error) if error.is_refusal() => Ok(Err(error.to_string())),
+            Err(error) => Err(CliError::failed(error)),
+        }
+    })
+    .await
+    .map_err(CliError::failed)??;
+    let (sandbox, admitted) = match admitted {
+        Ok(admitted) => admitted,
+        Err(why) => return Ok(Err(why)),
+    };
+
+    let webhook = WebhookSpec {
+        name: "trial".to_owned(),
+        payload_url: "https://example.com/hook".to_owned(),
+        ..WebhookSpec::default()
+    };
+    let job = RenderJob {
+        event: Arc::clone(event.context()),
+        webhook: guest_view(&webhook),
+        secrets: Arc::new(SecretHandles::default()),
+    };
+    let rendering = sandbox.render(&admitted.transformer, job).await;
+    let trial = Trial::new(rendering, &webhook, &config);
+    Ok(Ok((admitted, trial)))
+}
+
+/// What the trial render came to.
+struct Trial {
+    outcome: Result<&'static str, RenderError>,
+    report: Value,
+}
+
+impl Trial {
+    fn new(rendering: Rendering, webhook: &WebhookSpec, config: &Config) -> Self {
+        let outcome = match rendering.output {
+            Output::Skip(_) => Ok("skip"),
+            Output::Error(error) => Err(error),
+            Output::Request(rendered) => {
+                let context = RequestContext {
+                    webhook,
+                    delivery: &DeliveryId::from("dlv_trial"),
+                    now: Timestamp::now(),
+                    secrets: &SecretValues::default(),
+                    limits: &config.sandbox,
+                    user_agent: &config.delivery.user_agent,
+                };
+                OutboundRequest::build(rendered, &context).map(|_| "request")
+            }
+        };
+        let report = json!({
+            "outcome": outcome.as_ref().copied().unwrap_or("error"),
+            "error": outcome.as_ref().err(),
+            "fuel": rendering.cost.fuel,
+            "peak_memory_bytes": rendering.cost.peak_memory_bytes,
+            "elapsed_us": rendering.cost.elapsed_us,
+            "logs": rendering.logs,
+        });
+        Self { outcome, report }
+    }
+
+    /// Why the plugin is refused for it, if it is. That the plugin itself says it cannot do anything with
+    /// this event, or this webhook, which has no settings, speaks for it.
+    fn refusal(&self) -> Option<String> {
+        let error = self.outcome.as_ref().err()?;
+        match error.kind {
+            ErrorKind::OutOfFuel
+            | ErrorKind::Timeout
+            | ErrorKind::OutOfMemory
+            | ErrorKind::Trap
+            | ErrorKind::OutputTooLarge => Some(format!(
+                "the trial render failed: {}",
+                error_line(&json!(error))
+            )),
+            ErrorKind::TemplateSyntax
+            | ErrorKind::TemplateRuntime
+            | ErrorKind::InvalidRequest
+            | ErrorKind::PluginError => None,
+        }
+    }
+}
+
+fn describe(admitted: &Admitted, trial: &Trial) -> Value {
+    json!({
+        "admitted": trial.refusal().is_none(),
+        "sha256": admitted.transformer.sha256(),
+        "component_bytes": admitted.component.len(),
+        "compiled_bytes": admitted.compiled_bytes,
+        "compile_ms": admitted.compile_ms,
+        "imports": admitted.survey.imports,
+        "exports": admitted.survey.exports,
+        "figures": admitted.survey.figures,
+        "largest_function": admitted.survey.largest_function,
+        "trial": trial.report,
+    })
+}
+
+/// The report for people.
+fn write_report(out: &mut impl Write, report: &Value) -> io::Result<()> {
+    let paint = Paint::for_stdout();
+    let n = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    let list = |key: &str| {
+        let names = strings(report.get(key)).map(one_line).collect::<Vec<_>>();
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
+    };
+    let mut line =
+        |name: &str, text: String| writeln!(out, "{} {text}", paint.bold(&format!("{name:<9}")));
+    line("Imports", list("imports"))?;
+    line("Exports", list("exports"))?;
+    line(
+        "Component",
+        format!(
+            "{} bytes, {} functions in {} core modules",
+            n("/component_bytes"),
+            n("/figures/functions"),
+            n("/figures/modules")
+        ),
+    )?;
+    line(
+        "Largest",
+        format!(
+            "function {} of core module {}, {} bytes",
+            n("/largest_function/index"),
+            n("/largest_function/module"),
+            n("/largest_function/bytes")
+        ),
+    )?;
+    line(
+        "Compiled",
+        format!("{} bytes in {} ms", n("/compiled_bytes"), n("/compile_ms")),
+    )?;
+    let trial = report.get("trial").unwrap_or(&Value::Null);
+    let error = trial.get("error").filter(|error| !error.is_null());
+    let came_to = match (error, trial.get("outcome").and_then(Value::as_str)) {
+        (Some(error), _) => format!("{} {}", paint.red("error"), error_line(error)),
+        (None, outcome) => paint.green(outcome.unwrap_or_default()),
+    };
+    line("Trial", came_to)?;
+    line(
+        "",
+        format!(
+            "{} fuel, {} KiB of memory, {} µs",
+            n("/trial/fuel"),
+            n("/trial/peak_memory_bytes") / 1024,
+            n("/trial/elapsed_us")
+        ),
+    )?;
+    for text in log_lines(trial.get("logs")) {
+        line("Log", text)?;
+    }
+    line(
+        "Verdict",
+        match report.get("admitted").and_then(Value::as_bool) {
+            Some(true) => paint.green("accepted"),
+            _ => paint.red("refused"),
+        },
+    )
+}

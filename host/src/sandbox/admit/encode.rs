@@ -1,0 +1,25 @@
+//! A core module with an embedded component type becomes a component.
+
+use wit_component::ComponentEncoder;
+
+use crate::sandbox::{SandboxError, text::clean_line};
+
+/// Makes the component, which is what `wasm-tools component new` would make of it.
+///
+/// The encoder was not written for hostile modules: run it where it may take long, or panic.
+///
+/// # Errors
+/// What keeps the module from being one, for one that it has no embedded component type.
+pub(in crate::sandbox) fn component_of(module: &[u8]) -> Result<Vec<u8>, SandboxError> {
+    ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(ComponentEncoder::encode)
+        .map_err(|error| {
+            SandboxError::Refused(format!(
+                "no component can be made of this core module: {}; build it with the bindings of \
+                 hookbox:transformer, which embed the component type, or upload a component",
+                clean_line(&format!("{error:#}"), 400)
+            ))
+        })
+}

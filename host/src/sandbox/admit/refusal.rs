@@ -1,0 +1,102 @@
+//! Why a plugin is refused before anything is compiled: what, where, and what to do.
+
+use std::fmt;
+
+use super::Measure;
+use crate::sandbox::text::clean_line;
+
+/// What is wrong with a plugin's structure, in words for its author.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There is more of something than the sandbox will compile.
+    #[error(
+        "{place} has {found} {}, of which there may be {limit}{}; {}",
+        measure.words(), Key(*measure), measure.advice()
+    )]
+    TooMuch {
+        /// Of what.
+        measure: Measure,
+        /// How much there is, as far as it was counted.
+        found: u64,
+        /// The most there may be.
+        limit: u64,
+        /// Where the limit was passed.
+        place: Place,
+    },
+    /// The bytes are cut off or are not WebAssembly.
+    #[error("{place} is damaged: {reason}; build it again, and upload the whole file")]
+    Damaged {
+        /// Where.
+        place: Place,
+        /// The parser's words.
+        reason: String,
+    },
+    /// A core module that does not say what it implements.
+    #[error(
+        "this is a core module without a component type, so it says nothing of what it implements; build it \
+         with the bindings of hookbox:transformer, or make a component of it"
+    )]
+    NoComponentType,
+    /// Bytes in a place where the format has none.
+    #[error("{place} is of a kind that is not known (section {id}); build it with current tools")]
+    UnknownSection {
+        /// Its number.
+        id: u8,
+        /// Where.
+        place: Place,
+    },
+}
+
+impl Refusal {
+    /// The parser's words, which may quote what a stranger wrote.
+    pub(super) fn damaged(error: &wasmparser::Error, mut place: Place) -> Self {
+        place.offset = error.offset() as u64;
+        Self::Damaged {
+            place,
+            reason: clean_line(error.message(), 200),
+        }
+    }
+}
+
+/// Where in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The section, in the words of the specification, if it is in one.
+    pub section: Option<&'static str>,
+    /// The core module, in the order of the file.
+    pub module: Option<u64>,
+    /// The function's index in that module, imported ones first.
+    pub function: Option<u64>,
+    /// The byte in the file.
+    pub offset: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.function, self.section) {
+            (Some(function), _) => write!(f, "function {function} of ")?,
+            (None, Some(section)) => write!(f, "the {section} section of ")?,
+            (None, None) => {}
+        }
+        match self.module {
+            Some(module) => write!(f, "core module {module}")?,
+            None => f.write_str("the file")?,
+        }
+        if self.offset > 0 {
+            write!(f, " (at byte {:#x})", self.offset)?;
+        }
+        Ok(())
+    }
+}
+
+struct Key(Measure);
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.key() {
+            Some(key) => write!(f, " ({key})"),
+            None => Ok(()),
+        }
+    }
+}

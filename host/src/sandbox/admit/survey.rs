@@ -1,0 +1,495 @@
+//! One pass over a plugin's bytes, with a limit on all that there is in it.
+//!
+//! This runs in our own process on whatever a stranger sent, so it must be cheap whatever that is: time is
+//! linear in the bytes, each of which is looked at once; memory is a few figures and the names of the
+//! outermost imports and exports; nothing recurses. In particular the parser's readers of component types
+//! are never called, as they recurse for each level and a megabyte has hundreds of thousands of levels.
+//!
+//! It is no validator. What passes may still be nonsense, which the compiler's validator finds, in a
+//! process that may run out of time, memory or stack.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use wasmparser::{Chunk, Encoding, FunctionBody, ImportSectionReader, Parser, Payload, TypeRef};
+
+use super::{Measure, Place, Refusal, code};
+use crate::{config::PluginConfig, sandbox::text::clean_line};
+
+/// The longest name of an import or export that is kept.
+const MAX_NAME: usize = 200;
+/// The most of them that are kept.
+const MAX_NAMES: usize = 200;
+
+/// What there is in a plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Survey {
+    /// How much of each thing. What is not there is not in it.
+    pub figures: BTreeMap<Measure, u64>,
+    /// The function with the most bytes.
+    pub largest_function: Option<Function>,
+    /// Whether a component type is embedded: what a core module needs to become a component.
+    pub component_type: bool,
+    /// Names of what the outermost component imports, made fit to be shown; the first 200.
+    pub imports: Vec<String>,
+    /// The same of what it exports.
+    pub exports: Vec<String>,
+}
+
+/// A function of a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Function {
+    /// The core module, in the order of the file, from 0.
+    pub module: u64,
+    /// Its index in that module, imported functions first.
+    pub index: u64,
+    /// Bytes of its body.
+    pub bytes: u64,
+}
+
+impl Survey {
+    /// How much there is of something.
+    #[must_use]
+    pub fn figure(&self, measure: Measure) -> u64 {
+        self.figures.get(&measure).copied().unwrap_or(0)
+    }
+}
+
+/// Surveys a component or a core module.
+///
+/// # Errors
+/// The first limit that is passed, or the first damage; the rest is not looked at then.
+pub fn survey(wasm: &[u8], limits: &PluginConfig) -> Result<Survey, Refusal> {
+    let mut surveyor = Surveyor {
+        limits,
+        wasm,
+        found: Survey::default(),
+        levels: Vec::new(),
+        modules: 0,
+        functions: 0,
+    };
+    surveyor.file()?;
+    Ok(surveyor.found)
+}
+
+/// A module or component that is being read, around which others are.
+struct Level {
+    parser: Parser,
+    /// The number of the module, if it is one.
+    module: Option<u64>,
+}
+
+struct Surveyor<'a> {
+    limits: &'a PluginConfig,
+    wasm: &'a [u8],
+    found: Survey,
+    levels: Vec<Level>,
+    /// Core modules so far.
+    modules: u64,
+    /// Functions of the module that is being read, so far. Modules have none in them, so one will do.
+    functions: u64,
+}
+
+impl Surveyor<'_> {
+    fn file(&mut self) -> Result<(), Refusal> {
+        let wasm = self.wasm;
+        self.add(Measure::Bytes, wasm.len(), Place::default())?;
+        let mut rest = wasm;
+        let mut level = Level {
+            parser: Parser::new(0),
+            module: None,
+        };
+        loop {
+            let offset = wasm.len().saturating_sub(rest.len()) as u64;
+            let mut place = Place {
+                module: level.module,
+                offset,
+                ..Place::default()
+            };
+            let chunk = level.parser.parse(rest, true);
+            let (payload, consumed) =
+                match chunk.map_err(|e| Refusal::damaged(&e, place.clone()))? {
+                    Chunk::Parsed { payload, consumed } => (payload, consumed),
+                    // not at the end of the data, by the parser's contract
+                    Chunk::NeedMoreData(_) => return Err(cut_off(place)),
+                };
+            let Some(left) = rest.get(consumed..) else {
+                return Err(cut_off(place));
+            };
+            rest = left;
+            place.section = section(&payload);
+            if place.section.is_some() && !matches!(payload, Payload::CodeSectionEntry(_)) {
+                self.add(Measure::Sections, 1, place.clone())?;
+            }
+            match payload {
+                Payload::Version { encoding, .. } => {
+                    if encoding == Encoding::Module {
+                        level.module = Some(self.modules);
+                        self.modules = self.modules.saturating_add(1);
+                        self.functions = 0;
+                        self.add(Measure::Modules, 1, place)?;
+                    }
+                }
+                Payload::ModuleSection { parser, .. } => self.enter(&mut level, parser),
+                Payload::ComponentSection { parser, .. } => {
+                    self.add(Measure::Components, 1, place.clone())?;
+                    self.enter(&mut level, parser);
+                    let depth = self.levels.len().saturating_add(1);
+                    self.most(Measure::ComponentDepth, depth as u64, place)?;
+                }
+                Payload::End(_) => match self.levels.pop() {
+                    Some(outer) => level = outer,
+                    None if rest.is_empty() => return Ok(()),
+                    None => return Err(cut_off(place)),
+                },
+                Payload::CodeSectionEntry(body) => self.function(&body, place)?,
+                payload => self.section(payload, place)?,
+            }
+        }
+    }
+
+    fn enter(&mut self, level: &mut Level, parser: Parser) {
+        let inner = Level {
+            parser,
+            module: None,
+        };
+        self.levels.push(std::mem::replace(level, inner));
+    }
+
+    /// A section of a module or component that holds no other. Its own count of what is in it is believed:
+    /// a wrong one is damage that the validator finds.
+    fn section(&mut self, payload: Payload<'_>, place: Place) -> Result<(), Refusal> {
+        use Measure::{Functions, Instances, Items, Memories, Segments, Tables};
+        let (measure, count) = match payload {
+            Payload::TypeSection(s) => return self.types(s.count(), s.range().len(), place),
+            Payload::CoreTypeSection(s) => return self.types(s.count(), s.range().len(), place),
+            Payload::ComponentTypeSection(s) => {
+                let bytes = self.wasm.get(s.range()).unwrap_or_default();
+                self.types(s.count(), bytes.len(), place.clone())?;
+                return self.most(Measure::TypeDepth, type_depth(bytes), place);
+            }
+            Payload::ImportSection(s) => {
+                self.functions = imported_functions(s.clone(), &place)?;
+                (Items, s.count())
+            }
+            Payload::ComponentImportSection(s) => {
+                let count = s.count();
+                if self.levels.is_empty() {
+                    let names = s.into_iter().map(|item| Ok(item?.name.name));
+                    keep(names, &mut self.found.imports, &place)?;
+                }
+                (Items, count)
+            }
+            Payload::ComponentExportSection(s) => {
+                let count = s.count();
+                if self.levels.is_empty() {
+                    let names = s.into_iter().map(|item| Ok(item?.name.name));
+                    keep(names, &mut self.found.exports, &place)?;
+                }
+                (Items, count)
+            }
+            Payload::ExportSection(s) => (Items, s.count()),
+            Payload::GlobalSection(s) => (Items, s.count()),
+            Payload::TagSection(s) => (Items, s.count()),
+            Payload::ComponentAliasSection(s) => (Items, s.count()),
+            Payload::ComponentCanonicalSection(s) => (Items, s.count()),
+            Payload::FunctionSection(s) => (Functions, s.count()),
+            Payload::TableSection(s) => (Tables, s.count()),
+            Payload::MemorySection(s) => (Memories, s.count()),
+            Payload::ElementSection(s) => (Segments, s.count()),
+            Payload::DataSection(s) => (Segments, s.count()),
+            Payload::InstanceSection(s) => (Instances, s.count()),
+            Payload::ComponentInstanceSection(s) => (Instances, s.count()),
+            Payload::CustomSection(s) => {
+                let bytes = s.range().len();
+                // tools append the world to the name
+                self.found.component_type |= s.name().starts_with("component-type");
+                return self.add(Measure::CustomBytes, bytes, place);
+            }
+            Payload::UnknownSection { id, .. } => {
+                return Err(Refusal::UnknownSection { id, place });
+            }
+            // what has no count, or one that other sections repeat
+            _ => return Ok(()),
+        };
+        self.add(measure, count as usize, place)
+    }
+
+    /// A section of types: their number and their bytes.
+    fn types(&mut self, count: u32, bytes: usize, place: Place) -> Result<(), Refusal> {
+        self.add(Measure::Types, count as usize, place.clone())?;
+        self.add(Measure::TypeBytes, bytes, place)
+    }
+
+    fn function(&mut self, body: &FunctionBody<'_>, mut place: Place) -> Result<(), Refusal> {
+        let index = self.functions;
+        self.functions = self.functions.saturating_add(1);
+        place.function = Some(index);
+        let bytes = body.range().len() as u64;
+        self.most(Measure::FunctionBytes, bytes, place.clone())?;
+        if self.found.largest_function.is_none_or(|f| bytes > f.bytes) {
+            self.found.largest_function = Some(Function {
+                module: place.module.unwrap_or_default(),
+                index,
+                bytes,
+            });
+        }
+        let found = code::measure(body).map_err(|e| Refusal::damaged(&e, place.clone()))?;
+        self.most(Measure::Locals, found.locals, place.clone())?;
+        self.most(Measure::BlockDepth, found.block_depth, place.clone())?;
+        self.most(Measure::BranchTargets, found.branch_targets, place)
+    }
+
+    /// Counts more of what is limited over the whole file.
+    fn add(&mut self, measure: Measure, more: usize, place: Place) -> Result<(), Refusal> {
+        let all = self.found.figure(measure).saturating_add(more as u64);
+        self.most(measure, all, place)
+    }
+
+    /// Notes how much one place has of what is limited for each.
+    fn most(&mut self, measure: Measure, found: u64, place: Place) -> Result<(), Refusal> {
+        let limit = measure.limit(self.limits);
+        if found > limit {
+            return Err(Refusal::TooMuch {
+                measure,
+                found,
+                limit,
+                place,
+            });
+        }
+        if found > 0 {
+            let figure = self.found.figures.entry(measure).or_default();
+            *figure = found.max(*figure);
+        }
+        Ok(())
+    }
+}
+
+/// An upper bound on how deep the types of a section nest. Each level is a type among a component's or an
+/// instance's declarations, which begins with the bytes 01 41 or 01 42 (component model, Binary.md: Type
+/// Definitions). The same two bytes elsewhere, in names and indices, are few in what tools make.
+fn type_depth(section: &[u8]) -> u64 {
+    let begins = |bytes: &&[u8]| matches!(bytes, [0x01, 0x41 | 0x42]);
+    section.windows(2).filter(begins).count() as u64
+}
+
+/// How many functions a module imports: its own are numbered from there.
+fn imported_functions(section: ImportSectionReader<'_>, place: &Place) -> Result<u64, Refusal> {
+    let mut functions: u64 = 0;
+    for import in section.into_imports() {
+        let import = import.map_err(|e| Refusal::damaged(&e, place.clone()))?;
+        if matches!(import.ty, TypeRef::Func(_) | TypeRef::FuncExact(_)) {
+            functions = functions.saturating_add(1);
+        }
+    }
+    Ok(functions)
+}
+
+fn keep<'a>(
+    names: impl Iterator<Item = wasmparser::Result<&'a str>>,
+    kept: &mut Vec<String>,
+    place: &Place,
+) -> Result<(), Refusal> {
+    for name in names.take(MAX_NAMES.saturating_sub(kept.len())) {
+        let name = name.map_err(|e| Refusal::damaged(&e, place.clone()))?;
+        kept.push(clean_line(name, MAX_NAME));
+    }
+    Ok(())
+}
+
+fn cut_off(place: Place) -> Refusal {
+    Refusal::Damaged {
+        place,
+        reason: "it does not end where it should".to_owned(),
+    }
+}
+
+/// The specifications' names of sections.
+const fn section(payload: &Payload<'_>) -> Option<&'static str> {
+    Some(match payload {
+        Payload::TypeSection(_)
+        | Payload::CoreTypeSection(_)
+        | Payload::ComponentTypeSection(_) => "type",
+        Payload::ImportSection(_) | Payload::ComponentImportSection(_) => "import",
+        Payload::ExportSection(_) | Payload::ComponentExportSection(_) => "export",
+        Payload::FunctionSection(_) => "function",
+        Payload::TableSection(_) => "table",
+        Payload::MemorySection(_) => "memory",
+        Payload::GlobalSection(_) => "global",
+        Payload::TagSection(_) => "tag",
+        Payload::ElementSection(_) => "element",
+        Payload::DataSection(_) => "data",
+        Payload::CodeSectionStart { .. } | Payload::CodeSectionEntry(_) => "code",
+        Payload::InstanceSection(_) | Payload::ComponentInstanceSection(_) => "instance",
+        Payload::ModuleSection { .. } => "core module",
+        Payload::ComponentSection { .. } => "component",
+        Payload::ComponentAliasSection(_) => "alias",
+        Payload::ComponentCanonicalSection(_) => "canon",
+        Payload::CustomSection(_) => "custom",
+        Payload::UnknownSection { .. } => "next",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::{config::Config, sandbox::JINJA};
+
+    fn limits() -> PluginConfig {
+        Config::defaults().plugins
+    }
+
+    #[test]
+    fn the_built_in_transformer_is_counted_right() {
+        let found = survey(JINJA, &limits()).expect("accepted");
+        assert_eq!(found.figure(Measure::Bytes), JINJA.len() as u64);
+        assert_eq!(found.figure(Measure::Memories), 1);
+        assert_eq!(found.figure(Measure::ComponentDepth), 0, "it nests none");
+        assert!(found.figure(Measure::Functions) > 1000);
+        assert!(
+            found
+                .imports
+                .contains(&"hookbox:transformer/host@1.0.0".to_owned())
+        );
+        assert!(found.exports.contains(&"transform".to_owned()));
+        let largest = found.largest_function.expect("functions");
+        assert_eq!(largest.bytes, found.figure(Measure::FunctionBytes));
+    }
+
+    #[test]
+    fn each_limit_is_met_exactly_and_not_passed() {
+        let found = survey(JINJA, &limits()).expect("accepted");
+        let exact = |change: u64| {
+            let mut config = serde_json::to_value(limits()).expect("JSON");
+            for (measure, figure) in &found.figures {
+                if let Some(key) = measure.key().and_then(|key| key.strip_prefix("plugins.")) {
+                    config[key] = (figure - change).into();
+                }
+            }
+            serde_json::from_value::<PluginConfig>(config).expect("a configuration")
+        };
+        assert_eq!(survey(JINJA, &exact(0)), Ok(found.clone()));
+        for measure in found.figures.keys() {
+            let Some(key) = measure.key().and_then(|key| key.strip_prefix("plugins.")) else {
+                continue;
+            };
+            let mut config = serde_json::to_value(exact(0)).expect("JSON");
+            config[key] = (found.figure(*measure) - 1).into();
+            let config = serde_json::from_value(config).expect("a configuration");
+            match survey(JINJA, &config) {
+                Err(Refusal::TooMuch {
+                    measure: m, limit, ..
+                }) => {
+                    assert_eq!((m, limit), (*measure, found.figure(*measure) - 1));
+                }
+                other => panic!("{measure:?}: {other:?}"),
+            }
+        }
+    }
+
+    /// Types that nest for a megabyte would overflow the stack of whoever reads them level by level.
+    #[test]
+    fn half_a_million_levels_of_types_are_refused_on_a_small_stack() {
+        let levels: usize = 300_000;
+        let mut types = vec![0x01];
+        for _ in 0..levels {
+            types.extend([0x42, 0x01, 0x01]);
+        }
+        let mut wasm = b"\0asm\x0d\0\x01\0\x07".to_vec();
+        let mut length = types.len();
+        while length >= 0x80 {
+            wasm.push((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
+        }
+        wasm.push(length as u8);
+        wasm.extend(types);
+        let refusal = std::thread::Builder::new()
+            .stack_size(128 << 10)
+            .spawn(move || survey(&wasm, &limits()))
+            .expect("a thread")
+            .join()
+            .expect("no panic")
+            .expect_err("refused");
+        assert!(
+            matches!(
+                refusal,
+                Refusal::TooMuch {
+                    measure: Measure::TypeDepth,
+                    ..
+                }
+            ),
+            "{refusal}"
+        );
+    }
+
+    /// The format's smallest parts, as many as fit: what costs most for each byte.
+    #[test]
+    fn a_file_full_of_the_smallest_parts_is_refused_at_once() {
+        let full = |header: &[u8], part: &[u8]| {
+            let mut wasm = header.to_vec();
+            wasm.extend(part.repeat(((32 << 20) - header.len()) / part.len()));
+            let started = Instant::now();
+            let result = survey(&wasm, &limits());
+            assert!(started.elapsed() < Duration::from_secs(5), "{part:?}");
+            result.expect_err("refused")
+        };
+        let too_much = |refusal| match refusal {
+            Refusal::TooMuch { measure, .. } => measure,
+            other => panic!("{other}"),
+        };
+        let component = b"\0asm\x0d\0\x01\0";
+        for section in [b"\x07\x01\x00", b"\x00\x01\x00"] {
+            assert_eq!(too_much(full(component, section)), Measure::Sections);
+        }
+        let module = b"\x01\x08\0asm\x01\0\0\0";
+        assert_eq!(too_much(full(component, module)), Measure::Modules);
+        // ten million empty bodies: functions are counted where they are declared, and the parser holds
+        // the code section to that
+        let code = b"\0asm\x01\0\0\0\x0a\xf0\xff\xff\x0f\x80\xad\xe2\x04";
+        let refusal = full(code, b"\x02\x00\x0b");
+        assert!(matches!(refusal, Refusal::Damaged { .. }), "{refusal}");
+    }
+
+    /// What is changed in a good file: where, and to what.
+    fn damage() -> impl Strategy<Value = Vec<(prop::sample::Index, u8)>> {
+        prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), component: bool) {
+            let header: &[u8] = if component { b"\0asm\x0d\0\x01\0" } else { b"\0asm\x01\0\0\0" };
+            let _ = survey(&[header, &bytes].concat(), &limits());
+            let _ = survey(&bytes, &limits());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn a_damaged_transformer_is_surveyed_or_refused_in_bounded_time(
+            changes in damage(), cut in prop::option::of(any::<prop::sample::Index>()), early: bool,
+        ) {
+            let mut wasm = JINJA.to_vec();
+            for (at, byte) in changes {
+                // most of what steers the parser is within the first kilobytes
+                let most = if early { 8192 } else { wasm.len() };
+                wasm[at.index(most)] = byte;
+            }
+            if let Some(cut) = cut {
+                wasm.truncate(cut.index(wasm.len()));
+            }
+            let started = Instant::now();
+            let result = survey(&wasm, &limits());
+            prop_assert!(started.elapsed() < Duration::from_secs(10));
+            if let Err(refusal) = result {
+                let text = refusal.to_string();
+                prop_assert!(text.len() < 600 && !text.chars().any(char::is_control), "{}", text);
+            }
+        }
+    }
+}

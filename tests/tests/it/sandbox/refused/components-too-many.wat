@@ -1,0 +1,4 @@
+;; is refused: has 65 nested components
+(component
+  ;; repeat 65 (component)
+)

@@ -1,0 +1,4 @@
+;; is refused: has 501 instances
+(component
+  ;; repeat 501 (core instance)
+)

@@ -1,0 +1,4 @@
+;; is refused: has 201 core modules
+(component
+  ;; repeat 201 (core module)
+)

@@ -1,0 +1,4 @@
+;; is refused: has 20001 types
+(component (core module
+  ;; repeat 20001 (type (func))
+))
