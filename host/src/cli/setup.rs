@@ -68,7 +68,7 @@ impl RedisFlag {
 /// The address in `--redis`.
 pub(super) fn address(url: &Secret) -> CliResult<Address> {
     let address = url.expose().parse();
-    address.map_err(|e| CliError::failed(format!("--redis: {e}")))
+    address.map_err(|e| CliError::usage(format!("--redis: {e}")))
 }
 
 /// An argument that no error message of the option parser may repeat.

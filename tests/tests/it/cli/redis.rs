@@ -128,7 +128,7 @@ fn a_wrong_url_is_one_line_that_does_not_repeat_it() {
         ),
     ] {
         let output = run(&arguments);
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         let error = stderr(&output);
         assert!(error.contains(text), "{error}");
         assert_eq!(error.lines().count(), 1, "{error}");

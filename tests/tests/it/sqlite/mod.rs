@@ -1,6 +1,5 @@
 //! The embedded backend: the contract, and what is its own: files, crashes, damage, a full disk.
 
-mod bench;
 mod child;
 mod crash;
 mod files;
