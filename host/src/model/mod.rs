@@ -6,6 +6,7 @@
 mod field_error;
 mod id;
 pub mod json;
+mod plugin;
 mod rule;
 mod secret;
 mod time;
@@ -13,6 +14,7 @@ mod webhook;
 
 pub use field_error::{FieldError, FieldErrors};
 pub use id::{DeliveryId, EventId, RuleId, TenantId, WebhookId, WorkerId};
+pub use plugin::{Arm, Canary, Plugin, PluginVersion, RolledBack, Tallies, Tally};
 pub use rule::{EventRule, EventRuleSpec, event_type_slug};
 pub use secret::Secret;
 pub use time::Timestamp;

@@ -1,4 +1,4 @@
-//! Who and what there is: webhooks, event rules, secrets and API keys, each in its tenant.
+//! Who and what there is: webhooks, event rules, secrets, plugins and API keys, each in its tenant.
 //!
 //! [`Registry`] is the contract that every backend keeps. [`Directory`] puts compiled, cached snapshots
 //! on top of it: ingest and workers read those, and never the backend, for each event.
@@ -21,7 +21,9 @@ pub use directory::{Directory, Prepared, Snapshot, WebhookSecrets};
 pub use error::BackendError;
 
 use crate::{
-    model::{EventRule, RuleId, Secret, TenantId, Timestamp, Webhook, WebhookId},
+    model::{
+        Arm, EventRule, Plugin, RuleId, Secret, Tallies, TenantId, Timestamp, Webhook, WebhookId,
+    },
     queue::{Page, Queue},
 };
 
@@ -37,6 +39,8 @@ pub struct TenantConfig {
     pub rules: Vec<EventRule>,
     /// All secrets, by name.
     pub secrets: BTreeMap<String, Secret>,
+    /// All plugins, by name; without their components.
+    pub plugins: Vec<Plugin>,
 }
 
 /// An API key as the backend keeps it: never the key itself.
@@ -91,7 +95,7 @@ pub struct SecretInfo {
 /// for no such thing: what can be in their way is looked at in their own step.
 #[async_trait]
 pub trait Registry: Send + Sync + std::fmt::Debug {
-    /// Changes with every change that any process makes to this tenant's webhooks, rules or secrets (and
+    /// Changes with every change that any process makes to this tenant's webhooks, rules, secrets or plugins (and
     /// may change more often), and never back to one that it had while a process lives that may remember
     /// it. Neither other tenants nor API keys change it. Cheap: called for every event and every attempt.
     async fn revision(&self, tenant: &TenantId) -> Result<u64, BackendError>;
@@ -178,6 +182,99 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
     /// Removes a secret; false if there was none.
     async fn delete_secret(&self, tenant: &TenantId, name: &str) -> Result<bool, BackendError>;
 
+    /// A page of plugins.
+    async fn plugins(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<Plugin>, BackendError> {
+        Err(BackendError::Internal(
+            "plugins are not stored yet".to_owned(),
+        ))
+    }
+    /// One plugin.
+    async fn plugin(&self, tenant: &TenantId, name: &str) -> Result<Option<Plugin>, BackendError> {
+        Err(BackendError::Internal(
+            "plugins are not stored yet".to_owned(),
+        ))
+    }
+    /// Stores a plugin, new or changed, by its name. The components of all its versions have been stored
+    /// before; those that no version of any of the tenant's plugins names any more, and that were stored
+    /// over an hour ago, go in this step or soon after. (What is younger may be an upload under way.)
+    ///
+    /// # Errors
+    /// [`BackendError::Changed`] if the tenant is no longer as it was `decided_on`.
+    async fn put_plugin(
+        &self,
+        tenant: &TenantId,
+        plugin: &Plugin,
+        decided_on: Option<u64>,
+    ) -> Result<(), BackendError> {
+        Err(BackendError::Internal(
+            "plugins are not stored yet".to_owned(),
+        ))
+    }
+    /// Removes a plugin, all its versions, and those of their components that no other plugin of the tenant
+    /// names; false if there was none.
+    ///
+    /// # Errors
+    /// [`BackendError::Conflict`] while a webhook names it, with or without `@version`.
+    async fn delete_plugin(&self, tenant: &TenantId, name: &str) -> Result<bool, BackendError> {
+        Err(BackendError::Internal(
+            "plugins are not stored yet".to_owned(),
+        ))
+    }
+    /// Stores the bytes of a component under their SHA-256 (64 hexadecimal digits, computed by the caller),
+    /// durably, in pieces small enough that nobody waits for them; the same bytes again are no error, and
+    /// make it as young as new. It is found only when it is whole. Does not change the revision.
+    async fn put_component(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        Err(BackendError::Internal(
+            "plugins are not stored yet".to_owned(),
+        ))
+    }
+    /// The bytes of a component, if all of them are there.
+    async fn component(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+    ) -> Result<Option<Vec<u8>>, BackendError> {
+        Err(BackendError::Internal(
+            "plugins are not stored yet".to_owned(),
+        ))
+    }
+    /// Counts an attempt of a plugin's trial, which `started` identifies, and answers with all counted so
+    /// far. Counts of a trial before it are dropped. Does not change the revision, and need not survive a
+    /// crash; cheap: called for every attempt while a trial runs.
+    async fn tally(
+        &self,
+        tenant: &TenantId,
+        plugin: &str,
+        started: Timestamp,
+        arm: Arm,
+        failed: bool,
+    ) -> Result<Tallies, BackendError> {
+        Err(BackendError::Internal(
+            "plugins are not stored yet".to_owned(),
+        ))
+    }
+    /// What was counted in this trial so far.
+    async fn tallies(
+        &self,
+        tenant: &TenantId,
+        plugin: &str,
+        started: Timestamp,
+    ) -> Result<Tallies, BackendError> {
+        Err(BackendError::Internal(
+            "plugins are not stored yet".to_owned(),
+        ))
+    }
+
     /// The key with this hash.
     async fn key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, BackendError>;
     /// A page of a tenant's keys.
@@ -220,6 +317,16 @@ fn webhook_in_use(rule: &str) -> BackendError {
         field: "id".to_owned(),
         message: format!(
             "the event rule {rule:?} runs this webhook; change or delete the rule first"
+        ),
+    }
+}
+
+/// The answer to deleting a plugin that a webhook names.
+fn plugin_in_use(webhook: &str) -> BackendError {
+    BackendError::Conflict {
+        field: "name".to_owned(),
+        message: format!(
+            "the webhook {webhook:?} runs this plugin; change or delete the webhook first"
         ),
     }
 }

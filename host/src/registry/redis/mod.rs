@@ -172,6 +172,7 @@ impl Registry for RedisBackend {
             webhooks,
             rules,
             secrets: keys::secrets(answer.next()?)?,
+            plugins: Vec::new(),
         })
     }
 

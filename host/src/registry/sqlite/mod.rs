@@ -95,6 +95,7 @@ impl Registry for SqliteBackend {
                 webhooks: webhooks::all(conn, &tenant)?,
                 rules: rules::all(conn, &tenant)?,
                 secrets: keys::all_secrets(conn, &tenant)?,
+                plugins: Vec::new(),
             })
         };
         self.store.read(read).await
