@@ -173,6 +173,9 @@ impl Config {
             limits.webhooks in 1..=MANY;
             limits.event_rules in 1..=MANY;
             limits.secrets in 0..=MANY;
+            limits.plugins in 0..=MANY;
+            limits.plugin_versions in 1..=1000;
+            limits.plugin_bytes in 0..=1024 * GIB;
             limits.template_bytes in 1..=16 * MIB;
             limits.conditions_bytes in 1..=16 * MIB;
             limits.conditions_depth in 1..=100;
@@ -212,6 +215,7 @@ impl Config {
             plugins.items in 1..=MANY;
             plugins.segments in 1..=MANY;
             plugins.custom_bytes in 0..=32 * MIB;
+            plugins.loaded_bytes in 0..=1024 * GIB;
             delivery.connect_timeout_seconds in 1..=DAY;
             delivery.timeout_seconds in 1..=DAY;
             delivery.max_timeout_seconds in 1..=DAY;

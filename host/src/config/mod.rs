@@ -96,6 +96,9 @@ section!(
         webhooks: usize,
         event_rules: usize,
         secrets: usize,
+        plugins: usize,
+        plugin_versions: usize,
+        plugin_bytes: u64,
         template_bytes: usize,
         conditions_bytes: usize,
         conditions_depth: usize,
@@ -150,6 +153,7 @@ section!(
         items: u64,
         segments: u64,
         custom_bytes: u64,
+        loaded_bytes: u64,
     }
 );
 section!(

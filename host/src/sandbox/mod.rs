@@ -5,7 +5,8 @@
 //! instruction, and which is gone before the result is seen. Guests import two functions, `log` and
 //! `secret`; there is no clock, file, socket, environment or randomness to be had.
 //!
-//! - [`Sandbox::load`] turns uploaded bytes into a [`Transformer`], or says why they are none.
+//! - [`Sandbox::load`] turns uploaded bytes into a [`Transformer`], or says why they are none;
+//!   [`Sandbox::cached`] does so without the bytes, if they were compiled before.
 //! - [`Sandbox::admit`] does so for strangers: what a plugin must pass before it may run.
 //! - [`Sandbox::render`] runs it for one event. Whatever the guest does, what comes back is a
 //!   [`Rendering`].
@@ -64,8 +65,19 @@ struct Inner {
     compiler: Compiler,
     /// What is loaded now, by digest: the same component of many tenants is held once.
     loaded: Mutex<HashMap<[u8; 32], Weak<Compiled>>>,
-    /// One compilation at a time: it is the one thing here whose memory a guest's author can drive up.
-    compiling: Mutex<()>,
+    /// One compilation at a time for each purpose: it is the one thing here whose memory a guest's author can
+    /// drive up, and who uploads must not hold up what runs.
+    loading: Mutex<()>,
+    admitting: Mutex<()>,
+}
+
+/// What a component is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To run it.
+    Load,
+    /// To see whether it can be.
+    Admit,
 }
 
 /// A component that is ready to run. Cheap to clone.
@@ -147,7 +159,8 @@ impl Sandbox {
                 disk,
                 compiler,
                 loaded: Mutex::default(),
-                compiling: Mutex::default(),
+                loading: Mutex::default(),
+                admitting: Mutex::default(),
             }),
         })
     }
@@ -160,15 +173,57 @@ impl Sandbox {
     /// # Errors
     /// Why the component is refused, in words for its author.
     pub fn load(&self, name: &str, wasm: &[u8]) -> Result<Transformer, SandboxError> {
-        component::check_format(wasm)?;
-        let digest = component::digest(wasm);
-        let compiled = match self.inner.find(&digest) {
+        self.load_for(Purpose::Load, &self.inner.compiler, name, wasm)
+    }
+
+    /// [`Sandbox::load`] for a component that is our own, as the built-in one: it is compiled in this
+    /// process.
+    ///
+    /// # Errors
+    /// As [`Sandbox::load`].
+    pub fn load_own(&self, name: &str, wasm: &[u8]) -> Result<Transformer, SandboxError> {
+        self.load_for(Purpose::Load, &Compiler::Here, name, wasm)
+    }
+
+    /// The component of this SHA-256, if it is in use now or in the cache on disk. Nothing is compiled, and
+    /// nobody who compiles is waited for. Blocking, up to some tens of milliseconds.
+    #[must_use]
+    pub fn cached(&self, name: &str, digest: &[u8; 32]) -> Option<Transformer> {
+        let compiled = match self.inner.find(digest) {
             Some(compiled) => compiled,
-            None => self.inner.compile(digest, wasm)?,
+            None => self.inner.from_disk(digest)?,
         };
-        Ok(Transformer {
+        Some(Transformer {
             name: name.into(),
             compiled,
+        })
+    }
+
+    fn load_for(
+        &self,
+        purpose: Purpose,
+        compiler: &Compiler,
+        name: &str,
+        wasm: &[u8],
+    ) -> Result<Transformer, SandboxError> {
+        component::check_format(wasm)?;
+        let digest = component::digest(wasm);
+        let cached = self.cached(name, &digest);
+        if let Some(transformer) = cached {
+            return Ok(transformer);
+        }
+        let turn = match purpose {
+            Purpose::Load => &self.inner.loading,
+            Purpose::Admit => &self.inner.admitting,
+        };
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // somebody else may have just done it
+        if let Some(transformer) = self.cached(name, &digest) {
+            return Ok(transformer);
+        }
+        Ok(Transformer {
+            name: name.into(),
+            compiled: self.inner.compile(compiler, digest, wasm)?,
         })
     }
 
@@ -228,33 +283,40 @@ impl Inner {
         loaded.get(digest)?.upgrade()
     }
 
-    fn compile(&self, digest: [u8; 32], wasm: &[u8]) -> Result<Arc<Compiled>, SandboxError> {
-        let _one_at_a_time = self
-            .compiling
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // somebody else may have just done it
-        if let Some(compiled) = self.find(&digest) {
-            return Ok(compiled);
-        }
-        let cached = self
-            .disk
-            .as_ref()
-            .and_then(|disk| disk.load(&self.engine, &digest));
-        let is_cached = cached.is_some();
-        let component = match cached {
-            Some(component) => component,
-            None => self.compiler.compile(&self.engine, wasm)?,
-        };
+    /// What was compiled by an earlier process, or this one, and has been dropped since.
+    fn from_disk(&self, digest: &[u8; 32]) -> Option<Arc<Compiled>> {
+        let component = self.disk.as_ref()?.load(&self.engine, digest)?;
+        // What was compiled under another world is compiled, and refused, anew.
+        let compiled = component::link(&self.linker, &component, hex::encode(digest)).ok()?;
+        Some(self.keep(*digest, compiled))
+    }
+
+    fn compile(
+        &self,
+        compiler: &Compiler,
+        digest: [u8; 32],
+        wasm: &[u8],
+    ) -> Result<Arc<Compiled>, SandboxError> {
+        let component = compiler.compile(&self.engine, wasm)?;
         let compiled = component::link(&self.linker, &component, hex::encode(digest))?;
-        if let (Some(disk), false) = (&self.disk, is_cached) {
+        if let Some(disk) = &self.disk {
             disk.store(&digest, &component);
         }
+        Ok(self.keep(digest, compiled))
+    }
+
+    fn keep(&self, digest: [u8; 32], compiled: Compiled) -> Arc<Compiled> {
         let compiled = Arc::new(compiled);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, compiled| compiled.strong_count() > 0);
-        loaded.insert(digest, Arc::downgrade(&compiled));
-        Ok(compiled)
+        // If another thread was faster, its copy is the one to share.
+        match loaded.get(&digest).and_then(Weak::upgrade) {
+            Some(first) => first,
+            None => {
+                loaded.insert(digest, Arc::downgrade(&compiled));
+                compiled
+            }
+        }
     }
 }
 
@@ -271,6 +333,21 @@ impl Transformer {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same component under another name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Self {
+        Self {
+            name: name.into(),
+            compiled: Arc::clone(&self.compiled),
+        }
+    }
+
+    /// Bytes of its machine code and tables, which it holds as long as it or a clone of it is there.
+    #[must_use]
+    pub fn compiled_bytes(&self) -> usize {
+        self.compiled.artifact_bytes
     }
 
     /// The SHA-256 of the component's bytes, in hex.

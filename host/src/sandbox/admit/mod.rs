@@ -23,7 +23,7 @@ pub use survey::{Function, Survey, survey};
 pub(super) use encode::component_of;
 
 use super::{
-    Sandbox, SandboxError, Transformer,
+    Purpose, Sandbox, SandboxError, Transformer,
     component::{Format, format},
 };
 use crate::config::PluginConfig;
@@ -82,7 +82,7 @@ impl Sandbox {
             }
         };
         let started = Instant::now();
-        let transformer = self.load(name, &component)?;
+        let transformer = self.load_for(Purpose::Admit, &self.inner.compiler, name, &component)?;
         Ok(Admitted {
             compile_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             compiled_bytes: transformer.compiled.artifact_bytes,

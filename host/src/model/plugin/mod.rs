@@ -1,4 +1,17 @@
 //! A plugin: a name, and the versions that were uploaded under it.
+//!
+//! What may be done with them, which of them a delivery runs and when a trial has failed are pure decisions,
+//! one file each.
+
+mod choose;
+mod judge;
+#[cfg(test)]
+mod tests;
+mod versions;
+
+pub use choose::{Choice, split_reference};
+pub use judge::is_worse;
+pub use versions::{Introduction, VersionError, short};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -72,9 +85,9 @@ pub struct Tallies {
 /// How often something was tried and how often it failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tally {
-    /// Attempts that ran it.
+    /// Deliveries whose first attempt ran it.
     pub attempts: u64,
-    /// Those that failed in a way that it can be blamed for.
+    /// Those whose first attempt failed in a way that it can be blamed for.
     pub failures: u64,
 }
 

@@ -1,0 +1,287 @@
+//! What may be done with a plugin's versions. Pure; whoever calls these stores what they yield.
+
+use super::{Canary, Plugin, PluginVersion, RolledBack, Tallies};
+use crate::model::Timestamp;
+
+/// The fewest hexadecimal digits by which a version can be named.
+pub const VERSION_DIGITS: usize = 8;
+
+/// What becomes of a version that is uploaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Introduction {
+    /// Webhooks that follow the plugin run it from now on.
+    Current,
+    /// It runs on trial for this share of the deliveries, in percent.
+    Canary(u8),
+    /// It is stored, and runs only where it is pinned.
+    Hold,
+}
+
+/// Why a plugin's versions cannot be changed like this, in words for who asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VersionError {
+    /// Too few digits, or something else.
+    #[error(
+        "{0:?} is no version: give at least {VERSION_DIGITS} of the hexadecimal digits of its SHA-256, from the first"
+    )]
+    NotAVersion(String),
+    /// No version begins like this.
+    #[error("the plugin {plugin:?} has no version {version:?}")]
+    Unknown {
+        /// The plugin.
+        plugin: String,
+        /// What was asked for.
+        version: String,
+    },
+    /// Several versions begin like this.
+    #[error(
+        "the plugin {plugin:?} has several versions that begin with {version:?}; give more digits"
+    )]
+    Ambiguous {
+        /// The plugin.
+        plugin: String,
+        /// What was asked for.
+        version: String,
+    },
+    /// A share that is none.
+    #[error("the share of a trial is 1 to 99 percent, not {0}")]
+    Share(u8),
+    /// The current version cannot be on trial.
+    #[error(
+        "version {0} is the current one already, which runs for everybody; put another on trial"
+    )]
+    IsCurrent(String),
+    /// There is nothing to roll back to.
+    #[error(
+        "the plugin {0:?} has no trial that could be ended, and no version before the current one; promote the version that shall run"
+    )]
+    NothingBefore(String),
+    /// The version is needed.
+    #[error("version {version} {why}")]
+    InUse {
+        /// The version.
+        version: String,
+        /// By what, and what to do.
+        why: String,
+    },
+}
+
+/// The version of a `NAME@VERSION` as it is shown: enough digits to tell versions apart.
+#[must_use]
+pub fn short(sha256: &str) -> &str {
+    sha256.get(..12).unwrap_or(sha256)
+}
+
+impl Plugin {
+    /// A plugin of one version, which is current. (A first version cannot be held or on trial: there is no
+    /// other to run.)
+    #[must_use]
+    pub fn new(name: String, first: PluginVersion, now: Timestamp) -> Self {
+        Self {
+            name,
+            created: now,
+            updated: now,
+            current: first.sha256.clone(),
+            versions: vec![first],
+            previous: None,
+            canary: None,
+            rolled_back: None,
+        }
+    }
+
+    /// The version whose digest begins with these digits, in either case.
+    ///
+    /// # Errors
+    /// If they are too few, no version's or several versions'.
+    pub fn version(&self, prefix: &str) -> Result<&PluginVersion, VersionError> {
+        let is_digits = prefix.bytes().all(|b| b.is_ascii_hexdigit());
+        if !is_digits || !(VERSION_DIGITS..=64).contains(&prefix.len()) {
+            let shown = prefix.chars().filter(|c| !c.is_control()).take(80);
+            return Err(VersionError::NotAVersion(shown.collect()));
+        }
+        let wanted = prefix.to_ascii_lowercase();
+        let mut found = self
+            .versions
+            .iter()
+            .filter(|version| version.sha256.starts_with(&wanted));
+        let plugin = || self.name.clone();
+        match (found.next(), found.next()) {
+            (Some(version), None) => Ok(version),
+            (None, _) => Err(VersionError::Unknown {
+                plugin: plugin(),
+                version: wanted.clone(),
+            }),
+            (Some(_), Some(_)) => Err(VersionError::Ambiguous {
+                plugin: plugin(),
+                version: wanted.clone(),
+            }),
+        }
+    }
+
+    /// Takes in an uploaded version. One that is there already stays as it is, and so does everything else.
+    /// Returns whether it is new.
+    ///
+    /// # Errors
+    /// [`VersionError::Share`].
+    pub fn add(
+        &mut self,
+        version: PluginVersion,
+        introduction: Introduction,
+        now: Timestamp,
+    ) -> Result<bool, VersionError> {
+        if self.versions.iter().any(|v| v.sha256 == version.sha256) {
+            return Ok(false);
+        }
+        let sha256 = version.sha256.clone();
+        let mut changed = self.clone();
+        changed.versions.push(version);
+        match introduction {
+            Introduction::Current => changed.make_current(sha256, now),
+            Introduction::Canary(share) => changed.start_trial(sha256, share, now)?,
+            Introduction::Hold => changed.updated = now,
+        }
+        *self = changed;
+        Ok(true)
+    }
+
+    /// Lets everybody who follows the plugin run this version; a trial ends.
+    ///
+    /// # Errors
+    /// If there is no such version.
+    pub fn promote(&mut self, version: &str, now: Timestamp) -> Result<(), VersionError> {
+        let sha256 = self.version(version)?.sha256.clone();
+        self.make_current(sha256, now);
+        Ok(())
+    }
+
+    /// Puts a version on trial for `share` percent of the deliveries. Takes the place of a trial that runs.
+    ///
+    /// # Errors
+    /// If there is no such version, if it is current, or if `share` is not 1 to 99.
+    pub fn try_out(
+        &mut self,
+        version: &str,
+        share: u8,
+        now: Timestamp,
+    ) -> Result<(), VersionError> {
+        let sha256 = self.version(version)?.sha256.clone();
+        self.start_trial(sha256, share, now)
+    }
+
+    /// Ends the trial, if one runs; otherwise makes the version before the current one current again. That
+    /// can be done once: what it was rolled back from can come again only by being promoted.
+    ///
+    /// # Errors
+    /// [`VersionError::NothingBefore`].
+    pub fn roll_back(&mut self, now: Timestamp) -> Result<(), VersionError> {
+        if self.canary.take().is_none() {
+            let previous = self.previous.take();
+            self.current =
+                previous.ok_or_else(|| VersionError::NothingBefore(self.name.clone()))?;
+        }
+        self.updated = now;
+        Ok(())
+    }
+
+    /// Ends the trial that started then because its version did worse. False, and nothing done, if that trial
+    /// is over already.
+    pub fn end_trial(&mut self, started: Timestamp, seen: Tallies, now: Timestamp) -> bool {
+        let Some(canary) = self.canary.take_if(|canary| canary.started == started) else {
+            return false;
+        };
+        self.rolled_back = Some(RolledBack {
+            version: canary.version,
+            at: now,
+            tallies: seen,
+        });
+        self.updated = now;
+        true
+    }
+
+    /// Removes a version. `pins` are the webhooks that name this plugin with a version: name and version.
+    ///
+    /// # Errors
+    /// If there is no such version, or as long as it is needed: as the current one, as the one to which a
+    /// roll-back returns, on trial, or by a webhook.
+    pub fn remove<'a>(
+        &mut self,
+        version: &str,
+        pins: impl IntoIterator<Item = (&'a str, &'a str)>,
+        now: Timestamp,
+    ) -> Result<(), VersionError> {
+        let sha256 = self.version(version)?.sha256.clone();
+        let in_use = |why: String| {
+            Err(VersionError::InUse {
+                version: short(&sha256).to_owned(),
+                why,
+            })
+        };
+        if self.current == sha256 {
+            return in_use(
+                "is the current one; promote another first, or delete the plugin".to_owned(),
+            );
+        }
+        if self.canary.as_ref().is_some_and(|c| c.version == sha256) {
+            return in_use("is on trial; end that first, by a roll-back".to_owned());
+        }
+        if self.previous.as_ref() == Some(&sha256) {
+            return in_use(
+                "is the one to which a roll-back returns; it can go after the next promotion"
+                    .to_owned(),
+            );
+        }
+        for (webhook, pin) in pins {
+            // A pin of several versions runs none of them, and could do nothing with what is left either.
+            if sha256.starts_with(&pin.to_ascii_lowercase()) {
+                return in_use(format!(
+                    "is pinned by the webhook {webhook:?}; change or delete the webhook first"
+                ));
+            }
+        }
+        self.versions.retain(|v| v.sha256 != sha256);
+        if self
+            .rolled_back
+            .as_ref()
+            .is_some_and(|r| r.version == sha256)
+        {
+            self.rolled_back = None;
+        }
+        self.updated = now;
+        Ok(())
+    }
+
+    fn make_current(&mut self, sha256: String, now: Timestamp) {
+        if self.current != sha256 {
+            self.previous = Some(std::mem::replace(&mut self.current, sha256));
+        }
+        self.canary = None;
+        self.updated = now;
+    }
+
+    fn start_trial(
+        &mut self,
+        sha256: String,
+        share: u8,
+        now: Timestamp,
+    ) -> Result<(), VersionError> {
+        if !(1..=99).contains(&share) {
+            return Err(VersionError::Share(share));
+        }
+        if self.current == sha256 {
+            return Err(VersionError::IsCurrent(short(&sha256).to_owned()));
+        }
+        // Identifies the trial, so it must be another than that of the trial before.
+        let after = self
+            .canary
+            .as_ref()
+            .map(|c| c.started.as_millis().saturating_add(1));
+        let started = now.as_millis().max(after.unwrap_or(i64::MIN));
+        self.canary = Some(Canary {
+            version: sha256,
+            share,
+            started: Timestamp::from_millis(started),
+        });
+        self.updated = now;
+        Ok(())
+    }
+}
