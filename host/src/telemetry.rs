@@ -66,6 +66,7 @@ pub struct Metrics {
     wait_seconds: Histogram,
     in_flight: Gauge,
     queue: Family<StatusLabels, Gauge>,
+    trials_ended: Counter,
 }
 
 impl Default for Metrics {
@@ -83,6 +84,7 @@ impl Default for Metrics {
             wait_seconds: seconds(),
             in_flight: Gauge::default(),
             queue: Family::default(),
+            trials_ended: Counter::default(),
             registry: Registry::default(),
         };
         registry.register("events", "Events accepted", metrics.events.clone());
@@ -127,6 +129,11 @@ impl Default for Metrics {
             "Deliveries in the queue by state",
             metrics.queue.clone(),
         );
+        registry.register(
+            "plugin_trials_ended",
+            "Trials of plugin versions that were ended because the version did worse",
+            metrics.trials_ended.clone(),
+        );
         Self {
             registry,
             ..metrics
@@ -168,6 +175,11 @@ impl Metrics {
             self.render_seconds
                 .observe(render.elapsed_us as f64 * MICROS);
         }
+    }
+
+    /// Counts a trial that was ended because the version on trial did worse.
+    pub fn trial_ended(&self) {
+        self.trials_ended.inc();
     }
 
     /// Tells how many deliveries are under way.

@@ -140,13 +140,13 @@ impl Worker {
         slots
     }
 
-    async fn deliver(self: Arc<Self>, leased: Leased, slot: Option<OwnedSemaphorePermit>) {
+    async fn deliver(self: Arc<Self>, leased: Leased, mut slot: Option<OwnedSemaphorePermit>) {
         // Also if what follows panics: the lease must not be renewed for ever.
         let _held = Held {
             worker: &self,
             token: &leased.token,
         };
-        match self.engine.attempt(&self.id, &leased).await {
+        match self.attempt(&leased, &mut slot).await {
             Ok(settlement) => {
                 tracing::debug!(
                     delivery = %leased.delivery.id, outcome = ?settlement.attempt.outcome,
@@ -162,6 +162,22 @@ impl Worker {
             }
         }
         drop(slot);
+    }
+
+    /// Makes the attempt. One that waits for its plugin to be loaded steps aside meanwhile: it keeps its lease,
+    /// and others have its slot. How many may do so the engine bounds.
+    async fn attempt(
+        &self,
+        leased: &Leased,
+        slot: &mut Option<OwnedSemaphorePermit>,
+    ) -> Result<Settlement, BackendError> {
+        let mut begun = self.engine.begin(leased).await?;
+        if begun.is_waiting() {
+            drop(slot.take());
+            begun = begun.ready().await?;
+            *slot = Arc::clone(&self.slots).acquire_owned().await.ok();
+        }
+        self.engine.attempt(&self.id, leased, begun).await
     }
 
     /// Stores the result. While the backend is away or full, it tries again until there is an answer: the

@@ -7,36 +7,116 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::Engine;
+use super::{
+    Engine,
+    plugins::{LoadError, NoTransformer, Pick, PickedUp, Picking, Waiting, is_to_blame},
+};
 use crate::{
     deliver::{Response, SendOptions, status_is_retryable},
     ingest::Event,
     model::{Timestamp, WorkerId},
     queue::{Delivery, Leased, Settlement},
     record::{
-        Attempt, AttemptError, AttemptOutcome, RenderRecord, RequestRecord, RetryInput, Timings,
-        decide,
+        Attempt, AttemptError, AttemptOutcome, RenderInput, RenderRecord, RequestRecord,
+        RetryInput, Timings, decide,
     },
     registry::{BackendError, Prepared, Snapshot},
     request::{OutboundRequest, Redactor, RequestContext},
     sandbox::{Output, RenderError, RenderJob, Rendering, Transformer},
 };
 
+/// An attempt that has its webhook and its transformer, or waits for the latter.
+#[derive(Debug)]
+pub struct Begun {
+    begun: Instant,
+    snapshot: Arc<Snapshot>,
+    picked: Picked,
+}
+
+#[derive(Debug)]
+enum Picked {
+    /// There is no webhook any more.
+    NoWebhook,
+    Transformer(Result<Pick, NoTransformer>),
+    Coming(Waiting, PickedUp),
+}
+
+impl Begun {
+    /// Whether the transformer has to be loaded first, which may take a minute.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.picked, Picked::Coming(..))
+    }
+
+    /// Waits until the transformer is there, or cannot be had.
+    ///
+    /// # Errors
+    /// When the backend cannot give the plugin.
+    pub async fn ready(self) -> Result<Self, BackendError> {
+        let Picked::Coming(waiting, picked) = self.picked else {
+            return Ok(self);
+        };
+        let picked = Picked::Transformer(picked.pick(waiting.loaded().await));
+        Self { picked, ..self }.unless_store_failed()
+    }
+
+    /// A store that fails is no attempt.
+    fn unless_store_failed(self) -> Result<Self, BackendError> {
+        match self.picked {
+            Picked::Transformer(Err(NoTransformer::Load(LoadError::Store(error)))) => Err(error),
+            _ => Ok(self),
+        }
+    }
+}
+
 impl Engine {
+    /// Begins an attempt of a claimed delivery: finds its webhook and transformer. A transformer that is not
+    /// at hand begins to be loaded, if not too many are waiting for that already.
+    ///
+    /// # Errors
+    /// When the backend cannot say what the webhook is.
+    pub async fn begin(&self, leased: &Leased) -> Result<Begun, BackendError> {
+        let delivery = &leased.delivery;
+        let begun = Instant::now();
+        let snapshot = self
+            .directory
+            .snapshot_for(&delivery.tenant, &delivery.webhook)
+            .await?;
+        let picked = match snapshot.webhook(&delivery.webhook) {
+            None => Picked::NoWebhook,
+            Some(prepared) => {
+                let plugin = prepared.webhook.spec.plugin.as_deref();
+                match self.pick(&snapshot, plugin, Some(&delivery.id)).await? {
+                    Picking::Ready(pick) => Picked::Transformer(pick),
+                    Picking::Waiting(waiting, picked) => Picked::Coming(waiting, picked),
+                }
+            }
+        };
+        Begun {
+            begun,
+            snapshot,
+            picked,
+        }
+        .unless_store_failed()
+    }
+
     /// Makes one attempt of a claimed delivery. Whatever goes wrong with the webhook or its receiver is in
     /// the settlement.
     ///
     /// # Errors
-    /// When the backend cannot say what the webhook is; nothing has been sent then.
+    /// When the backend cannot give the plugin, which is waited for if need be; nothing has been sent then.
     pub async fn attempt(
         &self,
         worker: &WorkerId,
         leased: &Leased,
+        begun: Begun,
     ) -> Result<Settlement, BackendError> {
-        let begun = Instant::now();
+        let Begun {
+            begun,
+            snapshot,
+            picked,
+        } = begun.ready().await?;
         let delivery = &leased.delivery;
-        let (tenant, webhook) = (&delivery.tenant, &delivery.webhook);
-        let snapshot = self.directory.snapshot_for(tenant, webhook).await?;
         let mut attempt = Attempt {
             number: 0,
             started: Timestamp::now(),
@@ -54,9 +134,11 @@ impl Engine {
             warnings: Vec::new(),
         };
         let mut rest = Rest::default();
-        let policy = match snapshot.webhook(&delivery.webhook) {
-            Some(prepared) => {
-                self.run_stages(&snapshot, prepared, leased, &mut attempt, &mut rest)
+        let mut trial = None;
+        let policy = match (snapshot.webhook(&delivery.webhook), picked) {
+            (Some(prepared), Picked::Transformer(pick)) => {
+                trial = pick.as_ref().ok().and_then(|pick| pick.trial.clone());
+                self.run_stages(&snapshot, prepared, pick, leased, &mut attempt, &mut rest)
                     .await;
                 prepared
                     .webhook
@@ -65,7 +147,7 @@ impl Engine {
                     .clone()
                     .unwrap_or_else(|| self.config.default_retry())
             }
-            None => {
+            _ => {
                 attempt.error = Some(error(
                     "webhook_missing",
                     "its webhook has been deleted",
@@ -85,6 +167,10 @@ impl Engine {
             },
         );
         self.metrics.attempted(&attempt);
+        // Only once for each delivery: that is what makes the judgement sound.
+        if let Some(trial) = trial.filter(|_| delivery.total_attempts == 0) {
+            self.count(&delivery.tenant, &trial, is_to_blame(&attempt)).await;
+        }
         let pause = rest.retry_after.filter(|_| rest.one_receiver);
         Ok(Settlement {
             lease: leased.token.clone(),
@@ -98,6 +184,7 @@ impl Engine {
         &self,
         snapshot: &Snapshot,
         prepared: &Prepared,
+        pick: Result<Pick, NoTransformer>,
         leased: &Leased,
         attempt: &mut Attempt,
         rest: &mut Rest,
@@ -105,19 +192,23 @@ impl Engine {
         let spec = &prepared.webhook.spec;
         let secrets = snapshot.secrets(prepared);
 
-        let clock = Instant::now();
-        let transformer = match self.transformer(spec) {
-            Ok(transformer) => transformer,
-            Err(e) => return attempt.error = Some(render_error(e)),
+        let transformer = match pick {
+            Ok(pick) => pick.transformer,
+            Err(none) => return attempt.error = Some(no_transformer(none)),
         };
+        let clock = Instant::now();
+        let action_data = snapshot.action_data(&leased.delivery.rule);
         let job = RenderJob {
-            event: merged_context(&leased.event, snapshot.action_data(&leased.delivery.rule)),
+            event: merged_context(&leased.event, action_data),
             webhook: Arc::clone(&prepared.guest_view),
             secrets: Arc::clone(&secrets.handles),
         };
-        let rendering = self.sandbox.render(transformer, job).await;
+        let rendering = self.sandbox.render(&transformer, job).await;
         attempt.timings.render_us = micros(clock.elapsed());
-        attempt.render = Some(render_record(transformer, &rendering));
+        let action_data = action_data.and_then(|data| serde_json::to_string(data).ok());
+        let names = secrets.handles.0.keys();
+        let input = RenderInput::new(&prepared.guest_view, action_data, names);
+        attempt.render = Some(render_record(&transformer, &rendering, input));
         let rendered = match rendering.output {
             Output::Request(rendered) => rendered,
             Output::Skip(reason) => {
@@ -240,14 +331,34 @@ pub(super) fn merged_context(event: &Event, action_data: Option<&Map<String, Val
     merge().unwrap_or_else(|| Arc::clone(event.context()))
 }
 
-fn render_record(transformer: &Transformer, rendering: &Rendering) -> RenderRecord {
+fn render_record(
+    transformer: &Transformer,
+    rendering: &Rendering,
+    input: RenderInput,
+) -> RenderRecord {
     RenderRecord {
         transformer: transformer.label(),
         fuel: rendering.cost.fuel,
         peak_memory_bytes: rendering.cost.peak_memory_bytes,
         elapsed_us: rendering.cost.elapsed_us,
         logs: rendering.logs.clone(),
+        input: Some(input),
     }
+}
+
+fn no_transformer(none: NoTransformer) -> AttemptError {
+    let is_loading = matches!(none, NoTransformer::Load(LoadError::Busy));
+    let (told, retryable) = none.tell();
+    let mut error = AttemptError {
+        retryable,
+        ..render_error(told)
+    };
+    if is_loading {
+        "plugin_loading".clone_into(&mut error.kind);
+    } else if retryable {
+        "internal".clone_into(&mut error.kind);
+    }
+    error
 }
 
 fn render_error(e: RenderError) -> AttemptError {

@@ -1,12 +1,22 @@
 //! All stages, put together: what the API, the command line and the worker call.
 
 mod attempt;
+mod plugins;
+mod replay;
 mod report;
 
-use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::Semaphore;
 
+pub use attempt::Begun;
+pub use plugins::{AdmitError, SAMPLE_EVENT, Taken, Trial, check_reference};
+pub use replay::{NoInput, ReplayInput};
 pub use report::{GuardVerdict, Outcome, RenderReport, RenderSetup};
 
 use crate::{
@@ -18,9 +28,10 @@ use crate::{
     queue::{Enqueued, NewDelivery, NewEvent},
     registry::{Backend, BackendError, Directory, Snapshot, directory::guest_view},
     rules::ConditionLimits,
-    sandbox::{ErrorKind, JINJA, RenderError, Sandbox, SandboxError, Transformer},
+    sandbox::{JINJA, Sandbox, SandboxError, Transformer},
     telemetry::Metrics,
 };
+use plugins::{Shelf, admission};
 
 /// The name of the built-in transformer.
 pub const BUILT_IN: &str = "jinja";
@@ -33,17 +44,22 @@ pub struct Engine {
     directory: Directory,
     sandbox: Sandbox,
     jinja: Transformer,
+    shelf: Shelf,
     guard: Guard,
     client: Client,
     metrics: Metrics,
     matching: Semaphore,
     dry_runs: Semaphore,
+    admitting: Semaphore,
 }
 
 /// Why an engine did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// This program's own file, which is started again as the compiler of plugins.
+    #[error("hookbox cannot find its own program file: {0}")]
+    Program(std::io::Error),
     /// The backend.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -80,19 +96,54 @@ pub enum AcceptError {
     Backend(#[from] BackendError),
 }
 
+/// Why a webhook is not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// It is not right.
+    #[error(transparent)]
+    Invalid(#[from] FieldErrors),
+    /// Its plugin cannot be had just now.
+    #[error("{0}")]
+    NotNow(String),
+    /// The backend.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
 impl Engine {
     /// Sets everything up on this backend. Compiled transformers are cached under the data directory; the
-    /// first start compiles the built-in one, which takes a few seconds.
+    /// first start compiles the built-in one, which takes a few seconds. Plugins are compiled by this program,
+    /// started again, whose `main` must begin with [`crate::sandbox::serve_as_compiler`].
     ///
     /// # Errors
     /// A sentence for the operator.
     pub async fn open(config: Config, backend: Arc<dyn Backend>) -> Result<Arc<Self>, StartError> {
+        let program = std::env::current_exe().map_err(StartError::Program)?;
+        Self::open_with_compiler(config, backend, program).await
+    }
+
+    /// The same with another program as the compiler, for those that are not `hookbox` themselves.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub async fn open_with_compiler(
+        config: Config,
+        backend: Arc<dyn Backend>,
+        compiler: PathBuf,
+    ) -> Result<Arc<Self>, StartError> {
         let (sandbox, jinja) = {
             let (limits, cache) = (config.sandbox.clone(), config.cache_dir());
-            tokio::task::spawn_blocking(move || open_sandbox(&limits, Some(&cache)))
+            let open = move || {
+                let sandbox = Sandbox::with_compiler(&limits, Some(&cache), compiler)?;
+                let jinja = sandbox.load_own(BUILT_IN, JINJA)?;
+                Ok::<_, SandboxError>((sandbox, jinja))
+            };
+            tokio::task::spawn_blocking(open)
                 .await
                 .map_err(|_| StartError::Interrupted)??
         };
+        let shelf = Shelf::new(sandbox.clone(), Arc::clone(&backend), &config);
         let guard = Guard::new(&config.guard);
         let client = Client::new(&config.delivery, guard.clone())?;
         let directory = Directory::open(Arc::clone(&backend), config.condition_limits()).await?;
@@ -105,11 +156,13 @@ impl Engine {
             directory,
             sandbox,
             jinja,
+            shelf,
             guard,
             client,
             metrics,
             matching,
             dry_runs: Semaphore::new(1),
+            admitting: Semaphore::new(admission::AT_ONCE),
         }))
     }
 
@@ -213,40 +266,39 @@ impl Engine {
             .map_err(|e| interrupted(&e))
     }
 
-    /// Checks a webhook's templates as its transformer sees them, in the sandbox.
+    /// Checks a webhook's templates, or its settings, as its transformer sees them, in the sandbox. Waits for
+    /// a plugin that has to be loaded first.
     ///
     /// # Errors
-    /// The field, the line and what is wrong.
-    pub async fn check_webhook(&self, spec: &WebhookSpec) -> Result<(), FieldErrors> {
-        let transformer = self
-            .transformer(spec)
-            .map_err(|e| FieldErrors::one("plugin", e.message))?;
-        let _turn = self.dry_runs.acquire().await;
-        match self.sandbox.check(transformer, guest_view(spec)).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(FieldErrors(vec![FieldError {
-                field: error.field.unwrap_or_else(|| "body_template".to_owned()),
-                line: error.line,
-                message: error.message,
-            }])),
-        }
-    }
-
-    /// The transformer that a webhook names, as `name` or as `name@version`.
-    fn transformer(&self, spec: &WebhookSpec) -> Result<&Transformer, RenderError> {
-        const VERSION: &str = env!("CARGO_PKG_VERSION");
-        let named = spec.plugin.as_deref().unwrap_or(BUILT_IN);
-        let message = match named.split_once('@').unwrap_or((named, VERSION)) {
-            (BUILT_IN, VERSION) => return Ok(&self.jinja),
-            (BUILT_IN, other) => format!(
-                "there is no version {other:?} of {BUILT_IN:?} here; it is {VERSION:?}, and the name alone \
-                 means whichever version comes with hookbox"
-            ),
-            (other, _) => {
-                format!("there is no transformer named {other:?}; the built-in one is {BUILT_IN:?}")
+    /// [`CheckError::Invalid`] says the field, the line and what is wrong.
+    pub async fn check_webhook(
+        &self,
+        tenant: &TenantId,
+        spec: &WebhookSpec,
+    ) -> Result<(), CheckError> {
+        let snapshot = self.directory.snapshot(tenant).await?;
+        let pick = match self.pick_and_wait(&snapshot, spec.plugin.as_deref()).await? {
+            Ok(pick) => pick,
+            Err(none) => {
+                return Err(match none.tell() {
+                    (error, false) => FieldErrors::one("plugin", error.message).into(),
+                    (error, true) => CheckError::NotNow(error.message),
+                });
             }
         };
-        Err(RenderError::new(ErrorKind::PluginError, message).in_field("plugin"))
+        let _turn = self.dry_runs.acquire().await;
+        match self.sandbox.check(&pick.transformer, guest_view(spec)).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(FieldErrors(vec![FieldError {
+                field: error.field.unwrap_or_else(|| {
+                    let field = if spec.plugin.is_some() { "settings" } else { "body_template" };
+                    field.to_owned()
+                }),
+                line: error.line,
+                message: error.message,
+            }])
+            .into()),
+        }
     }
 }
 

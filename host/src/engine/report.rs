@@ -177,14 +177,15 @@ impl Engine {
         event: &Event,
     ) -> Result<RenderReport, BackendError> {
         let snapshot = self.directory.snapshot(tenant).await?;
-        let transformer = match self.transformer(webhook) {
-            Ok(transformer) => transformer,
-            Err(error) => return Ok(RenderReport::failed(error)),
+        let pick = self.pick_and_wait(&snapshot, webhook.plugin.as_deref());
+        let pick = match pick.await? {
+            Ok(pick) => pick,
+            Err(none) => return Ok(RenderReport::failed(none.tell().0)),
         };
         let setup = RenderSetup {
             config: &self.config,
             sandbox: &self.sandbox,
-            transformer,
+            transformer: &pick.transformer,
             guard: &self.guard,
             secrets: snapshot.secrets_for(webhook, id.map_or("", WebhookId::as_str)),
         };

@@ -53,7 +53,7 @@ pub enum AttemptOutcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttemptError {
     /// A render error's kind, or `blocked`, `dns`, `connect`, `tls`, `timeout`, `protocol`, `status`,
-    /// `webhook_missing`, `worker_lost`, `internal`.
+    /// `webhook_missing`, `plugin_loading`, `worker_lost`, `internal`.
     pub kind: String,
     /// The webhook field at fault.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -81,6 +81,56 @@ pub struct RenderRecord {
     /// What the transformer logged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogLine>,
+    /// What it was given besides the event. Not in records of earlier versions of hookbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub input: Option<RenderInput>,
+}
+
+/// What a transformer was given besides the event, which is stored with the delivery: with both, the render
+/// can be done again exactly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RenderInput {
+    /// All of it.
+    Kept {
+        /// The webhook as the transformer saw it: the text of a JSON object.
+        webhook: String,
+        /// What the rule merged under the event's `data`: the text of a JSON object.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        action_data: Option<String>,
+        /// The names of the secrets that it could place.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        secrets: Vec<String>,
+    },
+    /// So many bytes, which is more than [`RenderInput::MAX_BYTES`]: every attempt has a record of its own.
+    LeftOut(u64),
+}
+
+impl RenderInput {
+    /// The most bytes that are kept, all texts and names together.
+    pub const MAX_BYTES: usize = 64 * 1024;
+
+    /// Keeps it, if it is small enough.
+    #[must_use]
+    pub fn new<'a>(
+        webhook: &str,
+        action_data: Option<String>,
+        secrets: impl Iterator<Item = &'a String> + Clone,
+    ) -> Self {
+        let names = secrets.clone().map(String::len);
+        let bytes = names
+            .chain([webhook.len(), action_data.as_ref().map_or(0, String::len)])
+            .fold(0_usize, usize::saturating_add);
+        if bytes > Self::MAX_BYTES {
+            return Self::LeftOut(bytes as u64);
+        }
+        Self::Kept {
+            webhook: webhook.to_owned(),
+            action_data,
+            secrets: secrets.cloned().collect(),
+        }
+    }
 }
 
 /// A body: text where it is UTF-8, base64 otherwise.

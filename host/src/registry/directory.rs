@@ -15,7 +15,7 @@ use sha2::Sha256;
 
 use super::{Backend, BackendError, TenantConfig};
 use crate::{
-    model::{RuleId, Secret, TenantId, Webhook, WebhookId, WebhookSpec},
+    model::{Plugin, RuleId, Secret, TenantId, Webhook, WebhookId, WebhookSpec},
     request::SecretValues,
     rules::{ConditionLimits, RuleSet},
     sandbox::SecretHandles,
@@ -135,6 +135,7 @@ pub struct Snapshot {
     action_data: HashMap<RuleId, Map<String, Value>>,
     webhooks: HashMap<WebhookId, Arc<Prepared>>,
     secrets: BTreeMap<String, Secret>,
+    plugins: HashMap<String, Plugin>,
 }
 
 /// A webhook, with what every render of it needs.
@@ -182,6 +183,8 @@ impl Snapshot {
                 (prepared.webhook.id.clone(), Arc::new(prepared))
             })
             .collect();
+        let plugins = config.plugins.into_iter();
+        let plugins = plugins.map(|plugin| (plugin.name.clone(), plugin));
         let tenant = tenant.clone();
         Self {
             revision: config.revision,
@@ -191,7 +194,20 @@ impl Snapshot {
             action_data,
             webhooks,
             secrets: config.secrets,
+            plugins: plugins.collect(),
         }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// One plugin.
+    #[must_use]
+    pub fn plugin(&self, name: &str) -> Option<&Plugin> {
+        self.plugins.get(name)
     }
 
     /// The compiled rules.

@@ -41,7 +41,7 @@ impl fmt::Debug for Compiled {
 }
 
 /// The digest by which a component is known.
-pub(super) fn digest(wasm: &[u8]) -> [u8; 32] {
+pub(crate) fn digest(wasm: &[u8]) -> [u8; 32] {
     Sha256::digest(wasm).into()
 }
 

@@ -41,6 +41,7 @@ use wasmtime::{Engine, component::Linker};
 pub use admit::{Admitted, Function, Measure, Place, Refusal, Survey, survey};
 pub use builtin::JINJA;
 pub use compile::serve_as_compiler;
+pub(crate) use component::digest;
 pub use error::SandboxError;
 pub use report::{Cost, ErrorKind, LogLevel, LogLine, Output, RenderError, Rendered, Rendering};
 

@@ -1,0 +1,83 @@
+//! Taking a plugin in: everything that it must pass before it is stored.
+
+use super::{
+    Engine, Timestamp,
+    trial::{Trial, sample_event},
+};
+use crate::{model::PluginVersion, sandbox::SandboxError};
+
+/// A plugin that has passed.
+#[derive(Debug)]
+pub struct Taken {
+    /// What is to be stored of it.
+    pub version: PluginVersion,
+    /// The component: what was uploaded, or what was made of the core module that was.
+    pub component: Vec<u8>,
+}
+
+/// Why a plugin is not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmitError {
+    /// The plugin is at fault. In words for its author: what, where and what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// The machine is. In words for the operator.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<SandboxError> for AdmitError {
+    fn from(error: SandboxError) -> Self {
+        if error.is_refusal() {
+            Self::Refused(error.to_string())
+        } else {
+            Self::Failed(error.to_string())
+        }
+    }
+}
+
+/// Uploads that are looked at, at once: a survey and a compiler's process take a core each.
+pub(in crate::engine) const AT_ONCE: usize = 1;
+
+impl Engine {
+    /// Surveys a plugin, compiles it in the compiler's process, and renders a sample event with it.
+    ///
+    /// One at a time; others wait in order. From milliseconds up to ten times `sandbox.compile_seconds`.
+    /// Memory: about three times the bytes. Nothing is stored but compiled code in the cache.
+    ///
+    /// # Errors
+    /// Why it is not taken in.
+    pub async fn admit(&self, name: &str, wasm: Vec<u8>) -> Result<Taken, AdmitError> {
+        let failed = |e: &dyn std::fmt::Display| AdmitError::Failed(e.to_string());
+        let _turn = self.admitting.acquire().await.map_err(|e| failed(&e))?;
+        let (sandbox, limits) = (self.sandbox.clone(), self.config.plugins.clone());
+        let owned = name.to_owned();
+        let admit = move || sandbox.admit(&owned, &wasm, &limits);
+        let admitted = tokio::task::spawn_blocking(admit)
+            .await
+            .map_err(|e| failed(&e))??;
+        let event = sample_event(&self.config).map_err(|e| failed(&e))?;
+        let trial = {
+            let _turn = self.dry_runs.acquire().await;
+            Trial::run(&self.sandbox, &admitted.transformer, &event, &self.config).await
+        };
+        if let Some(error) = trial.refusal() {
+            return Err(AdmitError::Refused(format!(
+                "its trial render of a sample event failed ({}): {error}; try it with `hookbox plugin check`",
+                error.kind
+            )));
+        }
+        Ok(Taken {
+            version: PluginVersion {
+                sha256: admitted.transformer.sha256().to_owned(),
+                uploaded: Timestamp::now(),
+                component_bytes: admitted.component.len() as u64,
+                compiled_bytes: admitted.compiled_bytes as u64,
+                imports: admitted.survey.imports,
+                trial_fuel: trial.fuel,
+                trial_peak_memory_bytes: trial.peak_memory_bytes,
+            },
+            component: admitted.component,
+        })
+    }
+}

@@ -1,0 +1,420 @@
+//! Plugins that are ready to run, and those that are being made so.
+//!
+//! A component that is asked for and not here is loaded once, whoever asks, away from the runtime's threads:
+//! from the cache on disk if it was compiled before, otherwise from the registry, its bytes compared with its
+//! digest, surveyed, and compiled in the compiler's process. Who asks meanwhile waits, and only so many may
+//! wait, of one tenant and in all. What cannot be loaded is remembered for a while.
+//!
+//! **Fairness.** One component of a tenant is loaded at a time, and tenants take turns, first come, first
+//! served, so a tenant with many slow components delays another by one of them at most. What is in the cache
+//! does not wait for a compiler.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Semaphore, watch};
+
+use super::digest;
+use crate::{
+    config::{Config, PluginConfig},
+    model::{TenantId, short},
+    registry::{Backend, BackendError},
+    sandbox::{Sandbox, SandboxError, Transformer, survey},
+};
+
+/// Looks into the cache under way at once: each reads and authenticates up to some tens of megabytes.
+const QUICK: usize = 2;
+/// Components kept, however small: each holds a few memory mappings and a file descriptor.
+const MOST_LOADED: usize = 200;
+/// Failures remembered.
+const MOST_FAILURES: usize = 1000;
+
+/// Why a component cannot be had, in words for the owner of a webhook.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// It would not be taken in any more: the limits have changed since, or the sandbox has.
+    #[error("the plugin's version {version} cannot be run any more: {why}")]
+    Refused {
+        version: String,
+        why: String,
+    },
+    /// The store does not have its bytes, or has others.
+    #[error(
+        "the stored component of the plugin's version {version} is {what}, so it is not run; upload it again \
+         under another name, and tell the operator"
+    )]
+    Damaged {
+        version: String,
+        what: &'static str,
+    },
+    /// This machine could not load it.
+    #[error("the plugin could not be made ready to run here; the worker's log says why")]
+    Machine,
+    /// Enough are waiting.
+    #[error("the plugin is being made ready to run, and enough deliveries wait for that; this one is tried again")]
+    Busy,
+    /// The store failed. For the operator.
+    #[error("the store failed")]
+    Store(#[source] BackendError),
+}
+
+impl LoadError {
+    /// Whether it may be otherwise later.
+    pub(crate) const fn is_passing(&self) -> bool {
+        matches!(self, Self::Machine | Self::Busy | Self::Store(_))
+    }
+
+    /// How long it is taken for granted.
+    const fn remembered(&self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Refused { .. } | Self::Damaged { .. } => 60,
+            Self::Machine | Self::Busy => 15,
+            Self::Store(_) => 1,
+        })
+    }
+}
+
+type Loaded = Result<Transformer, LoadError>;
+/// A component of a tenant. Not shared between tenants, as their stores are not: what one's cannot be loaded
+/// from says nothing of another's. The sandbox holds a component that several have only once.
+type Key = (TenantId, String);
+
+/// All of it. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Shelf(Arc<Inner>);
+
+struct Inner {
+    sandbox: Sandbox,
+    backend: Arc<dyn Backend>,
+    limits: PluginConfig,
+    waiting: WaitingLimits,
+    state: Mutex<State>,
+    quick: Semaphore,
+    slow: Semaphore,
+}
+
+/// How many may wait.
+#[derive(Clone, Copy, Debug)]
+struct WaitingLimits {
+    of_one_tenant: usize,
+    in_all: usize,
+}
+
+#[derive(Default)]
+struct State {
+    entries: HashMap<Key, Entry>,
+    /// Counts uses.
+    clock: u64,
+    /// How many wait, of whom.
+    waiting: HashMap<TenantId, usize>,
+    /// Whose turn it is in a tenant, as long as something of it is being loaded.
+    turns: HashMap<TenantId, Arc<Semaphore>>,
+}
+
+enum Entry {
+    Coming(watch::Receiver<Option<Loaded>>),
+    Here { transformer: Transformer, used: u64 },
+    Failed { error: LoadError, until: Instant },
+}
+
+/// Where a component is.
+pub(super) enum Place {
+    /// Here, or known not to be had.
+    Here(Loaded),
+    /// On its way.
+    Coming(Waiting),
+}
+
+/// A place among those who wait for a component. It is given back when this is dropped.
+pub(crate) struct Waiting {
+    shelf: Arc<Inner>,
+    tenant: TenantId,
+    outcome: watch::Receiver<Option<Loaded>>,
+}
+
+impl Waiting {
+    /// Waits until the component is loaded, or cannot be.
+    pub(crate) async fn loaded(mut self) -> Loaded {
+        match self.outcome.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Err(LoadError::Machine)),
+            // Whoever loaded it has panicked.
+            Err(_) => Err(LoadError::Machine),
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut state = self.shelf.state();
+        if let Some(waiting) = state.waiting.get_mut(&self.tenant) {
+            *waiting = waiting.saturating_sub(1);
+            if *waiting == 0 {
+                state.waiting.remove(&self.tenant);
+            }
+        }
+    }
+}
+
+impl Shelf {
+    pub(crate) fn new(sandbox: Sandbox, backend: Arc<dyn Backend>, config: &Config) -> Self {
+        Self(Arc::new(Inner {
+            sandbox,
+            backend,
+            limits: config.plugins.clone(),
+            // They keep their leases and events, as those under way do.
+            waiting: WaitingLimits {
+                of_one_tenant: (config.worker.concurrency / 4).max(1),
+                in_all: config.worker.concurrency.max(1),
+            },
+            state: Mutex::default(),
+            quick: Semaphore::new(QUICK),
+            slow: Semaphore::new(1),
+        }))
+    }
+
+    /// The component of this digest, which is one of the tenant's. If it is neither here nor on its way, it
+    /// is sent for. Does not block.
+    pub(super) fn get(&self, tenant: &TenantId, sha256: &str) -> Place {
+        let key = (tenant.clone(), sha256.to_owned());
+        let mut guard = self.0.state();
+        let state = &mut *guard;
+        state.clock = state.clock.wrapping_add(1);
+        let coming = match state.entries.get_mut(&key) {
+            Some(Entry::Here { transformer, used }) => {
+                *used = state.clock;
+                return Place::Here(Ok(transformer.clone()));
+            }
+            Some(Entry::Failed { error, until }) if Instant::now() < *until => {
+                return Place::Here(Err(error.clone()));
+            }
+            Some(Entry::Coming(outcome)) => Some(outcome.clone()),
+            Some(Entry::Failed { .. }) | None => None,
+        };
+        let in_all: usize = state.waiting.values().sum();
+        let of_tenant = state.waiting.get(tenant).copied().unwrap_or(0);
+        if of_tenant >= self.0.waiting.of_one_tenant || in_all >= self.0.waiting.in_all {
+            return Place::Here(Err(LoadError::Busy));
+        }
+        let outcome = coming.unwrap_or_else(|| {
+            let (sender, outcome) = watch::channel(None);
+            let turn = state.turns.entry(tenant.clone());
+            let turn = Arc::clone(turn.or_insert_with(|| Arc::new(Semaphore::new(1))));
+            state.entries.insert(key.clone(), Entry::Coming(outcome.clone()));
+            tokio::spawn(Arc::clone(&self.0).fetch(key, turn, sender));
+            outcome
+        });
+        *state.waiting.entry(tenant.clone()).or_default() += 1;
+        Place::Coming(Waiting {
+            shelf: Arc::clone(&self.0),
+            tenant: tenant.clone(),
+            outcome,
+        })
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Loads a component, puts it or the failure in its place, and tells those who wait.
+    async fn fetch(
+        self: Arc<Self>,
+        key: Key,
+        turn: Arc<Semaphore>,
+        sender: watch::Sender<Option<Loaded>>,
+    ) {
+        let loading = Unfinished {
+            shelf: &self,
+            key: &key,
+            finished: false,
+        };
+        let turn = turn.acquire_owned().await;
+        let loaded = self.load(&key.0, &key.1).await;
+        drop(turn);
+        match &loaded {
+            Ok(_) => {}
+            Err(LoadError::Store(error)) => {
+                tracing::error!(%error, tenant = %key.0, version = short(&key.1), "cannot read a plugin's component");
+            }
+            Err(error) => {
+                tracing::warn!(%error, tenant = %key.0, version = short(&key.1), "a plugin cannot be loaded");
+            }
+        }
+        loading.finish(&loaded);
+        // An error means that nobody waits any more.
+        let _ = sender.send(Some(loaded));
+    }
+
+    async fn load(self: &Arc<Self>, tenant: &TenantId, sha256: &str) -> Loaded {
+        let version = || short(sha256).to_owned();
+        let damaged = |what| LoadError::Damaged {
+            version: version(),
+            what,
+        };
+        let digest = digest(sha256).ok_or_else(|| damaged("named by no digest"))?;
+        let cached = {
+            let _turn = self.quick.acquire().await;
+            self.blocking(move |shelf| Ok(shelf.sandbox.cached("", &digest)))
+                .await?
+        };
+        if let Some(transformer) = cached {
+            return Ok(transformer);
+        }
+        let _turn = self.slow.acquire().await;
+        let wasm = self.backend.component(tenant, sha256).await;
+        let wasm = wasm
+            .map_err(LoadError::Store)?
+            .ok_or_else(|| damaged("not there"))?;
+        let loaded = self.blocking(move |shelf| {
+            if crate::sandbox::digest(&wasm) != digest {
+                return Ok(None);
+            }
+            survey(&wasm, &shelf.limits).map_err(SandboxError::from)?;
+            shelf.sandbox.load("", &wasm).map(Some)
+        });
+        match loaded.await {
+            Ok(Some(transformer)) => Ok(transformer),
+            Ok(None) => Err(damaged("not the one that was uploaded")),
+            Err(Failure::Refused(why)) => Err(LoadError::Refused {
+                version: version(),
+                why,
+            }),
+            Err(Failure::Machine) => Err(LoadError::Machine),
+        }
+    }
+
+    /// Does work that blocks, and logs what is the machine's fault.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, SandboxError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let shelf = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || work(&shelf)).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) if error.is_refusal() => Err(Failure::Refused(error.to_string())),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a plugin cannot be compiled here");
+                Err(Failure::Machine)
+            }
+            Err(error) => {
+                tracing::error!(%error, "loading a plugin ended early");
+                Err(Failure::Machine)
+            }
+        }
+    }
+
+    /// Puts a loaded component, or the failure, where it was being waited for.
+    fn put(&self, key: &Key, loaded: &Loaded) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        if state.turns.get(&key.0).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            state.turns.remove(&key.0);
+        }
+        state.clock = state.clock.wrapping_add(1);
+        let entry = match loaded {
+            Ok(transformer) => Entry::Here {
+                transformer: transformer.clone(),
+                used: state.clock,
+            },
+            Err(error) => Entry::Failed {
+                error: error.clone(),
+                until: Instant::now() + error.remembered(),
+            },
+        };
+        state.entries.insert(key.clone(), entry);
+        state.make_room(self.limits.loaded_bytes);
+    }
+}
+
+/// What went wrong while loading.
+enum Failure {
+    Refused(String),
+    Machine,
+}
+
+impl From<Failure> for LoadError {
+    fn from(_: Failure) -> Self {
+        Self::Machine
+    }
+}
+
+/// A component that is being loaded; if that ends without an outcome, nobody must wait for it any more.
+struct Unfinished<'a> {
+    shelf: &'a Inner,
+    key: &'a Key,
+    finished: bool,
+}
+
+impl Unfinished<'_> {
+    fn finish(mut self, loaded: &Loaded) {
+        self.shelf.put(self.key, loaded);
+        self.finished = true;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.shelf.put(self.key, &Err(LoadError::Machine));
+        }
+    }
+}
+
+impl State {
+    /// Lets go what has not run for longest until the rest is within bounds; the last one used stays in any
+    /// case. And forgets failures that are over, or all of them if they are too many.
+    fn make_room(&mut self, most_bytes: u64) {
+        loop {
+            let here = self.entries.iter().filter_map(|(key, entry)| match entry {
+                Entry::Here { transformer, used } => Some((*used, transformer.compiled_bytes(), key)),
+                _ => None,
+            });
+            let (mut count, mut bytes, mut oldest) = (0, 0_u64, None);
+            for (used, size, key) in here {
+                count += 1;
+                bytes = bytes.saturating_add(size as u64);
+                if oldest.is_none_or(|(first, _)| used < first) {
+                    oldest = Some((used, key));
+                }
+            }
+            let Some((_, oldest)) = oldest.filter(|_| {
+                count > 1 && (count > MOST_LOADED || bytes > most_bytes)
+            }) else {
+                break;
+            };
+            let oldest = oldest.clone();
+            self.entries.remove(&oldest);
+        }
+        let now = Instant::now();
+        let mut failures = 0;
+        self.entries.retain(|_, entry| match entry {
+            Entry::Failed { until, .. } => {
+                failures += 1;
+                *until > now && failures <= MOST_FAILURES
+            }
+            _ => true,
+        });
+    }
+}
+
+impl fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.0.state().entries.len();
+        f.debug_struct("Shelf")
+            .field("entries", &entries)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting")
+            .field("tenant", &self.tenant)
+            .finish_non_exhaustive()
+    }
+}

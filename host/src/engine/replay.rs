@@ -1,0 +1,95 @@
+//! What an attempt's transformer was given, for a render that is the same.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::{Engine, attempt::merged_context};
+use crate::{
+    model::{DeliveryId, TenantId},
+    record::RenderInput,
+    registry::BackendError,
+};
+
+/// What an attempt's transformer was given. With the same version of it, the same comes out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplayInput {
+    /// The event's context: the text of a JSON object, with what the rule merged into it.
+    pub event: String,
+    /// The webhook as the transformer saw it: the text of a JSON object.
+    pub webhook: String,
+    /// The transformer, as `name@` and the first twelve digits of its SHA-256.
+    #[schema(example = "mine@0123456789ab")]
+    pub transformer: String,
+    /// The names of the secrets that it could place. Their handles are not told.
+    pub secrets: Vec<String>,
+}
+
+/// Why there is none.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoInput {
+    /// No such delivery, or none of its kept attempts has this number.
+    #[error("there is no such attempt")]
+    NoSuchAttempt,
+    /// The attempt did not get as far as a transformer.
+    #[error("this attempt ran no transformer")]
+    NotRendered,
+    /// An earlier version of hookbox made it.
+    #[error("this attempt was made by a hookbox that did not yet keep what transformers are given")]
+    NotKept,
+    /// It was too much to be kept.
+    #[error(
+        "what the transformer was given besides the event is {0} bytes; only up to {most} are kept",
+        most = RenderInput::MAX_BYTES
+    )]
+    LeftOut(u64),
+    /// The backend.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+impl Engine {
+    /// What an attempt's transformer was given.
+    ///
+    /// # Errors
+    /// Why it is not to be had.
+    pub async fn replay_input(
+        &self,
+        tenant: &TenantId,
+        delivery: &DeliveryId,
+        attempt: u32,
+    ) -> Result<ReplayInput, NoInput> {
+        let stored = self.backend.delivery(tenant, delivery).await?;
+        let stored = stored.ok_or(NoInput::NoSuchAttempt)?;
+        let attempts = self.backend.attempts(tenant, delivery).await?;
+        let mut attempts = attempts.into_iter();
+        let attempt = attempts.find(|a| a.number == attempt);
+        let render = attempt.ok_or(NoInput::NoSuchAttempt)?.render;
+        let render = render.ok_or(NoInput::NotRendered)?;
+        let (webhook, action_data, secrets) = match render.input {
+            None => return Err(NoInput::NotKept),
+            Some(RenderInput::LeftOut(bytes)) => return Err(NoInput::LeftOut(bytes)),
+            Some(RenderInput::Kept {
+                webhook,
+                action_data,
+                secrets,
+            }) => (webhook, action_data, secrets),
+        };
+        let event = self.backend.event(tenant, &stored.event).await?;
+        let event = event.ok_or(NoInput::NoSuchAttempt)?.event;
+        let action_data = match action_data {
+            None => None,
+            Some(text) => Some(
+                serde_json::from_str::<Map<String, Value>>(&text)
+                    .map_err(|e| BackendError::Corrupt(format!("an attempt's action data: {e}")))?,
+            ),
+        };
+        Ok(ReplayInput {
+            event: merged_context(&event, action_data.as_ref()).as_ref().to_owned(),
+            webhook,
+            transformer: render.transformer,
+            secrets,
+        })
+    }
+}
