@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Shared, problem::Answer};
 use crate::{
-    model::{EventRule, Secret, TenantId, Webhook},
+    model::{EventRule, Plugin, Secret, TenantId, Webhook},
     registry::{Backend, BackendError, TenantConfig},
 };
 
@@ -63,6 +63,17 @@ impl Item for &Webhook {
         decided_on: u64,
     ) -> Result<(), BackendError> {
         backend.put_webhook(tenant, self, Some(decided_on)).await
+    }
+}
+
+impl Item for Plugin {
+    async fn put(
+        &self,
+        backend: &dyn Backend,
+        tenant: &TenantId,
+        decided_on: u64,
+    ) -> Result<(), BackendError> {
+        backend.put_plugin(tenant, self, Some(decided_on)).await
     }
 }
 

@@ -8,10 +8,11 @@ use super::{
     List, Paging, Shared,
     auth::{Admin, Reader},
     check_limit,
-    extract::{Id, Json, Params},
-    problem::{Answer, Problem},
+    extract::{Id, Ids, Json, Params},
+    problem::{Answer, Kind, Problem},
 };
 use crate::{
+    engine::ReplayInput,
     model::{DeliveryId, EventId, RuleId, TenantId, Timestamp, WebhookId},
     queue::{Delivery, DeliveryFilter, Status},
     record::Attempt,
@@ -142,8 +143,31 @@ pub(super) async fn get_delivery(
         .delivery(&key.tenant, &id)
         .await?
         .ok_or_else(|| Problem::no_such("delivery", id.as_str()))?;
-    let attempts = backend.attempts(&key.tenant, &id).await?;
+    let mut attempts = backend.attempts(&key.tenant, &id).await?;
+    for render in attempts.iter_mut().filter_map(|a| a.render.as_mut()) {
+        // For those who want to render it again, and large.
+        render.input = None;
+    }
     Ok(axum::Json(DeliveryDetail::of(delivery, attempts)))
+}
+
+/// What an attempt's transformer was given, for rendering it again: `hookbox render --delivery`. Secrets are
+/// not in it, and neither are their handles.
+#[utoipa::path(get, path = "/v1/deliveries/{id}/attempts/{number}/input", tag = "deliveries",
+    params(("id" = String, Path, description = "The delivery."),
+        ("number" = u32, Path, description = "The attempt, from 1.")),
+    responses((status = 200, description = "All that the transformer was given.", body = ReplayInput)))]
+pub(super) async fn get_input(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+    Ids(id, number): Ids,
+) -> Answer<axum::Json<ReplayInput>> {
+    let number = number.parse().map_err(|_| {
+        Problem::new(Kind::NotFound, "the number of an attempt is a whole number from 1")
+    })?;
+    let id = id.as_str().into();
+    let input = state.engine.replay_input(&key.tenant, &id, number).await?;
+    Ok(axum::Json(input))
 }
 
 /// Sends an ended or scheduled delivery again, with the whole retry schedule before it. Its webhook runs

@@ -52,6 +52,16 @@ pub(super) async fn read_body(
     limit: usize,
 ) -> Answer<Bytes> {
     let seconds = state.engine.config().server.request_timeout_seconds;
+    read_body_within(seconds, headers, body, limit).await
+}
+
+/// [`read_body`] within so many seconds.
+pub(super) async fn read_body_within(
+    seconds: u64,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Answer<Bytes> {
     let read = read_to_end(headers, body, limit);
     match tokio::time::timeout(Duration::from_secs(seconds), read).await {
         Ok(read) => read,
@@ -204,6 +214,21 @@ impl<T: DeserializeOwned> FromRequestParts<Shared> for Params<T> {
                     text.chars().take(500).collect::<String>(),
                 )
             })
+    }
+}
+
+/// Two parameters of a path.
+#[derive(Debug)]
+pub(super) struct Ids(pub(super) String, pub(super) String);
+
+impl FromRequestParts<Shared> for Ids {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Answer<Self> {
+        Path::from_request_parts(parts, state)
+            .await
+            .map(|Path((first, second))| Self(first, second))
+            .map_err(|_| Problem::new(Kind::NotFound, "there is no such path"))
     }
 }
 

@@ -18,6 +18,7 @@ mod health;
 mod keys;
 mod openapi;
 mod operations;
+mod plugin_upload;
 mod plugins;
 mod render;
 mod secrets;
@@ -61,6 +62,7 @@ struct ApiState {
     /// Turns of requests with large JSON bodies.
     large_bodies: Arc<tokio::sync::Semaphore>,
     turns: changes::Turns,
+    uploads: plugin_upload::Uploads,
 }
 
 type Shared = Arc<ApiState>;
@@ -77,6 +79,7 @@ impl ApiState {
             parsing: tokio::sync::Semaphore::new(cores),
             large_bodies: Arc::new(tokio::sync::Semaphore::new(extract::LARGE_BODIES)),
             turns: changes::Turns::default(),
+            uploads: plugin_upload::Uploads::default(),
         })
     }
 }
@@ -151,6 +154,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(deliveries::list_deliveries))
         .routes(routes!(deliveries::requeue_matching))
         .routes(routes!(deliveries::get_delivery))
+        .routes(routes!(deliveries::get_input))
         .routes(routes!(deliveries::requeue_delivery))
         .routes(routes!(deliveries::cancel_delivery))
         .routes(routes!(render::render))
@@ -158,7 +162,11 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(secrets::put_secret, secrets::delete_secret))
         .routes(routes!(keys::list_keys, keys::create_key))
         .routes(routes!(keys::delete_key))
-        .routes(routes!(plugins::list_plugins))
+        .routes(routes!(plugins::list_plugins, plugin_upload::upload_plugin))
+        .routes(routes!(plugins::get_plugin, plugins::delete_plugin))
+        .routes(routes!(plugins::promote))
+        .routes(routes!(plugins::roll_back))
+        .routes(routes!(plugins::get_version, plugins::delete_version))
         .routes(routes!(operations::queue))
         .routes(routes!(operations::usage))
         .routes(routes!(operations::workers))

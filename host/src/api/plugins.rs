@@ -1,34 +1,283 @@
-//! `/v1/plugins`: the transformers that a webhook can name.
+//! `/v1/plugins`: the transformers that a webhook can name, and which of their versions run.
 
-use serde::Serialize;
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{List, Paging, auth::Reader, extract::Params, page_of, problem::Answer};
-use crate::engine::BUILT_IN;
+use super::{
+    List, Paging, Shared,
+    auth::{Admin, Reader},
+    changes::change,
+    deleted,
+    extract::{Id, Ids, Json, Params},
+    page_of,
+    problem::{Answer, Kind, Problem},
+};
+use crate::{
+    engine::BUILT_IN,
+    model::{
+        Canary, Plugin, PluginVersion, RolledBack, Tallies, TenantId, Timestamp, VersionError,
+        split_reference,
+    },
+};
 
 /// A transformer.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Plugin)]
 pub(super) struct PluginView {
-    /// What a webhook's `plugin` says; `name@version` there means this version and no other.
-    name: &'static str,
-    /// Its version.
-    version: &'static str,
-    /// Whether it comes with hookbox.
+    /// What a webhook's `plugin` says; `name@version` there means this version and no other, by 8 or more
+    /// digits of its `sha256`.
+    name: String,
+    /// Whether it comes with hookbox. It has no versions that could be changed then.
     built_in: bool,
+    /// The version that webhooks run which name no version: its SHA-256, or the number of this hookbox for the
+    /// built-in one.
+    version: String,
+    /// When its first version was uploaded.
+    created: Option<Timestamp>,
+    /// When it was last changed.
+    last_updated: Option<Timestamp>,
+    /// The version before, to which a roll-back returns.
+    previous: Option<String>,
+    /// All versions, oldest first.
+    versions: Vec<PluginVersion>,
+    /// The version that runs on trial, if one does.
+    canary: Option<Canary>,
+    /// How the last trial ended that was ended because its version did worse.
+    rolled_back: Option<RolledBack>,
+    /// What was seen of the trial that runs; only where a single plugin is answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tallies: Option<Tallies>,
 }
 
-/// All transformers.
+impl From<Plugin> for PluginView {
+    fn from(plugin: Plugin) -> Self {
+        Self {
+            name: plugin.name,
+            built_in: false,
+            version: plugin.current,
+            created: Some(plugin.created),
+            last_updated: Some(plugin.updated),
+            previous: plugin.previous,
+            versions: plugin.versions,
+            canary: plugin.canary,
+            rolled_back: plugin.rolled_back,
+            tallies: None,
+        }
+    }
+}
+
+/// The one that is always there.
+fn built_in() -> PluginView {
+    PluginView {
+        name: BUILT_IN.to_owned(),
+        built_in: true,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        created: None,
+        last_updated: None,
+        previous: None,
+        versions: Vec::new(),
+        canary: None,
+        rolled_back: None,
+        tallies: None,
+    }
+}
+
+impl From<VersionError> for Problem {
+    fn from(error: VersionError) -> Self {
+        let kind = match error {
+            VersionError::Unknown { .. } => Kind::NotFound,
+            VersionError::InUse { .. } | VersionError::NothingBefore(_) => Kind::Conflict,
+            VersionError::NotAVersion(_)
+            | VersionError::Ambiguous { .. }
+            | VersionError::Share(_)
+            | VersionError::IsCurrent(_) => Kind::ValidationFailed,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+/// All transformers, by name.
 #[utoipa::path(get, path = "/v1/plugins", tag = "plugins", params(Paging),
     responses((status = 200, description = "A page of them.", body = List<PluginView>)))]
 pub(super) async fn list_plugins(
-    _: Reader,
+    Reader(key): Reader,
+    State(state): State<Shared>,
     Params(paging): Params<Paging>,
 ) -> Answer<axum::Json<List<PluginView>>> {
-    let built_in = PluginView {
-        name: BUILT_IN,
-        version: env!("CARGO_PKG_VERSION"),
-        built_in: true,
-    };
-    let page = page_of(vec![built_in], |plugin| plugin.name, &paging)?;
+    // Few enough to be had whole, and the built-in one has its place among them.
+    let config = state.engine.backend().tenant(&key.tenant).await?;
+    let mut all: Vec<PluginView> = config.plugins.into_iter().map(PluginView::from).collect();
+    all.push(built_in());
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    let page = page_of(all, |plugin| plugin.name.as_str(), &paging)?;
     Ok(List::of(page, |plugin| plugin))
+}
+
+/// One transformer, with what was seen of its trial.
+#[utoipa::path(get, path = "/v1/plugins/{name}", tag = "plugins",
+    params(("name" = String, Path, description = "Its name.")),
+    responses((status = 200, description = "The transformer.", body = PluginView)))]
+pub(super) async fn get_plugin(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+    Id(name): Id,
+) -> Answer<axum::Json<PluginView>> {
+    if name == BUILT_IN {
+        return Ok(axum::Json(built_in()));
+    }
+    let plugin = find(&state, &key.tenant, &name).await?;
+    let tallies = match &plugin.canary {
+        None => None,
+        Some(canary) => {
+            let backend = state.engine.backend();
+            Some(backend.tallies(&key.tenant, &name, canary.started).await?)
+        }
+    };
+    Ok(axum::Json(PluginView {
+        tallies,
+        ..plugin.into()
+    }))
+}
+
+/// Which version shall run.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Promotion {
+    /// 8 or more hexadecimal digits of its SHA-256, from the first.
+    #[schema(example = "0123456789ab")]
+    version: String,
+    /// Only on trial, for this share of the deliveries, in percent.
+    #[schema(minimum = 1, maximum = 99)]
+    canary: Option<u8>,
+}
+
+/// Lets all webhooks that follow the plugin run a version, or puts it on trial for a share of their
+/// deliveries. A trial that runs ends.
+#[utoipa::path(post, path = "/v1/plugins/{name}/promote", tag = "plugins", request_body = Promotion,
+    params(("name" = String, Path, description = "The plugin.")),
+    responses((status = 200, description = "The plugin as it is now.", body = PluginView)))]
+pub(super) async fn promote(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Id(name): Id,
+    Json(body): Json<Promotion>,
+) -> Answer<axum::Json<PluginView>> {
+    alter(&state, &key.tenant, &name, |plugin, _| {
+        let now = Timestamp::now();
+        match body.canary {
+            None => plugin.promote(&body.version, now),
+            Some(share) => plugin.try_out(&body.version, share, now),
+        }
+    })
+    .await
+}
+
+/// Ends the trial, if one runs; otherwise makes the version before the current one current again, once.
+#[utoipa::path(post, path = "/v1/plugins/{name}/rollback", tag = "plugins",
+    params(("name" = String, Path, description = "The plugin.")),
+    responses((status = 200, description = "The plugin as it is now.", body = PluginView)))]
+pub(super) async fn roll_back(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Id(name): Id,
+) -> Answer<axum::Json<PluginView>> {
+    alter(&state, &key.tenant, &name, |plugin, _| {
+        plugin.roll_back(Timestamp::now())
+    })
+    .await
+}
+
+/// Removes a plugin with all its versions. 409 while a webhook names it.
+#[utoipa::path(delete, path = "/v1/plugins/{name}", tag = "plugins",
+    params(("name" = String, Path, description = "Its name.")),
+    responses((status = 204, description = "It is gone.")))]
+pub(super) async fn delete_plugin(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Id(name): Id,
+) -> Answer<StatusCode> {
+    not_built_in(&name)?;
+    let existed = state.engine.backend().delete_plugin(&key.tenant, &name).await?;
+    deleted(existed, "plugin", &name)
+}
+
+/// The component of a version.
+#[utoipa::path(get, path = "/v1/plugins/{name}/versions/{version}", tag = "plugins",
+    params(("name" = String, Path, description = "The plugin."),
+        ("version" = String, Path, description = "8 or more digits of its SHA-256, from the first.")),
+    responses((status = 200, description = "Its bytes.", body = Vec<u8>, content_type = "application/wasm")))]
+pub(super) async fn get_version(
+    Reader(key): Reader,
+    State(state): State<Shared>,
+    Ids(name, version): Ids,
+) -> Answer<Response> {
+    let plugin = find(&state, &key.tenant, &name).await?;
+    let sha256 = &plugin.version(&version)?.sha256;
+    let backend = state.engine.backend();
+    let _turn = state.uploads.reading.acquire().await;
+    let bytes = backend.component(&key.tenant, sha256).await?;
+    let bytes = bytes.ok_or_else(|| Problem::no_such("component", sha256))?;
+    Ok(([(header::CONTENT_TYPE, "application/wasm")], bytes).into_response())
+}
+
+/// Removes a version. 409 as long as it is needed: while it is current, the one before, on trial, or named by
+/// a webhook.
+#[utoipa::path(delete, path = "/v1/plugins/{name}/versions/{version}", tag = "plugins",
+    params(("name" = String, Path, description = "The plugin."),
+        ("version" = String, Path, description = "8 or more digits of its SHA-256, from the first.")),
+    responses((status = 200, description = "The plugin as it is now.", body = PluginView)))]
+pub(super) async fn delete_version(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Ids(name, version): Ids,
+) -> Answer<axum::Json<PluginView>> {
+    alter(&state, &key.tenant, &name, |plugin, webhooks| {
+        let pins = webhooks.iter().filter_map(|webhook| {
+            let (named, pin) = split_reference(webhook.spec.plugin.as_deref()?);
+            Some((webhook.spec.name.as_str(), pin?)).filter(|_| named == name)
+        });
+        plugin.remove(&version, pins, Timestamp::now())
+    })
+    .await
+}
+
+/// The plugin of this name, or 404.
+async fn find(state: &Shared, tenant: &TenantId, name: &str) -> Answer<Plugin> {
+    let plugin = state.engine.backend().plugin(tenant, name).await?;
+    plugin.ok_or_else(|| Problem::no_such("plugin", name))
+}
+
+/// Changes a plugin as if nobody else did.
+async fn alter(
+    state: &Shared,
+    tenant: &TenantId,
+    name: &str,
+    decide: impl Fn(&mut Plugin, &[crate::model::Webhook]) -> Result<(), VersionError>,
+) -> Answer<axum::Json<PluginView>> {
+    not_built_in(name)?;
+    let plugin = change(state, tenant, |existing| {
+        let mut plugins = existing.plugins.into_iter();
+        let mut plugin = plugins
+            .find(|plugin| plugin.name == name)
+            .ok_or_else(|| Problem::no_such("plugin", name))?;
+        decide(&mut plugin, &existing.webhooks)?;
+        Ok(plugin)
+    })
+    .await?;
+    Ok(axum::Json(plugin.into()))
+}
+
+fn not_built_in(name: &str) -> Answer<()> {
+    if name == BUILT_IN {
+        return Err(Problem::new(
+            Kind::Conflict,
+            format!("{BUILT_IN:?} comes with hookbox and cannot be changed"),
+        ));
+    }
+    Ok(())
 }

@@ -17,7 +17,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::AcceptError,
+    engine::{AcceptError, AdmitError, CheckError, NoInput},
     ingest::IngestError,
     model::{FieldError, FieldErrors},
     queue::TransitionError,
@@ -85,9 +85,11 @@ kinds! {
     TooLarge 413 "too-large" "The body is too large",
         "The detail names the limit.";
     UnsupportedMediaType 415 "unsupported-media-type" "This content type is not understood here",
-        "Send JSON as application/json.";
+        "Send JSON as application/json, and a plugin as application/wasm.";
     ValidationFailed 422 "validation-failed" "The request is not valid",
         "The syntax is right and the content is not. `errors` lists everything that is wrong, by field.";
+    PluginRefused 422 "plugin-refused" "The plugin is not taken in",
+        "The detail says what is wrong with it, where, and what to do. `hookbox plugin check FILE` says the same, and more, without a server.";
     IdempotencyMismatch 422 "idempotency-mismatch" "The idempotency key was used for something else",
         "The same key came with other content. Use a new key for a new request.";
     Contended 503 "contended" "Others were faster each time",
@@ -96,6 +98,8 @@ kinds! {
         "A defect. It is in the server's log; nothing is known to have been stored.";
     Overloaded 503 "overloaded" "Too many requests are under way",
         "The server handles as many requests as it may (server.max_connections). Try again.";
+    Busy 503 "busy" "This takes turns",
+        "Plugins are taken in one after the other, one of a tenant at a time, and it is not your turn yet. Nothing was stored. Retry-After says when to try again.";
     StoreUnavailable 503 "store-unavailable" "The store does not answer just now",
         "Nothing was stored. Retry-After says when to try again.";
     StoreFull 503 "store-full" "The store has no room",
@@ -246,6 +250,34 @@ impl From<AcceptError> for Problem {
                 Self::new(Kind::LimitReached, error.to_string())
             }
             AcceptError::Backend(error) => error.into(),
+        }
+    }
+}
+
+impl From<CheckError> for Problem {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Invalid(errors) => errors.into(),
+            CheckError::NotNow(why) => Self::new(Kind::Busy, why).after(Duration::from_secs(10)),
+            CheckError::Backend(error) => error.into(),
+        }
+    }
+}
+
+impl From<AdmitError> for Problem {
+    fn from(error: AdmitError) -> Self {
+        match error {
+            AdmitError::Refused(why) => Self::new(Kind::PluginRefused, why),
+            AdmitError::Failed(why) => Self::internal(&why),
+        }
+    }
+}
+
+impl From<NoInput> for Problem {
+    fn from(error: NoInput) -> Self {
+        match error {
+            NoInput::Backend(error) => error.into(),
+            other => Self::new(Kind::NotFound, other.to_string()),
         }
     }
 }

@@ -14,8 +14,9 @@ use super::{
     problem::{Answer, Kind, Problem},
 };
 use crate::{
+    engine::check_reference,
     model::{
-        BodyEscape, FieldErrors, HttpMethod, RetryPolicy, TenantId, Timestamp, Webhook, WebhookId,
+        BodyEscape, FieldErrors, HttpMethod, Plugin, RetryPolicy, TenantId, Timestamp, Webhook, WebhookId,
         WebhookSpec,
     },
     registry::validate::{self, Draft},
@@ -177,7 +178,7 @@ pub(super) async fn create_webhook(
     Json(input): JsonObject,
 ) -> Answer<Response> {
     let draft = validate::webhook(&input, Draft::default(), state.engine.config())?;
-    state.engine.check_webhook(&draft.spec).await?;
+    state.engine.check_webhook(&key.tenant, &draft.spec).await?;
     let now = Timestamp::now();
     let webhook = Webhook {
         id: WebhookId::generate(),
@@ -190,6 +191,7 @@ pub(super) async fn create_webhook(
     change(&state, &key.tenant, |existing| {
         check_room(existing.webhooks.len(), limit, "webhooks")?;
         check_external_id(&webhook, &existing.webhooks)?;
+        check_plugin(&webhook, &existing.plugins)?;
         Ok(&webhook)
     })
     .await?;
@@ -280,7 +282,7 @@ async fn rewrite(
         spec: base(stored.spec.clone()),
     };
     let draft = validate::webhook(input, draft, state.engine.config())?;
-    state.engine.check_webhook(&draft.spec).await?;
+    state.engine.check_webhook(tenant, &draft.spec).await?;
     let webhook = Webhook {
         id: stored.id.clone(),
         external_id: draft.external_id,
@@ -290,6 +292,7 @@ async fn rewrite(
     };
     change(state, tenant, |existing| {
         check_external_id(&webhook, &existing.webhooks)?;
+        check_plugin(&webhook, &existing.plugins)?;
         if !existing.webhooks.contains(&stored) {
             return Err(Problem::new(
                 Kind::Conflict,
@@ -300,6 +303,12 @@ async fn rewrite(
     })
     .await?;
     Ok(axum::Json(webhook.into()))
+}
+
+/// It was there when the webhook was checked, and may have been deleted since.
+fn check_plugin(webhook: &Webhook, plugins: &[Plugin]) -> Result<(), FieldErrors> {
+    check_reference(webhook.spec.plugin.as_deref(), plugins)
+        .map_err(|error| FieldErrors::one("plugin", error.message))
 }
 
 /// A rule may name a webhook by this number, so only one may have it.

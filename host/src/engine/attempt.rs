@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Engine,
-    plugins::{LoadError, NoTransformer, Pick, PickedUp, Picking, Waiting, is_to_blame},
+    plugins::{LoadError, NoTransformer, Pick, PickedUp, Picking, Waiting, is_to_blame, trial_of},
 };
 use crate::{
     deliver::{Response, SendOptions, status_is_retryable},
@@ -63,7 +63,10 @@ impl Begun {
     /// A store that fails is no attempt.
     fn unless_store_failed(self) -> Result<Self, BackendError> {
         match self.picked {
-            Picked::Transformer(Err(NoTransformer::Load(LoadError::Store(error)))) => Err(error),
+            Picked::Transformer(Err(NoTransformer::Load {
+                error: LoadError::Store(error),
+                ..
+            })) => Err(error),
             _ => Ok(self),
         }
     }
@@ -137,7 +140,7 @@ impl Engine {
         let mut trial = None;
         let policy = match (snapshot.webhook(&delivery.webhook), picked) {
             (Some(prepared), Picked::Transformer(pick)) => {
-                trial = pick.as_ref().ok().and_then(|pick| pick.trial.clone());
+                trial = trial_of(&pick);
                 self.run_stages(&snapshot, prepared, pick, leased, &mut attempt, &mut rest)
                     .await;
                 prepared
@@ -347,7 +350,7 @@ fn render_record(
 }
 
 fn no_transformer(none: NoTransformer) -> AttemptError {
-    let is_loading = matches!(none, NoTransformer::Load(LoadError::Busy));
+    let is_loading = matches!(&none, NoTransformer::Load { error: LoadError::Busy, .. });
     let (told, retryable) = none.tell();
     let mut error = AttemptError {
         retryable,

@@ -51,8 +51,20 @@ pub(super) enum NoTransformer {
     #[error("{0}")]
     Unknown(RenderError),
     /// It means something that cannot be had.
-    #[error(transparent)]
-    Load(#[from] LoadError),
+    #[error("{error}")]
+    Load {
+        error: LoadError,
+        /// The trial that this speaks against.
+        trial: Option<OnTrial>,
+    },
+}
+
+/// The trial in which an attempt counts, whatever became of it.
+pub(super) fn trial_of(pick: &Result<Pick, NoTransformer>) -> Option<OnTrial> {
+    match pick {
+        Ok(Pick { trial, .. }) | Err(NoTransformer::Load { trial, .. }) => trial.clone(),
+        Err(NoTransformer::Unknown(_)) => None,
+    }
 }
 
 impl NoTransformer {
@@ -60,7 +72,7 @@ impl NoTransformer {
     pub(super) fn tell(self) -> (RenderError, bool) {
         match self {
             Self::Unknown(error) => (error, false),
-            Self::Load(error) => {
+            Self::Load { error, .. } => {
                 let message = error.to_string();
                 let told = RenderError::new(ErrorKind::PluginError, message).in_field("plugin");
                 (told, error.is_passing())
@@ -84,10 +96,14 @@ pub(super) struct PickedUp {
 
 impl PickedUp {
     pub(super) fn pick(self, loaded: Result<Transformer, LoadError>) -> Result<Pick, NoTransformer> {
-        Ok(Pick {
-            transformer: loaded?.named(&self.name),
-            trial: self.trial,
-        })
+        let Self { name, trial } = self;
+        match loaded {
+            Ok(transformer) => Ok(Pick {
+                transformer: transformer.named(&name),
+                trial,
+            }),
+            Err(error) => Err(NoTransformer::Load { error, trial }),
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use crate::{
     config::Config,
-    ingest::{self, Event, IngestError},
-    model::{DeliveryId, TenantId, Timestamp, WebhookSpec},
+    ingest::{self, Event},
+    model::{DeliveryId, FieldErrors, TenantId, Timestamp, WebhookSpec},
     registry::directory::guest_view,
     request::{OutboundRequest, RequestContext, SecretValues},
     sandbox::{
@@ -102,7 +102,7 @@ impl Trial {
 ///
 /// # Errors
 /// If it is none, or over the limits of ingest.
-pub(super) fn sample_event(config: &Config) -> Result<Event, IngestError> {
+pub(super) fn sample_event(config: &Config) -> Result<Event, FieldErrors> {
     let parsed = ingest::parse_event(
         &TenantId::default_tenant(),
         SAMPLE_EVENT,

@@ -1,0 +1,281 @@
+//! `POST /v1/plugins`: a stranger's component comes in.
+//!
+//! A body is not read before there is room for it, a tenant has one upload under way, and what is uploaded is
+//! looked at one after the other. A client that goes away loses its answer, not its turn: what has been
+//! received is taken in or refused to the end.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use utoipa::IntoParams;
+
+use super::{
+    Shared,
+    auth::Admin,
+    changes::change,
+    check_room, created,
+    extract::{Params, read_body_within},
+    limits::{UnderWay, to_its_end},
+    plugins::PluginView,
+    problem::{Answer, Kind, Problem},
+};
+use crate::{
+    config::TenantLimits,
+    engine::BUILT_IN,
+    model::{FieldErrors, Introduction, Plugin, PluginVersion, TenantId, Timestamp},
+    registry::TenantConfig,
+};
+
+/// Bodies of plugins in memory at once, of up to `plugins.bytes` each.
+const BODIES: usize = 4;
+/// How many times as long as other bodies a plugin may take to come: it is some hundred times as large as most.
+const PATIENCE: u64 = 4;
+/// When to come again if somebody else has the turn.
+const COME_AGAIN: Duration = Duration::from_secs(5);
+/// The longest name.
+const NAME_BYTES: usize = 64;
+
+/// Whose uploads are under way.
+#[derive(Debug)]
+pub(super) struct Uploads {
+    bodies: Arc<Semaphore>,
+    tenants: Arc<Mutex<HashSet<TenantId>>>,
+    /// Components on their way out.
+    pub(super) reading: Semaphore,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self {
+            bodies: Arc::new(Semaphore::new(BODIES)),
+            tenants: Arc::default(),
+            reading: Semaphore::new(BODIES),
+        }
+    }
+}
+
+/// A tenant's upload. Over when it is dropped.
+#[derive(Debug)]
+struct Upload {
+    _body: OwnedSemaphorePermit,
+    tenants: Arc<Mutex<HashSet<TenantId>>>,
+    tenant: TenantId,
+}
+
+impl Uploads {
+    fn begin(&self, tenant: &TenantId) -> Answer<Upload> {
+        let busy = |why| Problem::new(Kind::Busy, why).after(COME_AGAIN);
+        let body = Arc::clone(&self.bodies).try_acquire_owned();
+        let body = body.map_err(|_| busy("as many plugins as may be are being uploaded just now"))?;
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tenants.insert(tenant.clone()) {
+            return Err(busy("another plugin is being uploaded with a key of this tenant"));
+        }
+        Ok(Upload {
+            _body: body,
+            tenants: Arc::clone(&self.tenants),
+            tenant: tenant.clone(),
+        })
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        tenants.remove(&self.tenant);
+    }
+}
+
+/// What is uploaded, and what becomes of it.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct UploadQuery {
+    /// The plugin's name: 1 to 64 letters, digits, `-`, `_` and `.`. A new one is made if there is none.
+    #[param(max_length = 64, example = "mine")]
+    name: String,
+    /// Only puts the version on trial, for this share of the deliveries, in percent.
+    #[param(minimum = 1, maximum = 99)]
+    canary: Option<u8>,
+    /// Only stores the version: it runs where a webhook names it, or once it is promoted.
+    #[serde(default)]
+    hold: bool,
+}
+
+impl UploadQuery {
+    fn introduction(&self) -> Answer<Introduction> {
+        let invalid = |why| Err(Problem::new(Kind::InvalidQuery, why));
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if !(1..=NAME_BYTES).contains(&self.name.len()) || !self.name.bytes().all(is_plain) {
+            let why = format!("name must be 1 to {NAME_BYTES} letters, digits, -, _ and .");
+            return Err(FieldErrors::one("name", why).into());
+        }
+        if self.name == BUILT_IN {
+            let why = format!("{BUILT_IN:?} comes with hookbox; choose another name");
+            return Err(FieldErrors::one("name", why).into());
+        }
+        match (self.canary, self.hold) {
+            (None, false) => Ok(Introduction::Current),
+            (None, true) => Ok(Introduction::Hold),
+            (Some(share @ 1..=99), false) => Ok(Introduction::Canary(share)),
+            (Some(_), false) => invalid("canary is the share of a trial: 1 to 99 percent"),
+            (Some(_), true) => invalid("canary and hold exclude each other"),
+        }
+    }
+}
+
+/// Takes a plugin in: a WebAssembly component of the world `hookbox:transformer`, or a core module with the
+/// component type embedded. It is surveyed, compiled, checked against the world, and tried on a sample event,
+/// which can take a minute; refused with 422, which says what is wrong, where, and what to do. Then all webhooks
+/// that follow the plugin run it, unless `canary` or `hold` say otherwise. A first version cannot be held back
+/// or tried. A version that is there already stays as it is: 200, and nothing changes.
+#[utoipa::path(post, path = "/v1/plugins", tag = "plugins", params(UploadQuery),
+    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    responses(
+        (status = 201, description = "The version is stored; Location says where.", body = PluginView),
+        (status = 200, description = "The version was there already; nothing has changed.", body = PluginView)))]
+pub(super) async fn upload_plugin(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Params(query): Params<UploadQuery>,
+    Extension(under_way): Extension<UnderWay>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Response> {
+    let introduction = query.introduction()?;
+    require_wasm(&headers)?;
+    let upload = state.uploads.begin(&key.tenant)?;
+    let config = state.engine.config();
+    let limit = usize::try_from(config.plugins.bytes).unwrap_or(usize::MAX);
+    let seconds = config.server.request_timeout_seconds.saturating_mul(PATIENCE);
+    let wasm = read_body_within(seconds, &headers, body, limit).await?;
+    to_its_end(async move {
+        let _held = (upload, under_way);
+        take_in(&state, &key.tenant, &query.name, introduction, wasm).await
+    })
+    .await
+}
+
+async fn take_in(
+    state: &Shared,
+    tenant: &TenantId,
+    name: &str,
+    introduction: Introduction,
+    wasm: Bytes,
+) -> Answer<Response> {
+    let backend = state.engine.backend();
+    let limits = &state.engine.config().limits;
+    // Before anything is compiled in vain; and it decides once more below.
+    let existing = backend.tenant(tenant).await?;
+    let sha256 = hex::encode(crate::sandbox::digest(&wasm));
+    check_limits(&existing, name, &sha256, wasm.len() as u64, limits)?;
+
+    let taken = state.engine.admit(name, wasm.into()).await?;
+    let (version, component) = (taken.version, taken.component);
+    check_limits(&existing, name, &version.sha256, version.component_bytes, limits)?;
+    backend.put_component(tenant, &version.sha256, &component).await?;
+    drop(component);
+    let is_new = std::sync::atomic::AtomicBool::new(false);
+    let plugin = change(state, tenant, |existing| {
+        check_limits(&existing, name, &version.sha256, version.component_bytes, limits)?;
+        let (plugin, new) = with_version(existing, name, version.clone(), introduction)?;
+        is_new.store(new, std::sync::atomic::Ordering::Relaxed);
+        Ok(plugin)
+    })
+    .await?;
+    if is_new.into_inner() {
+        let location = format!("/v1/plugins/{name}/versions/{}", version.sha256);
+        return created(&location, PluginView::from(plugin));
+    }
+    Ok((StatusCode::OK, axum::Json(PluginView::from(plugin))).into_response())
+}
+
+/// The plugin with the version in it, and whether it is new there.
+fn with_version(
+    existing: TenantConfig,
+    name: &str,
+    version: PluginVersion,
+    introduction: Introduction,
+) -> Answer<(Plugin, bool)> {
+    let now = Timestamp::now();
+    let mut plugins = existing.plugins.into_iter();
+    match plugins.find(|plugin| plugin.name == name) {
+        Some(mut plugin) => {
+            let new = plugin.add(version, introduction, now)?;
+            Ok((plugin, new))
+        }
+        None if introduction == Introduction::Current => {
+            Ok((Plugin::new(name.to_owned(), version, now), true))
+        }
+        None => Err(Problem::new(
+            Kind::ValidationFailed,
+            format!(
+                "{name:?} has no version yet, so there is nothing to run instead of this one: upload the first \
+                 without canary and hold"
+            ),
+        )),
+    }
+}
+
+/// 409 if the tenant would have more than it may with this version.
+fn check_limits(
+    existing: &TenantConfig,
+    name: &str,
+    sha256: &str,
+    bytes: u64,
+    limits: &TenantLimits,
+) -> Answer<()> {
+    match existing.plugins.iter().find(|plugin| plugin.name == name) {
+        Some(plugin) if plugin.versions.iter().any(|v| v.sha256 == sha256) => return Ok(()),
+        Some(plugin) => check_room(
+            plugin.versions.len(),
+            limits.plugin_versions,
+            "versions of this plugin (limits.plugin_versions)",
+        )?,
+        None => check_room(existing.plugins.len(), limits.plugins, "plugins (limits.plugins)")?,
+    }
+    // A component of several plugins is stored once.
+    let mut seen = HashSet::new();
+    let stored = existing
+        .plugins
+        .iter()
+        .flat_map(|plugin| &plugin.versions)
+        .filter(|version| seen.insert(version.sha256.as_str()))
+        .fold(0_u64, |sum, version| sum.saturating_add(version.component_bytes));
+    let more = if seen.contains(sha256) { 0 } else { bytes };
+    if stored.saturating_add(more) > limits.plugin_bytes {
+        return Err(Problem::new(
+            Kind::LimitReached,
+            format!(
+                "this plugin has {bytes} bytes and those stored have {stored}; together they may have {} \
+                 (limits.plugin_bytes): delete versions that are no longer needed",
+                limits.plugin_bytes
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn require_wasm(headers: &HeaderMap) -> Answer<()> {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|v| v.to_str().ok()?.split(';').next());
+    match content_type.map(str::trim) {
+        Some(t) if t.eq_ignore_ascii_case("application/wasm") => Ok(()),
+        _ => Err(Problem::new(
+            Kind::UnsupportedMediaType,
+            "send the component as Content-Type: application/wasm",
+        )),
+    }
+}
