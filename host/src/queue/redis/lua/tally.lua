@@ -2,9 +2,9 @@
 -- current, [8] whether it failed (1 or 0). Answers attempts and failures, first of the canary; nothing is counted, and
 -- all is 0, if a later trial has begun.
 local key = P .. 'trial:' .. ARGV[4] .. '|' .. ARGV[5]
-local latest = tonumber(call('HGET', key, 'started') or '-inf')
-if latest > tonumber(ARGV[6]) then return {'OK', {0, 0, 0, 0}} end
-if latest < tonumber(ARGV[6]) then
+local latest = call('HGET', key, 'started')
+if latest and tonumber(latest) > tonumber(ARGV[6]) then return {'OK', {0, 0, 0, 0}} end
+if latest ~= ARGV[6] then
   call('DEL', key)
   call('HSET', key, 'started', ARGV[6])
 end
