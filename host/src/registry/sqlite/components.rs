@@ -55,26 +55,33 @@ impl SqliteBackend {
         sha256: &str,
     ) -> Result<Option<Vec<u8>>, BackendError> {
         let (tenant, digest) = (tenant.clone(), sha256.to_owned());
-        let find = move |conn: &_| find(conn, &tenant, &digest);
-        let Some((component, pieces)) = self.store.read(find).await? else {
+        let key = (tenant.clone(), digest.clone());
+        let look = move |conn: &_| find(conn, &key.0, &key.1);
+        let Some((component, pieces)) = self.store.read(look).await? else {
             return Ok(None);
         };
         let (mut bytes, mut next) = (Vec::new(), 0);
         while next < pieces {
             let read = move |conn: &_| read(conn, component, next, bytes);
             let (found, all) = self.store.read(read).await?;
-            if found == 0 {
-                // It was removed meanwhile.
-                return Ok(None);
-            }
             (bytes, next) = (all, next.saturating_add(found));
+            if found == 0 {
+                break;
+            }
         }
-        let digest = sha256.to_owned();
-        let check = move |_: &_| match is_component(&digest, &bytes) {
-            true => Ok(bytes),
-            false => Err(Fault::stored("a component is not what was stored")),
+        let check = move |conn: &_| {
+            if is_component(&digest, &bytes) {
+                return Ok(Some(bytes));
+            }
+            match find(conn, &tenant, &digest)? {
+                Some((same, _)) if same == component => {
+                    Err(Fault::stored("a component is not what was stored"))
+                }
+                // It was removed meanwhile.
+                _ => Ok(None),
+            }
         };
-        self.store.read(check).await.map(Some)
+        self.store.read(check).await
     }
 
     /// Removes components that are not needed, by steps.
@@ -188,7 +195,7 @@ pub(super) fn let_go(tx: &Tx<'_>, tenant: &TenantId, sha256: &str) -> Result<(),
 }
 
 /// The one that has been due for longest, and whether it is needed all the same.
-pub(super) const DUE: &str = "SELECT id, whole = 1 AND EXISTS (SELECT 1 FROM plugin_versions v
+pub(crate) const DUE: &str = "SELECT id, whole = 1 AND EXISTS (SELECT 1 FROM plugin_versions v
          WHERE v.tenant = c.tenant AND v.sha256 = c.sha256)
      FROM components c WHERE keep_until > 0 AND keep_until <= ?1 ORDER BY keep_until LIMIT 1";
 

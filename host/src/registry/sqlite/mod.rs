@@ -18,9 +18,13 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 
-#[cfg(test)]
-pub(crate) use open::configure;
 pub(crate) use writer::Tx;
+#[cfg(test)]
+pub(crate) use {
+    components::DUE,
+    open::{MIGRATIONS, configure},
+    plugins::IN_USE,
+};
 
 use super::{ApiKey, BackendError, Cursor, Registry, SecretInfo, TenantConfig, sweeping};
 use crate::{

@@ -85,10 +85,13 @@ pub(super) fn put(tx: &Tx<'_>, tenant: &TenantId, plugin: &Plugin) -> Result<(),
     Ok(())
 }
 
+/// A webhook that runs it.
+pub(crate) const IN_USE: &str =
+    "SELECT name FROM webhooks WHERE tenant = ?1 AND plugin = ?2 ORDER BY name LIMIT 1";
+
 pub(super) fn delete(tx: &Tx<'_>, tenant: &TenantId, name: &str) -> Result<bool, Fault> {
     let key = [tenant.as_str(), name];
-    let sql = "SELECT name FROM webhooks WHERE tenant = ?1 AND plugin = ?2 ORDER BY name LIMIT 1";
-    let in_use = tx.one(sql, key, |row| Ok(row.get::<_, String>(0)?))?;
+    let in_use = tx.one(IN_USE, key, |row| Ok(row.get::<_, String>(0)?))?;
     let versions = versions(tx, key)?;
     let deleted = tx.run("DELETE FROM plugins WHERE tenant = ?1 AND name = ?2", key)? > 0;
     if !deleted {
