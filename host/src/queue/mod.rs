@@ -362,8 +362,8 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
 
     /// Removes up to `limit` deliveries that have ended longer ago than `retention` keeps them, with their
     /// attempts, and events that no delivery refers to any more; returns how many deliveries and events.
-    /// Also forgets, uncounted, idempotency keys after their window, usage of more than 400 days ago, and
-    /// what was kept for webhooks and workers that are gone. Cost is proportional to what is removed.
+    /// Also forgets, uncounted, idempotency keys after their window, usage of more than 400 days ago, what
+    /// was kept for webhooks and workers that are gone, and components that no plugin needs. Cost is proportional to what is removed.
     async fn prune(&self, retention: Retention, limit: usize) -> Result<usize, BackendError>;
 
     /// Says that a worker lives.

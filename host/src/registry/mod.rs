@@ -10,10 +10,11 @@ pub mod redis;
 pub mod sqlite;
 pub mod validate;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 pub(crate) use cursor::{Cursor, MAX_PAGE};
@@ -188,68 +189,51 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
         tenant: &TenantId,
         limit: usize,
         cursor: Option<&str>,
-    ) -> Result<Page<Plugin>, BackendError> {
-        Err(BackendError::Internal(
-            "plugins are not stored yet".to_owned(),
-        ))
-    }
+    ) -> Result<Page<Plugin>, BackendError>;
     /// One plugin.
-    async fn plugin(&self, tenant: &TenantId, name: &str) -> Result<Option<Plugin>, BackendError> {
-        Err(BackendError::Internal(
-            "plugins are not stored yet".to_owned(),
-        ))
-    }
+    async fn plugin(&self, tenant: &TenantId, name: &str) -> Result<Option<Plugin>, BackendError>;
     /// Stores a plugin, new or changed, by its name. The components of all its versions have been stored
-    /// before; those that no version of any of the tenant's plugins names any more, and that were stored
-    /// over an hour ago, go in this step or soon after. (What is younger may be an upload under way.)
+    /// before; those that no version of any of the tenant's plugins names any more go in this step or soon
+    /// after, and so do those that were stored over an hour ago and that none ever named. (What is younger may
+    /// be an upload under way.)
     ///
     /// # Errors
-    /// [`BackendError::Changed`] if the tenant is no longer as it was `decided_on`.
+    /// [`BackendError::Changed`] if the tenant is no longer as it was `decided_on`;
+    /// [`BackendError::Conflict`] if a version's component is not there (any more).
     async fn put_plugin(
         &self,
         tenant: &TenantId,
         plugin: &Plugin,
         decided_on: Option<u64>,
-    ) -> Result<(), BackendError> {
-        Err(BackendError::Internal(
-            "plugins are not stored yet".to_owned(),
-        ))
-    }
+    ) -> Result<(), BackendError>;
     /// Removes a plugin, all its versions, and those of their components that no other plugin of the tenant
-    /// names; false if there was none.
+    /// names and nobody has stored again since; false if there was none.
     ///
     /// # Errors
     /// [`BackendError::Conflict`] while a webhook names it, with or without `@version`.
-    async fn delete_plugin(&self, tenant: &TenantId, name: &str) -> Result<bool, BackendError> {
-        Err(BackendError::Internal(
-            "plugins are not stored yet".to_owned(),
-        ))
-    }
+    async fn delete_plugin(&self, tenant: &TenantId, name: &str) -> Result<bool, BackendError>;
     /// Stores the bytes of a component under their SHA-256 (64 hexadecimal digits, computed by the caller),
     /// durably, in pieces small enough that nobody waits for them; the same bytes again are no error, and
-    /// make it as young as new. It is found only when it is whole. Does not change the revision.
+    /// make it as young as new. It is found only when it is whole. Does not change the revision. A call
+    /// that was interrupted may leave pieces, which nobody finds and which go after an hour.
     async fn put_component(
         &self,
         tenant: &TenantId,
         sha256: &str,
         bytes: &[u8],
-    ) -> Result<(), BackendError> {
-        Err(BackendError::Internal(
-            "plugins are not stored yet".to_owned(),
-        ))
-    }
-    /// The bytes of a component, if all of them are there.
+    ) -> Result<(), BackendError>;
+    /// The bytes of a component, if all of them are there. Read in pieces, too.
+    ///
+    /// # Errors
+    /// [`BackendError::Corrupt`] if they are not those that the digest is of.
     async fn component(
         &self,
         tenant: &TenantId,
         sha256: &str,
-    ) -> Result<Option<Vec<u8>>, BackendError> {
-        Err(BackendError::Internal(
-            "plugins are not stored yet".to_owned(),
-        ))
-    }
+    ) -> Result<Option<Vec<u8>>, BackendError>;
     /// Counts an attempt of a plugin's trial, which `started` identifies, and answers with all counted so
-    /// far. Counts of a trial before it are dropped. Does not change the revision, and need not survive a
+    /// far. Counts of a trial before it are dropped; of one that is not the latest (any more) nothing is
+    /// counted, and the answer is zeros. Does not change the revision, and need not survive a
     /// crash; cheap: called for every attempt while a trial runs.
     async fn tally(
         &self,
@@ -258,22 +242,14 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
         started: Timestamp,
         arm: Arm,
         failed: bool,
-    ) -> Result<Tallies, BackendError> {
-        Err(BackendError::Internal(
-            "plugins are not stored yet".to_owned(),
-        ))
-    }
-    /// What was counted in this trial so far.
+    ) -> Result<Tallies, BackendError>;
+    /// What was counted in this trial so far; zeros if it is not the latest.
     async fn tallies(
         &self,
         tenant: &TenantId,
         plugin: &str,
         started: Timestamp,
-    ) -> Result<Tallies, BackendError> {
-        Err(BackendError::Internal(
-            "plugins are not stored yet".to_owned(),
-        ))
-    }
+    ) -> Result<Tallies, BackendError>;
 
     /// The key with this hash.
     async fn key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, BackendError>;
@@ -318,6 +294,43 @@ fn webhook_in_use(rule: &str) -> BackendError {
         message: format!(
             "the event rule {rule:?} runs this webhook; change or delete the rule first"
         ),
+    }
+}
+
+/// Bytes of a piece in which a component is stored.
+const COMPONENT_PIECE: usize = 256 << 10;
+
+/// How long a component is kept for the plugin that shall name it.
+const UPLOAD_TIME: Duration = Duration::from_secs(3600);
+
+/// Whether this can be a component's name: it becomes a part of keys.
+fn check_component_id(sha256: &str) -> Result<(), BackendError> {
+    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if sha256.len() == 64 && sha256.bytes().all(is_digit) {
+        return Ok(());
+    }
+    Err(BackendError::Internal(
+        "a component's name is not a SHA-256 in hexadecimal".to_owned(),
+    ))
+}
+
+/// Whether these are the bytes that were stored under this name. Takes tens of milliseconds for the largest.
+fn is_component(sha256: &str, bytes: &[u8]) -> bool {
+    hex::encode(Sha256::digest(bytes)) == sha256
+}
+
+/// What became of tidying up after a change that was made: pruning does it again.
+fn sweeping(result: Result<(), BackendError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "components that nobody needs are not removed yet");
+    }
+}
+
+/// The answer to storing a plugin whose component is not there.
+fn component_missing(sha256: &str) -> BackendError {
+    BackendError::Conflict {
+        field: "versions".to_owned(),
+        message: format!("the component {sha256} is not stored any more; upload it again"),
     }
 }
 

@@ -130,6 +130,7 @@ impl RedisBackend {
         limit: usize,
     ) -> Result<usize, BackendError> {
         self.drain(shard).await?;
+        self.sweep(shard).await?;
         let (finished, failed) = (micros(retention.finished), micros(retention.failed));
         let mut removed = 0;
         while removed < limit {

@@ -193,6 +193,7 @@ impl Queue for SqliteBackend {
 
     async fn prune(&self, retention: Retention, limit: usize) -> Result<usize, BackendError> {
         self.drain().await?;
+        self.sweep().await?;
         let mut removed = 0;
         while removed < limit {
             let at_most = STEP.min(limit - removed);

@@ -6,16 +6,15 @@ use super::{claim, list, prune, report, scheduler, settle};
 use crate::{
     model::{EventId, RuleId, TenantId, Timestamp, WebhookId},
     queue::{DeliveryFilter, Status},
-    registry::sqlite::configure,
+    registry::sqlite::{DUE, IN_USE, MIGRATIONS, configure},
 };
 
 fn database() -> Connection {
     let conn = Connection::open_in_memory().unwrap();
     configure(&conn).unwrap();
-    conn.execute_batch(include_str!(
-        "../../registry/sqlite/migrations/0001_initial.sql"
-    ))
-    .unwrap();
+    for sql in MIGRATIONS {
+        conn.execute_batch(sql).unwrap();
+    }
     conn
 }
 
@@ -56,6 +55,8 @@ fn the_queue_never_scans_or_sorts() {
         (prune::EXPIRED_KEYS, &[]),
         (prune::OLD_USAGE, &[]),
         (report::OLDEST_OF, &[]),
+        (DUE, &[]),
+        (IN_USE, &[]),
         // One look-up for each tenant.
         (report::OLDEST_OF_ALL, &["SCAN turns"]),
     ] {

@@ -7,12 +7,14 @@
 pub mod address;
 mod answer;
 mod clear;
+mod components;
 mod durability;
 pub(crate) mod fault;
 mod keys;
 mod lane;
 mod named;
 mod node;
+mod plugins;
 pub(crate) mod script;
 pub(crate) mod store;
 
@@ -30,12 +32,14 @@ use super::{
 };
 use crate::{
     config::RedisConfig,
-    model::{EventRule, RuleId, Secret, TenantId, Webhook, WebhookId},
+    model::{
+        Arm, EventRule, Plugin, RuleId, Secret, Tallies, TenantId, Timestamp, Webhook, WebhookId,
+    },
     queue::{Page, QueueLimits, redis::Waker},
 };
 use fault::stored;
 pub(crate) use named::write;
-use named::{KEYS, Named, RULES, SECRETS, WEBHOOKS, page, read};
+use named::{KEYS, Named, PLUGINS, RULES, SECRETS, WEBHOOKS, page, read};
 use node::Nodes;
 use script::TENANT;
 use store::{Mode, Store};
@@ -172,7 +176,11 @@ impl Registry for RedisBackend {
             webhooks,
             rules,
             secrets: keys::secrets(answer.next()?)?,
-            plugins: Vec::new(),
+            plugins: {
+                let mut plugins: Vec<Plugin> = keys::documents(answer.next()?)?;
+                plugins.sort_by(|a, b| a.name.cmp(&b.name));
+                plugins
+            },
         })
     }
 
@@ -222,12 +230,16 @@ impl Registry for RedisBackend {
             decided_on,
             at_most: None,
         };
-        let more: [&[u8]; 5] = [
+        // The version does not matter to whoever asks which webhooks run a plugin.
+        let plugin = spec.plugin.as_deref().unwrap_or_default();
+        let plugin = plugin.split('@').next().unwrap_or_default();
+        let more: [&[u8]; 6] = [
             if spec.enabled { b"1" } else { b"0" },
             most.as_bytes(),
             &interval.to_string().into_bytes(),
             &burst.to_string().into_bytes(),
             digest.as_bytes(),
+            plugin.as_bytes(),
         ];
         self.put(shard, &named, &more).await
     }
@@ -333,6 +345,75 @@ impl Registry for RedisBackend {
     async fn delete_secret(&self, tenant: &TenantId, name: &str) -> Result<bool, BackendError> {
         let shard = self.store.shard_of(tenant)?;
         self.delete(shard, SECRETS, tenant, name).await
+    }
+
+    async fn plugins(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<Plugin>, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let rows = self
+            .named_page(shard, PLUGINS, tenant, limit, cursor)
+            .await?;
+        page(&rows, limit, |last: &Plugin| &last.name)
+    }
+
+    async fn plugin(&self, tenant: &TenantId, name: &str) -> Result<Option<Plugin>, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let found = self.document(shard, PLUGINS, tenant, name).await?;
+        found.as_deref().map(read).transpose()
+    }
+
+    async fn put_plugin(
+        &self,
+        tenant: &TenantId,
+        plugin: &Plugin,
+        decided_on: Option<u64>,
+    ) -> Result<(), BackendError> {
+        self.store_plugin(tenant, plugin, decided_on).await
+    }
+
+    async fn delete_plugin(&self, tenant: &TenantId, name: &str) -> Result<bool, BackendError> {
+        self.remove_plugin(tenant, name).await
+    }
+
+    async fn put_component(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        self.store_component(tenant, sha256, bytes).await
+    }
+
+    async fn component(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+    ) -> Result<Option<Vec<u8>>, BackendError> {
+        self.read_component(tenant, sha256).await
+    }
+
+    async fn tally(
+        &self,
+        tenant: &TenantId,
+        plugin: &str,
+        started: Timestamp,
+        arm: Arm,
+        failed: bool,
+    ) -> Result<Tallies, BackendError> {
+        self.count(tenant, plugin, started, arm, failed).await
+    }
+
+    async fn tallies(
+        &self,
+        tenant: &TenantId,
+        plugin: &str,
+        started: Timestamp,
+    ) -> Result<Tallies, BackendError> {
+        self.counted(tenant, plugin, started).await
     }
 
     async fn key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, BackendError> {

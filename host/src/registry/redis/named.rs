@@ -1,4 +1,4 @@
-//! What is kept by name: webhooks, rules, secrets and keys, each kind in the same way.
+//! What is kept by name: webhooks, rules, secrets, plugins and keys, each kind in the same way.
 
 use super::{
     RedisBackend,
@@ -10,9 +10,9 @@ use crate::{
     model::TenantId,
     queue::Page,
     registry::{
-        BackendError, Cursor,
+        BackendError, Cursor, component_missing,
         cursor::{page as cut, rows_for},
-        name_taken, webhook_in_use,
+        name_taken, plugin_in_use, webhook_in_use,
     },
 };
 
@@ -23,6 +23,7 @@ pub(super) struct Kind(pub(super) &'static str, &'static str);
 pub(super) const WEBHOOKS: Kind = Kind("webhooks", "webhook");
 pub(super) const RULES: Kind = Kind("rules", "event rule");
 pub(super) const SECRETS: Kind = Kind("secrets", "secret");
+pub(super) const PLUGINS: Kind = Kind("plugins", "plugin");
 pub(super) const KEYS: Kind = Kind("keys", "key");
 
 /// Something to be stored under its name.
@@ -107,6 +108,7 @@ impl RedisBackend {
                 let webhook = answer.text()?;
                 conflict("webhooks", format!("there is no webhook {webhook}"))
             }
+            "COMPONENT" => Err(component_missing(&answer.text()?)),
             _ => answer.ok().map(drop),
         }
     }
@@ -122,7 +124,11 @@ impl RedisBackend {
         let mut answer = self.store.run(shard, &DELETE, &args, Mode::STORE).await?;
         self.forget_revision(tenant);
         if answer.tag == "USED" {
-            return Err(webhook_in_use(&answer.text()?));
+            let by = answer.text()?;
+            return Err(match kind.0 {
+                "plugins" => plugin_in_use(&by),
+                _ => webhook_in_use(&by),
+            });
         }
         Ok(answer.ok()?.int()? == 1)
     }

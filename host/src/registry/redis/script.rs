@@ -45,6 +45,9 @@ scripts! {
     WAKE = ("allow-oom", "wake");
     PUT = ("", "put");
     DELETE = ("allow-oom", "delete");
+    COMPONENT = ("", "component");
+    SWEEP = ("allow-oom", "sweep");
+    TALLY = ("allow-oom", "tally");
     PAGE = ("no-writes", "page");
     TENANT = ("no-writes", "tenant");
     ATTEMPTS = ("no-writes", "attempts");

@@ -48,6 +48,9 @@ impl Mode {
     /// The claim: what it leased would be nobody's if its answer were lost.
     pub(crate) const CLAIM: Self = Self::new(false, true, false);
 
+    /// What counts for information: made twice it would be wrong, made late or lost it does no harm.
+    pub(crate) const COUNT: Self = Self::new(false, false, false);
+
     const fn new(repeatable: bool, timely: bool, durable: bool) -> Self {
         Self {
             repeatable,

@@ -3,11 +3,14 @@
 //! [`SqliteBackend`] implements both contracts. This module holds the connection layer (`open`, `writer`,
 //! `store`) and the registry's SQL; [`crate::queue::sqlite`] holds the queue's.
 
+mod components;
 pub(crate) mod fault;
 mod keys;
 mod open;
+mod plugins;
 mod rules;
 pub(crate) mod store;
+mod trials;
 mod webhooks;
 mod writer;
 
@@ -15,16 +18,23 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 
-#[cfg(test)]
-pub(crate) use open::configure;
 pub(crate) use writer::Tx;
+#[cfg(test)]
+pub(crate) use {
+    components::DUE,
+    open::{MIGRATIONS, configure},
+    plugins::IN_USE,
+};
 
-use super::{ApiKey, BackendError, Cursor, Registry, SecretInfo, TenantConfig};
+use super::{ApiKey, BackendError, Cursor, Registry, SecretInfo, TenantConfig, sweeping};
 use crate::{
-    model::{EventRule, RuleId, Secret, TenantId, Webhook, WebhookId},
+    model::{
+        Arm, EventRule, Plugin, RuleId, Secret, Tallies, TenantId, Timestamp, Webhook, WebhookId,
+    },
     queue::{Page, QueueLimits, sqlite as queue},
 };
 use store::Store;
+use trials::Trials;
 
 /// A folder as backend, for one process at a time.
 ///
@@ -33,6 +43,7 @@ use store::Store;
 pub struct SqliteBackend {
     pub(crate) store: Store,
     pub(crate) scheduler: queue::Scheduler,
+    trials: Trials,
 }
 
 /// How often the disk was waited for.
@@ -57,7 +68,11 @@ impl SqliteBackend {
         let opening = move || {
             let mut scheduler = queue::Scheduler::new(limits);
             let store = Store::open(&data_dir, |conn| scheduler.recover(conn))?;
-            Ok(Arc::new(Self { store, scheduler }))
+            Ok(Arc::new(Self {
+                store,
+                scheduler,
+                trials: Trials::default(),
+            }))
         };
         tokio::task::spawn_blocking(opening)
             .await
@@ -95,7 +110,7 @@ impl Registry for SqliteBackend {
                 webhooks: webhooks::all(conn, &tenant)?,
                 rules: rules::all(conn, &tenant)?,
                 secrets: keys::all_secrets(conn, &tenant)?,
-                plugins: Vec::new(),
+                plugins: plugins::all(conn, &tenant)?,
             })
         };
         self.store.read(read).await
@@ -229,6 +244,89 @@ impl Registry for SqliteBackend {
         let (tenant, name) = (tenant.clone(), name.to_owned());
         let step = move |tx: &Tx<'_>| keys::delete_secret(tx, &tenant, &name);
         self.store.write(step).await
+    }
+
+    async fn plugins(
+        &self,
+        tenant: &TenantId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<Plugin>, BackendError> {
+        let (tenant, after) = (tenant.clone(), Cursor::parse_name(cursor)?);
+        let read = move |conn: &_| plugins::page(conn, &tenant, limit, &after);
+        self.store.read(read).await
+    }
+
+    async fn plugin(&self, tenant: &TenantId, name: &str) -> Result<Option<Plugin>, BackendError> {
+        let (tenant, name) = (tenant.clone(), name.to_owned());
+        let read = move |conn: &_| plugins::get(conn, &tenant, &name);
+        self.store.read(read).await
+    }
+
+    async fn put_plugin(
+        &self,
+        tenant: &TenantId,
+        plugin: &Plugin,
+        decided_on: Option<u64>,
+    ) -> Result<(), BackendError> {
+        let (owner, stored) = (tenant.clone(), plugin.clone());
+        let step = move |tx: &Tx<'_>| {
+            tx.check_unchanged(&owner, decided_on)?;
+            plugins::put(tx, &owner, &stored)
+        };
+        self.store.write(step).await?;
+        self.trials.set(tenant, plugin);
+        sweeping(self.sweep().await);
+        Ok(())
+    }
+
+    async fn delete_plugin(&self, tenant: &TenantId, name: &str) -> Result<bool, BackendError> {
+        let (owner, plugin) = (tenant.clone(), name.to_owned());
+        let step = move |tx: &Tx<'_>| plugins::delete(tx, &owner, &plugin);
+        let was_there = self.store.write(step).await?;
+        if was_there {
+            self.trials.forget(tenant, name);
+            sweeping(self.sweep().await);
+        }
+        Ok(was_there)
+    }
+
+    async fn put_component(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        self.store_component(tenant, sha256, bytes).await
+    }
+
+    async fn component(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+    ) -> Result<Option<Vec<u8>>, BackendError> {
+        self.read_component(tenant, sha256).await
+    }
+
+    /// Counts are in memory: no other process counts.
+    async fn tally(
+        &self,
+        tenant: &TenantId,
+        plugin: &str,
+        started: Timestamp,
+        arm: Arm,
+        failed: bool,
+    ) -> Result<Tallies, BackendError> {
+        Ok(self.trials.count(tenant, plugin, started, arm, failed))
+    }
+
+    async fn tallies(
+        &self,
+        tenant: &TenantId,
+        plugin: &str,
+        started: Timestamp,
+    ) -> Result<Tallies, BackendError> {
+        Ok(self.trials.tallies(tenant, plugin, started))
     }
 
     async fn key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, BackendError> {

@@ -14,7 +14,10 @@ use super::fault::{Fault, corrupt, unavailable};
 use crate::registry::BackendError;
 
 /// Each brings a database from its index to the next version; what is released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_plugins.sql"),
+];
 
 /// Marks the file as hookbox's (`file` and other programs show it).
 const APPLICATION_ID: i32 = 0x686b_6278;

@@ -8,6 +8,7 @@ pub(crate) mod fairness;
 pub(crate) mod lease;
 pub(crate) mod lists;
 pub(crate) mod model;
+pub(crate) mod plugins;
 pub(crate) mod registry;
 pub(crate) mod transitions;
 
@@ -96,6 +97,23 @@ macro_rules! contract {
                 of_many_decisions_on_one_state_one_is_stored,
                 reading_and_deciding_again_comes_to_an_end,
                 the_instance_key_stays;
+            plugins:
+                a_plugin_comes_back_as_it_was_put,
+                plugins_are_listed_by_name_and_paged,
+                changes_of_plugins_make_decisions_stale,
+                of_many_changes_of_a_plugin_on_one_state_one_is_stored,
+                a_component_comes_back_byte_for_byte,
+                a_component_that_was_not_what_its_name_says_is_not_handed_out,
+                the_same_component_can_be_stored_by_many_at_once,
+                a_large_component_holds_nobody_up,
+                an_upload_that_was_interrupted_is_not_found,
+                a_plugin_needs_its_components,
+                a_component_goes_with_the_last_plugin_that_needs_it,
+                a_component_that_was_stored_again_waits_for_its_plugin,
+                a_plugin_that_a_webhook_names_cannot_be_deleted,
+                attempts_of_a_trial_are_counted,
+                a_late_call_of_an_older_trial_changes_nothing,
+                storing_a_plugin_begins_and_ends_its_trial;
             model:
                 random_transitions_agree_with_the_model;
         }

@@ -6,6 +6,7 @@ mod fairness;
 mod harness;
 mod idle;
 mod ledger;
+mod plugins;
 mod producers;
 mod rights;
 mod scene;

@@ -11,7 +11,7 @@ use tokio::task::block_in_place;
 use super::scene::{Scene, fleet};
 
 /// What the documentation tells operators to give hookbox's user.
-fn documented_rights() -> String {
+pub(super) fn documented_rights() -> String {
     let text = include_str!("../../../../docs/operations.md");
     let (_, command) = text
         .split_once("ACL SETUSER hookbox on >PASSWORD ")

@@ -4,6 +4,7 @@ mod child;
 mod crash;
 mod files;
 mod group;
+mod plugins;
 mod prune;
 
 use std::{path::Path, pin::Pin, sync::Arc};

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use super::open_in;
 use crate::contract::bed::{Bed, LIMITS, LONG, event, tenant, until};
 
-const KEEP: Retention = Retention {
+pub(super) const KEEP: Retention = Retention {
     finished: LONG,
     failed: LONG,
 };
@@ -24,11 +24,11 @@ const FORGET: Retention = Retention {
 const HOUR: i64 = 3_600_000;
 
 /// A second connection, to see and do what no method does. Another process never has one.
-fn inside(dir: &Path) -> Connection {
+pub(super) fn inside(dir: &Path) -> Connection {
     Connection::open(dir.join("hookbox.db")).unwrap()
 }
 
-fn rows(conn: &Connection, table: &str) -> i64 {
+pub(super) fn rows(conn: &Connection, table: &str) -> i64 {
     let sql = format!("SELECT count(*) FROM {table}");
     conn.query_row(&sql, [], |row| row.get(0)).unwrap()
 }

@@ -39,9 +39,19 @@
 -- told                    str   the moment in `due` for which a worker was last woken by one that was full
 -- seen, ping              str   written for the sake of writing
 -- rev:TENANT              str   revision of what the tenant configured, a stamp
--- KIND:TENANT             hash  documents of webhooks, rules, secrets or keys by id; KIND.name: the name by id; KIND.id: the id
+-- KIND:TENANT             hash  documents of webhooks, rules, secrets, plugins or keys by id; KIND.name: the name by id; KIND.id: the id
 --                               by name; KIND.sorted: zset of the names
 -- uses:OUTLET             zset  names of the rules that name the webhook;  targets:TENANT  hash  the webhooks by rule id
+-- webhook.plugin:TENANT   hash  the plugin that a webhook names, by its id
+-- plugin.webhooks:TENANT|PLUGIN   zset  names of the webhooks that name the plugin
+-- plugin.versions:TENANT  hash  the SHA-256 of a plugin's components by its name
+-- component.plugins:TENANT|SHA256  set  plugins that need the component
+-- components:TENANT       hash  "UPLOAD|PIECES" of the components that are whole, by SHA-256
+-- piece:UPLOAD|N          str   a part of a component, binary
+-- keep                    zset  "TENANT|SHA256|UPLOAD|PIECES" of what is being or was stored, by when it may be removed, unless
+--                               a plugin needs it then
+-- trial:TENANT|PLUGIN     hash  of a plugin's latest trial: started (ms), canary and current (attempts), canary.failed and
+--                               current.failed; expires
 -- hashes                  hash  an API key's tenant and id by its hash (in shard 0 like all of KIND keys)
 -- meta                    hash  shards, instance_key (in shard 0)
 -- wake                    list  holds one element if a waiting worker should look
@@ -51,6 +61,7 @@ local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local CAP, MAX_RECEIVES = tonumber(ARGV[2]), tonumber(ARGV[3])
 local KEPT_ATTEMPTS, HOUR, DAY = 100, 3600000000, 86400
+local TRIAL = 30 * DAY
 if ARGV[1] ~= '0' and now > tonumber(ARGV[1]) then return {'LATE'} end
 
 -- Numbers up to 2^53 as they are; `..` would round them.
@@ -185,4 +196,25 @@ end
 
 local function refresh_all(outlets)
   for outlet in pairs(outlets) do refresh(outlet) end
+end
+
+-- A plugin does not need a component any more. If no other does and nobody is about to name it, it is gone, and its
+-- pieces go with the next sweep.
+local function let_go(t, plugin, sha)
+  local plugins = P .. 'component.plugins:' .. t .. '|' .. sha
+  call('SREM', plugins, plugin)
+  local whole = call('HGET', P .. 'components:' .. t, sha)
+  if whole and call('EXISTS', plugins) == 0
+    and call('ZADD', P .. 'keep', 'NX', 0, t .. '|' .. sha .. '|' .. whole) == 1 then
+    call('HDEL', P .. 'components:' .. t, sha)
+  end
+end
+
+-- Who names a plugin: the webhook of this name does no longer.
+local function leave_plugin(t, webhook, name)
+  local plugin = call('HGET', P .. 'webhook.plugin:' .. t, webhook)
+  if plugin then
+    call('ZREM', P .. 'plugin.webhooks:' .. t .. '|' .. plugin, name)
+    call('HDEL', P .. 'webhook.plugin:' .. t, webhook)
+  end
 end

@@ -1,5 +1,5 @@
 -- Removes something with a name. ARGV[4] kind, [5] tenant, [6] id. Answers OK and 1, or 0 if there was none; or
--- USED and a rule's name if a webhook is still named by it.
+-- USED and a rule's or webhook's name if a webhook or plugin is still named by it.
 local kind, t, id = ARGV[4], ARGV[5], ARGV[6]
 local all = P .. kind .. ':' .. t
 local document = call('HGET', all, id)
@@ -8,6 +8,9 @@ local outlet = t .. '|' .. id
 if kind == 'webhooks' then
   local rule = call('ZRANGE', P .. 'uses:' .. outlet, 0, 0)[1]
   if rule then return {'USED', rule} end
+elseif kind == 'plugins' then
+  local webhook = call('ZRANGE', P .. 'plugin.webhooks:' .. t .. '|' .. id, 0, 0)[1]
+  if webhook then return {'USED', webhook} end
 end
 local name = call('HGET', P .. kind .. '.name:' .. t, id)
 if kind == 'rules' then
@@ -17,6 +20,12 @@ if kind == 'rules' then
   call('HDEL', P .. 'targets:' .. t, id)
 elseif kind == 'keys' then
   call('HDEL', P .. 'hashes', cjson.decode(document).hash)
+elseif kind == 'webhooks' then
+  leave_plugin(t, id, name)
+elseif kind == 'plugins' then
+  for sha in string.gmatch(call('HGET', P .. 'plugin.versions:' .. t, id) or '', '%S+') do let_go(t, id, sha) end
+  call('HDEL', P .. 'plugin.versions:' .. t, id)
+  call('DEL', P .. 'trial:' .. t .. '|' .. id)
 end
 call('HDEL', all, id)
 call('HDEL', P .. kind .. '.name:' .. t, id)
