@@ -163,7 +163,10 @@ pub(super) async fn get_input(
     Ids(id, number): Ids,
 ) -> Answer<axum::Json<ReplayInput>> {
     let number = number.parse().map_err(|_| {
-        Problem::new(Kind::NotFound, "the number of an attempt is a whole number from 1")
+        Problem::new(
+            Kind::NotFound,
+            "the number of an attempt is a whole number from 1",
+        )
     })?;
     let id = id.as_str().into();
     let input = state.engine.replay_input(&key.tenant, &id, number).await?;

@@ -19,7 +19,6 @@ use axum::{
 };
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use utoipa::IntoParams;
 
 use super::{
     Shared,
@@ -78,10 +77,13 @@ impl Uploads {
     fn begin(&self, tenant: &TenantId) -> Answer<Upload> {
         let busy = |why| Problem::new(Kind::Busy, why).after(COME_AGAIN);
         let body = Arc::clone(&self.bodies).try_acquire_owned();
-        let body = body.map_err(|_| busy("as many plugins as may be are being uploaded just now"))?;
+        let body =
+            body.map_err(|_| busy("as many plugins as may be are being uploaded just now"))?;
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         if !tenants.insert(tenant.clone()) {
-            return Err(busy("another plugin is being uploaded with a key of this tenant"));
+            return Err(busy(
+                "another plugin is being uploaded with a key of this tenant",
+            ));
         }
         Ok(Upload {
             _body: body,
@@ -99,7 +101,7 @@ impl Drop for Upload {
 }
 
 /// What is uploaded, and what becomes of it.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct UploadQuery {
@@ -159,7 +161,10 @@ pub(super) async fn upload_plugin(
     let upload = state.uploads.begin(&key.tenant)?;
     let config = state.engine.config();
     let limit = usize::try_from(config.plugins.bytes).unwrap_or(usize::MAX);
-    let seconds = config.server.request_timeout_seconds.saturating_mul(PATIENCE);
+    let seconds = config
+        .server
+        .request_timeout_seconds
+        .saturating_mul(PATIENCE);
     let wasm = read_body_within(seconds, &headers, body, limit).await?;
     to_its_end(async move {
         let _held = (upload, under_way);
@@ -184,12 +189,26 @@ async fn take_in(
 
     let taken = state.engine.admit(name, wasm.into()).await?;
     let (version, component) = (taken.version, taken.component);
-    check_limits(&existing, name, &version.sha256, version.component_bytes, limits)?;
-    backend.put_component(tenant, &version.sha256, &component).await?;
+    check_limits(
+        &existing,
+        name,
+        &version.sha256,
+        version.component_bytes,
+        limits,
+    )?;
+    backend
+        .put_component(tenant, &version.sha256, &component)
+        .await?;
     drop(component);
     let is_new = std::sync::atomic::AtomicBool::new(false);
     let plugin = change(state, tenant, |existing| {
-        check_limits(&existing, name, &version.sha256, version.component_bytes, limits)?;
+        check_limits(
+            &existing,
+            name,
+            &version.sha256,
+            version.component_bytes,
+            limits,
+        )?;
         let (plugin, new) = with_version(existing, name, version.clone(), introduction)?;
         is_new.store(new, std::sync::atomic::Ordering::Relaxed);
         Ok(plugin)
@@ -244,7 +263,11 @@ fn check_limits(
             limits.plugin_versions,
             "versions of this plugin (limits.plugin_versions)",
         )?,
-        None => check_room(existing.plugins.len(), limits.plugins, "plugins (limits.plugins)")?,
+        None => check_room(
+            existing.plugins.len(),
+            limits.plugins,
+            "plugins (limits.plugins)",
+        )?,
     }
     // A component of several plugins is stored once.
     let mut seen = HashSet::new();
@@ -253,7 +276,9 @@ fn check_limits(
         .iter()
         .flat_map(|plugin| &plugin.versions)
         .filter(|version| seen.insert(version.sha256.as_str()))
-        .fold(0_u64, |sum, version| sum.saturating_add(version.component_bytes));
+        .fold(0_u64, |sum, version| {
+            sum.saturating_add(version.component_bytes)
+        });
     let more = if seen.contains(sha256) { 0 } else { bytes };
     if stored.saturating_add(more) > limits.plugin_bytes {
         return Err(Problem::new(

@@ -202,7 +202,11 @@ pub(super) async fn delete_plugin(
     Id(name): Id,
 ) -> Answer<StatusCode> {
     not_built_in(&name)?;
-    let existed = state.engine.backend().delete_plugin(&key.tenant, &name).await?;
+    let existed = state
+        .engine
+        .backend()
+        .delete_plugin(&key.tenant, &name)
+        .await?;
     deleted(existed, "plugin", &name)
 }
 

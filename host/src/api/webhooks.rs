@@ -16,8 +16,8 @@ use super::{
 use crate::{
     engine::check_reference,
     model::{
-        BodyEscape, FieldErrors, HttpMethod, Plugin, RetryPolicy, TenantId, Timestamp, Webhook, WebhookId,
-        WebhookSpec,
+        BodyEscape, FieldErrors, HttpMethod, Plugin, RetryPolicy, TenantId, Timestamp, Webhook,
+        WebhookId, WebhookSpec,
     },
     registry::validate::{self, Draft},
 };

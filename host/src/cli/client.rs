@@ -48,7 +48,11 @@ pub(super) struct Client {
     http: reqwest::Client,
     base: Url,
     key: Option<Secret>,
+    patience: Duration,
 }
+
+/// How long an answer is waited for, body included.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is sent with a request.
 #[derive(Debug)]
@@ -69,7 +73,6 @@ impl Client {
         }
         let mut builder = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(60))
             // A redirect would carry the key to another place.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("hookbox/", env!("CARGO_PKG_VERSION")));
@@ -85,7 +88,30 @@ impl Client {
         let http = builder.build().map_err(|e| {
             CliError::failed(format!("cannot set up the HTTP client: {}", root_cause(&e)))
         })?;
-        Ok(Self { http, base, key })
+        Ok(Self {
+            http,
+            base,
+            key,
+            patience: PATIENCE,
+        })
+    }
+
+    /// The same, which waits for so long.
+    pub(super) fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// GET of bytes, at most `max` of them.
+    pub(super) async fn get_bytes(&self, path: &[&str], max: usize) -> CliResult<Vec<u8>> {
+        let response = self
+            .send(Method::GET, path, &[], Payload::Nothing, &[])
+            .await?;
+        let status = response.status();
+        if !status.is_success() {
+            let answer = self.read(response).await?;
+            return Err(CliError::Failed(self.refusal(status, &answer)));
+        }
+        self.read_bytes(response, max).await
     }
 
     pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> CliResult<Value> {
@@ -193,7 +219,7 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let mut request = self.http.request(method, url);
+        let mut request = self.http.request(method, url).timeout(self.patience);
         if let Some(key) = &self.key {
             request = request.bearer_auth(key.expose());
         }
@@ -210,20 +236,26 @@ impl Client {
         request.send().await.map_err(|e| self.unreachable(&e))
     }
 
-    async fn read(&self, mut response: Response) -> CliResult<Value> {
+    async fn read_bytes(&self, mut response: Response, max: usize) -> CliResult<Vec<u8>> {
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
-            if bytes.len() + chunk.len() > MAX_ANSWER {
+            if bytes.len() + chunk.len() > max {
                 return Err(CliError::failed("the server's answer is too large"));
             }
             bytes.extend_from_slice(&chunk);
         }
+        Ok(bytes)
+    }
+
+    async fn read(&self, response: Response) -> CliResult<Value> {
+        let status = response.status();
+        let bytes = self.read_bytes(response, MAX_ANSWER).await?;
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(value),
-            Err(_) if response.status().is_success() => Err(self.not_hookbox()),
+            Err(_) if status.is_success() => Err(self.not_hookbox()),
             Err(_) => Ok(Value::Null),
         }
     }

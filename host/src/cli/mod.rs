@@ -16,8 +16,10 @@ mod openapi;
 pub mod plugin_build;
 mod plugin_check;
 mod plugin_new;
+mod plugins;
 mod receiver;
 mod render;
+mod replay;
 mod send;
 mod serve;
 mod setup;
@@ -89,6 +91,12 @@ enum PluginCommand {
   hookbox plugin build my-plugin --out my-plugin.wasm")]
     Build(plugin_build::BuildArgs),
     Check(plugin_check::CheckArgs),
+    Upload(plugins::UploadArgs),
+    List(plugins::ListArgs),
+    Show(plugins::ShowArgs),
+    Promote(plugins::PromoteArgs),
+    Rollback(plugins::RollbackArgs),
+    Delete(plugins::DeleteArgs),
 }
 
 async fn plugin(args: PluginArgs) -> CliResult {
@@ -99,6 +107,12 @@ async fn plugin(args: PluginArgs) -> CliResult {
             Ok(writeln!(io::stdout(), "{built}")?)
         }
         PluginCommand::Check(args) => plugin_check::run(args).await,
+        PluginCommand::Upload(args) => plugins::upload(args).await,
+        PluginCommand::List(args) => plugins::list(args).await,
+        PluginCommand::Show(args) => plugins::show(args).await,
+        PluginCommand::Promote(args) => plugins::promote(args).await,
+        PluginCommand::Rollback(args) => plugins::rollback(args).await,
+        PluginCommand::Delete(args) => plugins::delete(args).await,
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{
     io::{self, Write},
     path::PathBuf,
-    sync::Arc,
 };
 
 use clap::Args;
@@ -16,17 +15,11 @@ use super::{
 };
 use crate::{
     config::Config,
+    engine::{SAMPLE_EVENT, Trial},
     ingest,
-    model::{DeliveryId, TenantId, Timestamp, WebhookSpec},
-    registry::directory::guest_view,
-    request::{OutboundRequest, RequestContext, SecretValues},
-    sandbox::{
-        Admitted, ErrorKind, Output, RenderError, RenderJob, Rendering, Sandbox, SecretHandles,
-    },
+    model::TenantId,
+    sandbox::{Admitted, Sandbox},
 };
-
-/// What the trial renders unless an event is given.
-const SAMPLE_EVENT: &[u8] = include_bytes!("../../../examples/netbox/event.json");
 
 /// Check whether a plugin would be accepted, and tell what it costs
 ///
@@ -65,7 +58,7 @@ pub(super) async fn run(args: CheckArgs) -> CliResult {
     }
     let refused = match checked {
         Err(why) => Some(why),
-        Ok((_, trial)) => trial.refusal(),
+        Ok((_, trial)) => refusal(&trial),
     };
     match refused {
         Some(why) => {
@@ -107,79 +100,22 @@ async fn check(args: &CheckArgs) -> CliResult<Result<(Admitted, Trial), String>>
         Err(why) => return Ok(Err(why)),
     };
 
-    let webhook = WebhookSpec {
-        name: "trial".to_owned(),
-        payload_url: "https://example.com/hook".to_owned(),
-        ..WebhookSpec::default()
-    };
-    let job = RenderJob {
-        event: Arc::clone(event.context()),
-        webhook: guest_view(&webhook),
-        secrets: Arc::new(SecretHandles::default()),
-    };
-    let rendering = sandbox.render(&admitted.transformer, job).await;
-    let trial = Trial::new(rendering, &webhook, &config);
+    let trial = Trial::run(&sandbox, &admitted.transformer, &event, &config).await;
     Ok(Ok((admitted, trial)))
 }
 
-/// What the trial render came to.
-struct Trial {
-    outcome: Result<&'static str, RenderError>,
-    report: Value,
-}
-
-impl Trial {
-    fn new(rendering: Rendering, webhook: &WebhookSpec, config: &Config) -> Self {
-        let outcome = match rendering.output {
-            Output::Skip(_) => Ok("skip"),
-            Output::Error(error) => Err(error),
-            Output::Request(rendered) => {
-                let context = RequestContext {
-                    webhook,
-                    delivery: &DeliveryId::from("dlv_trial"),
-                    now: Timestamp::now(),
-                    secrets: &SecretValues::default(),
-                    limits: &config.sandbox,
-                    user_agent: &config.delivery.user_agent,
-                };
-                OutboundRequest::build(rendered, &context).map(|_| "request")
-            }
-        };
-        let report = json!({
-            "outcome": outcome.as_ref().copied().unwrap_or("error"),
-            "error": outcome.as_ref().err(),
-            "fuel": rendering.cost.fuel,
-            "peak_memory_bytes": rendering.cost.peak_memory_bytes,
-            "elapsed_us": rendering.cost.elapsed_us,
-            "logs": rendering.logs,
-        });
-        Self { outcome, report }
-    }
-
-    /// Why the plugin is refused for it, if it is. That the plugin itself says it cannot do anything with
-    /// this event, or this webhook, which has no settings, speaks for it.
-    fn refusal(&self) -> Option<String> {
-        let error = self.outcome.as_ref().err()?;
-        match error.kind {
-            ErrorKind::OutOfFuel
-            | ErrorKind::Timeout
-            | ErrorKind::OutOfMemory
-            | ErrorKind::Trap
-            | ErrorKind::OutputTooLarge => Some(format!(
-                "the trial render failed: {}",
-                error_line(&json!(error))
-            )),
-            ErrorKind::TemplateSyntax
-            | ErrorKind::TemplateRuntime
-            | ErrorKind::InvalidRequest
-            | ErrorKind::PluginError => None,
-        }
-    }
+/// Why the plugin is refused for its trial, if it is.
+fn refusal(trial: &Trial) -> Option<String> {
+    let error = trial.refusal()?;
+    Some(format!(
+        "the trial render failed: {}",
+        error_line(&json!(error))
+    ))
 }
 
 fn describe(admitted: &Admitted, trial: &Trial) -> Value {
     json!({
-        "admitted": trial.refusal().is_none(),
+        "admitted": refusal(trial).is_none(),
         "sha256": admitted.transformer.sha256(),
         "component_bytes": admitted.component.len(),
         "compiled_bytes": admitted.compiled_bytes,
@@ -188,7 +124,7 @@ fn describe(admitted: &Admitted, trial: &Trial) -> Value {
         "exports": admitted.survey.exports,
         "figures": admitted.survey.figures,
         "largest_function": admitted.survey.largest_function,
-        "trial": trial.report,
+        "trial": trial,
     })
 }
 

@@ -2,15 +2,17 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{
+    client::Server,
     deliveries::{body_text, error_line, header_pairs, log_lines, strings, text},
     error::{CliError, CliResult},
+    replay::{self, Replay},
     setup::{ConfigFlags, Overrides, user_cache},
     terminal::{Clean, Paint, one_line, read_input, read_json},
 };
@@ -24,83 +26,102 @@ use crate::{
         WebhookSecrets,
         validate::{self, Draft},
     },
-    sandbox::Sandbox,
+    sandbox::{Sandbox, Transformer},
 };
 
 const MAX_WEBHOOK: u64 = 8 * 1024 * 1024;
-const MAX_PLUGIN: u64 = 32 * 1024 * 1024;
 const MAX_BODY_SHOWN: usize = 64 * 1024;
 
 /// Show what a webhook would send for an event, and what that costs
 ///
 /// Runs the webhook in the sandbox, here and without a server. Nothing is sent; the destination's name is
 /// resolved to say whether a delivery would be allowed. Exit code 1 if the webhook fails.
+///
+/// With --delivery, an attempt that a server has recorded is rendered again, here, with the same version of its
+/// transformer or another one, and what differs is shown. Exit code 1 if the request is not the same. Secrets
+/// stay on the server; what was recorded does not show them either.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hookbox render --webhook webhook.json --event event.json
   hookbox render --webhook webhooks.json --name slack --event - < event.json
-  hookbox render --webhook webhook.json --event event.json --plugin my-plugin.wasm --json")]
+  hookbox render --webhook webhook.json --event event.json --plugin my-plugin.wasm --json
+  hookbox render --delivery dlv_0195… --plugin my-plugin.wasm
+  hookbox render --delivery dlv_0195… --attempt 1 --plugin mine@0123456789ab")]
 pub(super) struct RenderArgs {
     /// File with a webhook as JSON, or one for `hookbox apply`; - for stdin
-    #[arg(long, value_name = "FILE")]
-    webhook: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "delivery")]
+    webhook: Option<PathBuf>,
     /// Which webhook, if the file has several
     #[arg(long)]
     name: Option<String>,
     /// File with an event as JSON; - for stdin
-    #[arg(long, value_name = "FILE")]
-    event: PathBuf,
-    /// Component to run instead of the built-in Jinja2 transformer
+    #[arg(long, value_name = "FILE", required_unless_present = "delivery")]
+    event: Option<PathBuf>,
+    /// Component to run instead of the built-in Jinja2 transformer; with --delivery, instead of the one that
+    /// ran then, and it may be a plugin of the server's: NAME or NAME@VERSION
     #[arg(long, value_name = "FILE")]
     plugin: Option<PathBuf>,
+    /// Render the last attempt of this delivery of the server's again
+    #[arg(long, value_name = "ID", conflicts_with_all = ["webhook", "event", "name"])]
+    delivery: Option<String>,
+    /// Another attempt of the delivery, by its number
+    #[arg(long, value_name = "N", requires = "delivery")]
+    attempt: Option<u32>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     config: ConfigFlags,
+    #[command(flatten)]
+    server: Server,
 }
 
 pub(super) async fn run(args: RenderArgs) -> CliResult {
-    if args.webhook == args.event && args.webhook.as_os_str() == "-" {
+    let config = args.config.load(&Overrides::default())?;
+    let (webhook_file, event_file) = match (&args.delivery, &args.webhook, &args.event) {
+        (Some(delivery), ..) => {
+            let replay = Replay {
+                delivery,
+                attempt: args.attempt,
+                plugin: args.plugin.as_deref(),
+                json: args.json,
+            };
+            return replay::run(&replay, &args.server, &config).await;
+        }
+        (None, Some(webhook), Some(event)) => (webhook, event),
+        _ => return Err(CliError::usage("give --webhook and --event, or --delivery")),
+    };
+    if webhook_file == event_file && webhook_file.as_os_str() == "-" {
         return Err(CliError::usage(
             "only one of --webhook and --event can be stdin",
         ));
     }
-    let config = args.config.load(&Overrides::default())?;
-    let webhook = webhook(&args, &config)?;
-    let bytes = read_input(&args.event, config.ingest.max_event_bytes as u64)?;
+    let webhook = webhook(webhook_file, &args, &config)?;
+    let bytes = read_input(event_file, config.ingest.max_event_bytes as u64)?;
     let event = ingest::parse_event(&TenantId::default_tenant(), &bytes, &config.ingest)
         .map_err(|e| {
             CliError::failed(format!(
                 "{}: {}",
-                args.event.display(),
+                event_file.display(),
                 one_line(&e.to_string())
             ))
         })?
         .event;
-    let plugin = match &args.plugin {
-        Some(path) => Some((path.clone(), read_input(path, MAX_PLUGIN)?)),
-        None => None,
+    let (sandbox, transformer) = match &args.plugin {
+        Some(path) => {
+            let wasm = read_input(path, Sandbox::MAX_COMPONENT_BYTES as u64)?;
+            admit_plugin("plugin", wasm, &path.display().to_string(), &config).await?
+        }
+        None => {
+            let limits = config.sandbox.clone();
+            let cache = user_cache().map(|dir| dir.join("cache"));
+            let open = move || open_sandbox(&limits, cache.as_deref());
+            let opened = tokio::task::spawn_blocking(open).await;
+            opened
+                .map_err(CliError::failed)?
+                .map_err(CliError::failed)?
+        }
     };
-
-    let (limits, plugins) = (config.sandbox.clone(), config.plugins.clone());
-    let (sandbox, transformer) = tokio::task::spawn_blocking(move || {
-        let cache = user_cache().map(|dir| dir.join("cache"));
-        let Some((path, wasm)) = plugin else {
-            return open_sandbox(&limits, cache.as_deref()).map_err(CliError::failed);
-        };
-        // A plugin may come from anybody, so not even the compiler trusts it.
-        let program = std::env::current_exe()?;
-        let sandbox =
-            Sandbox::with_compiler(&limits, cache.as_deref(), program).map_err(CliError::failed)?;
-        let admitted = sandbox
-            .admit("plugin", &wasm, &plugins)
-            .map_err(|e| CliError::failed(format!("{}: {e}", path.display())))?;
-        let transformer = admitted.transformer;
-        Ok::<_, CliError>((sandbox, transformer))
-    })
-    .await
-    .map_err(CliError::failed)??;
     let setup = RenderSetup {
         config: &config,
         sandbox: &sandbox,
@@ -123,11 +144,35 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
     }
 }
 
+/// A sandbox with a plugin, which may come from anybody, so that not even the compiler trusts it.
+pub(super) async fn admit_plugin(
+    name: &str,
+    wasm: Vec<u8>,
+    place: &str,
+    config: &Config,
+) -> CliResult<(Sandbox, Transformer)> {
+    let (limits, plugins) = (config.sandbox.clone(), config.plugins.clone());
+    let (name, place) = (name.to_owned(), place.to_owned());
+    let admit = move || {
+        let cache = user_cache().map(|dir| dir.join("cache"));
+        let program = std::env::current_exe()?;
+        let sandbox =
+            Sandbox::with_compiler(&limits, cache.as_deref(), program).map_err(CliError::failed)?;
+        let admitted = sandbox
+            .admit(&name, &wasm, &plugins)
+            .map_err(|e| CliError::failed(format!("{place}: {e}")))?;
+        Ok((sandbox, admitted.transformer))
+    };
+    tokio::task::spawn_blocking(admit)
+        .await
+        .map_err(CliError::failed)?
+}
+
 /// The webhook in the file, validated as the API validates it.
-fn webhook(args: &RenderArgs, config: &Config) -> CliResult<WebhookSpec> {
-    let file = args.webhook.display();
+fn webhook(path: &Path, args: &RenderArgs, config: &Config) -> CliResult<WebhookSpec> {
+    let file = path.display();
     let fail = |why: String| CliError::failed(format!("{file}: {why}"));
-    let json = read_json(&args.webhook, MAX_WEBHOOK)?;
+    let json = read_json(path, MAX_WEBHOOK)?;
     let input = pick(&json, args.name.as_deref()).map_err(fail)?;
     let draft = Draft {
         external_id: None,

@@ -67,6 +67,11 @@ impl Paint {
         }
     }
 
+    /// None, for what is not shown or compared first.
+    pub(crate) const fn off() -> Self {
+        Self { on: false }
+    }
+
     fn wrap(self, code: &str, text: &str) -> String {
         if self.on {
             format!("\u{1b}[{code}m{text}\u{1b}[0m")

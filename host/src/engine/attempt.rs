@@ -172,7 +172,8 @@ impl Engine {
         self.metrics.attempted(&attempt);
         // Only once for each delivery: that is what makes the judgement sound.
         if let Some(trial) = trial.filter(|_| delivery.total_attempts == 0) {
-            self.count(&delivery.tenant, &trial, is_to_blame(&attempt)).await;
+            self.count(&delivery.tenant, &trial, is_to_blame(&attempt))
+                .await;
         }
         let pause = rest.retry_after.filter(|_| rest.one_receiver);
         Ok(Settlement {
@@ -350,7 +351,13 @@ fn render_record(
 }
 
 fn no_transformer(none: NoTransformer) -> AttemptError {
-    let is_loading = matches!(&none, NoTransformer::Load { error: LoadError::Busy, .. });
+    let is_loading = matches!(
+        &none,
+        NoTransformer::Load {
+            error: LoadError::Busy,
+            ..
+        }
+    );
     let (told, retryable) = none.tell();
     let mut error = AttemptError {
         retryable,

@@ -277,7 +277,10 @@ impl Engine {
         spec: &WebhookSpec,
     ) -> Result<(), CheckError> {
         let snapshot = self.directory.snapshot(tenant).await?;
-        let pick = match self.pick_and_wait(&snapshot, spec.plugin.as_deref()).await? {
+        let pick = match self
+            .pick_and_wait(&snapshot, spec.plugin.as_deref())
+            .await?
+        {
             Ok(pick) => pick,
             Err(none) => {
                 return Err(match none.tell() {
@@ -287,11 +290,19 @@ impl Engine {
             }
         };
         let _turn = self.dry_runs.acquire().await;
-        match self.sandbox.check(&pick.transformer, guest_view(spec)).await {
+        match self
+            .sandbox
+            .check(&pick.transformer, guest_view(spec))
+            .await
+        {
             Ok(()) => Ok(()),
             Err(error) => Err(FieldErrors(vec![FieldError {
                 field: error.field.unwrap_or_else(|| {
-                    let field = if spec.plugin.is_some() { "settings" } else { "body_template" };
+                    let field = if spec.plugin.is_some() {
+                        "settings"
+                    } else {
+                        "body_template"
+                    };
                     field.to_owned()
                 }),
                 line: error.line,

@@ -86,7 +86,9 @@ impl Engine {
             ),
         };
         Ok(ReplayInput {
-            event: merged_context(&event, action_data.as_ref()).as_ref().to_owned(),
+            event: merged_context(&event, action_data.as_ref())
+                .as_ref()
+                .to_owned(),
             webhook,
             transformer: render.transformer,
             secrets,

@@ -7,7 +7,7 @@ mod attempt;
 mod decide;
 
 pub use attempt::{
-    Attempt, AttemptError, AttemptOutcome, Body, RenderInput, RenderRecord, RequestRecord, ResponseRecord,
-    Timings,
+    Attempt, AttemptError, AttemptOutcome, Body, RenderInput, RenderRecord, RequestRecord,
+    ResponseRecord, Timings,
 };
 pub use decide::{Next, RetryInput, decide, wait_before_retry};

@@ -208,7 +208,7 @@ impl Sandbox {
         wasm: &[u8],
     ) -> Result<Transformer, SandboxError> {
         component::check_format(wasm)?;
-        let digest = component::digest(wasm);
+        let digest = digest(wasm);
         let cached = self.cached(name, &digest);
         if let Some(transformer) = cached {
             return Ok(transformer);

@@ -36,7 +36,10 @@ pub(crate) fn is_to_blame(attempt: &Attempt) -> bool {
         None => {
             attempt.request.is_none()
                 && attempt.error.as_ref().is_some_and(|error| {
-                    !matches!(error.kind.as_str(), "webhook_missing" | "internal" | "plugin_loading")
+                    !matches!(
+                        error.kind.as_str(),
+                        "webhook_missing" | "internal" | "plugin_loading"
+                    )
                 })
         }
     }

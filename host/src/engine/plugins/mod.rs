@@ -8,8 +8,6 @@ mod canary;
 mod shelf;
 mod trial;
 
-use std::sync::Arc;
-
 pub use admission::{AdmitError, Taken};
 pub(super) use canary::{OnTrial, is_to_blame};
 pub use trial::{SAMPLE_EVENT, Trial};
@@ -95,7 +93,10 @@ pub(super) struct PickedUp {
 }
 
 impl PickedUp {
-    pub(super) fn pick(self, loaded: Result<Transformer, LoadError>) -> Result<Pick, NoTransformer> {
+    pub(super) fn pick(
+        self,
+        loaded: Result<Transformer, LoadError>,
+    ) -> Result<Pick, NoTransformer> {
         let Self { name, trial } = self;
         match loaded {
             Ok(transformer) => Ok(Pick {

@@ -38,24 +38,20 @@ const MOST_FAILURES: usize = 1000;
 pub(crate) enum LoadError {
     /// It would not be taken in any more: the limits have changed since, or the sandbox has.
     #[error("the plugin's version {version} cannot be run any more: {why}")]
-    Refused {
-        version: String,
-        why: String,
-    },
+    Refused { version: String, why: String },
     /// The store does not have its bytes, or has others.
     #[error(
         "the stored component of the plugin's version {version} is {what}, so it is not run; upload it again \
          under another name, and tell the operator"
     )]
-    Damaged {
-        version: String,
-        what: &'static str,
-    },
+    Damaged { version: String, what: &'static str },
     /// This machine could not load it.
     #[error("the plugin could not be made ready to run here; the worker's log says why")]
     Machine,
     /// Enough are waiting.
-    #[error("the plugin is being made ready to run, and enough deliveries wait for that; this one is tried again")]
+    #[error(
+        "the plugin is being made ready to run, and enough deliveries wait for that; this one is tried again"
+    )]
     Busy,
     /// The store failed. For the operator.
     #[error("the store failed")]
@@ -203,7 +199,9 @@ impl Shelf {
             let (sender, outcome) = watch::channel(None);
             let turn = state.turns.entry(tenant.clone());
             let turn = Arc::clone(turn.or_insert_with(|| Arc::new(Semaphore::new(1))));
-            state.entries.insert(key.clone(), Entry::Coming(outcome.clone()));
+            state
+                .entries
+                .insert(key.clone(), Entry::Coming(outcome.clone()));
             tokio::spawn(Arc::clone(&self.0).fetch(key, turn, sender));
             outcome
         });
@@ -312,7 +310,11 @@ impl Inner {
     fn put(&self, key: &Key, loaded: &Loaded) {
         let mut guard = self.state();
         let state = &mut *guard;
-        if state.turns.get(&key.0).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+        if state
+            .turns
+            .get(&key.0)
+            .is_some_and(|turn| Arc::strong_count(turn) == 1)
+        {
             state.turns.remove(&key.0);
         }
         state.clock = state.clock.wrapping_add(1);
@@ -371,7 +373,9 @@ impl State {
     fn make_room(&mut self, most_bytes: u64) {
         loop {
             let here = self.entries.iter().filter_map(|(key, entry)| match entry {
-                Entry::Here { transformer, used } => Some((*used, transformer.compiled_bytes(), key)),
+                Entry::Here { transformer, used } => {
+                    Some((*used, transformer.compiled_bytes(), key))
+                }
                 _ => None,
             });
             let (mut count, mut bytes, mut oldest) = (0, 0_u64, None);
@@ -382,9 +386,9 @@ impl State {
                     oldest = Some((used, key));
                 }
             }
-            let Some((_, oldest)) = oldest.filter(|_| {
-                count > 1 && (count > MOST_LOADED || bytes > most_bytes)
-            }) else {
+            let Some((_, oldest)) =
+                oldest.filter(|_| count > 1 && (count > MOST_LOADED || bytes > most_bytes))
+            else {
                 break;
             };
             let oldest = oldest.clone();

@@ -103,10 +103,6 @@ impl Trial {
 /// # Errors
 /// If it is none, or over the limits of ingest.
 pub(super) fn sample_event(config: &Config) -> Result<Event, FieldErrors> {
-    let parsed = ingest::parse_event(
-        &TenantId::default_tenant(),
-        SAMPLE_EVENT,
-        &config.ingest,
-    );
+    let parsed = ingest::parse_event(&TenantId::default_tenant(), SAMPLE_EVENT, &config.ingest);
     Ok(parsed?.event)
 }
