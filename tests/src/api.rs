@@ -18,6 +18,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 
+use crate::process;
+
 /// A key of 256 random bits would do as well; these can be told apart in a log.
 pub const ADMIN: &str = "hb_admin_key_of_the_tenant_default_0123456789";
 
@@ -123,9 +125,11 @@ impl Api {
 
     async fn serve(config: Config, backend: Arc<dyn Backend>, dir: Arc<TempDir>) -> Self {
         let server_config = config.server.clone();
-        let engine = Engine::open(config.clone(), Arc::clone(&backend))
-            .await
-            .expect("an engine");
+        // This process is a test, and no compiler.
+        let engine =
+            Engine::open_with_compiler(config.clone(), Arc::clone(&backend), process::program())
+                .await
+                .expect("an engine");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let router = api::router_with_admin_key(engine, Some(&Secret::new(ADMIN)));
@@ -186,6 +190,21 @@ impl Api {
     /// POST with the admin key.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.call_as(ADMIN, Method::POST, path, Some(body)).await
+    }
+
+    /// Uploads a plugin with a key; `query` is what follows `?`.
+    pub async fn upload_as(&self, key: &str, query: &str, wasm: Vec<u8>) -> Answer {
+        let request = self
+            .request(Method::POST, &format!("/v1/plugins?{query}"))
+            .bearer_auth(key)
+            .header("content-type", "application/wasm")
+            .body(wasm);
+        self.send(request).await
+    }
+
+    /// Uploads a plugin with the admin key.
+    pub async fn upload(&self, query: &str, wasm: Vec<u8>) -> Answer {
+        self.upload_as(ADMIN, query, wasm).await
     }
 
     /// PUT with the admin key.

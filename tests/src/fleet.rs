@@ -3,6 +3,7 @@
 
 use std::{
     fmt::Display,
+    path::Path,
     process::{Command, ExitStatus, Stdio},
 };
 
@@ -58,9 +59,18 @@ impl Fleet {
     /// If the program cannot be started.
     #[must_use]
     pub fn worker(&self) -> Worker {
+        self.worker_with_cache(&cache_dir())
+    }
+
+    /// Starts a worker that has compiled only what is in this folder.
+    ///
+    /// # Panics
+    /// If the program cannot be started.
+    #[must_use]
+    pub fn worker_with_cache(&self, cache: &Path) -> Worker {
         let child = self
             .command(&["worker"])
-            .env("HOOKBOX__STORAGE__CACHE_DIR", cache_dir())
+            .env("HOOKBOX__STORAGE__CACHE_DIR", cache)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

@@ -152,6 +152,21 @@ impl Server {
         )
     }
 
+    /// Uploads a plugin; `query` is what follows `?`. The answer's status and JSON.
+    pub async fn upload(&self, query: &str, wasm: Vec<u8>) -> (StatusCode, Value) {
+        let response = self
+            .client
+            .post(format!("{}/v1/plugins?{query}", self.url))
+            .bearer_auth(KEY)
+            .header("content-type", "application/wasm")
+            .body(wasm)
+            .send()
+            .await
+            .expect("an answer");
+        let status = response.status();
+        (status, response.json().await.expect("JSON"))
+    }
+
     /// GET, which must succeed.
     pub async fn get(&self, path: &str) -> Value {
         let (status, body) = self.request(Method::GET, path, None).await;

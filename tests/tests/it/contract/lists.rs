@@ -245,6 +245,7 @@ pub(crate) async fn usage_adds_up_by_tenant(open: Open) {
             peak_memory_bytes: 1,
             elapsed_us: 1,
             logs: Vec::new(),
+            input: None,
         });
         end.attempt.request = Some(RequestRecord {
             method: "POST".to_owned(),

@@ -62,7 +62,7 @@ pub(super) fn folder(name: &str) -> Vec<Guest> {
 
 /// The component around a guest's code: a whole component as it is, or fields of the main core module,
 /// with lines such as `;; memory 1 2` for what the prelude shall have in other places.
-pub(super) fn assemble(name: &str, text: &str) -> Vec<u8> {
+pub(crate) fn assemble(name: &str, text: &str) -> Vec<u8> {
     let directive = |key: &str, default: &str| {
         text.lines()
             .find_map(|line| {

@@ -5,7 +5,7 @@
 mod admit;
 mod cache;
 mod compile;
-mod guest;
+pub(crate) mod guest;
 mod hostile;
 mod isolation;
 mod jinja;
