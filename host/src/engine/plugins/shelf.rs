@@ -265,9 +265,14 @@ impl Inner {
         }
         let _turn = self.slow.acquire().await;
         let wasm = self.backend.component(tenant, sha256).await;
-        let wasm = wasm
-            .map_err(LoadError::Store)?
-            .ok_or_else(|| damaged("not there"))?;
+        let wasm = match wasm {
+            Ok(wasm) => wasm.ok_or_else(|| damaged("not there"))?,
+            Err(BackendError::Corrupt(what)) => {
+                tracing::error!(what, %tenant, version = short(sha256), "a stored component is damaged");
+                return Err(damaged("damaged"));
+            }
+            Err(error) => return Err(LoadError::Store(error)),
+        };
         let loaded = self.blocking(move |shelf| {
             if crate::sandbox::digest(&wasm) != digest {
                 return Ok(None);
@@ -277,7 +282,7 @@ impl Inner {
         });
         match loaded.await {
             Ok(Some(transformer)) => Ok(transformer),
-            Ok(None) => Err(damaged("not the one that was uploaded")),
+            Ok(None) => Err(damaged("damaged")),
             Err(Failure::Refused(why)) => Err(LoadError::Refused {
                 version: version(),
                 why,

@@ -130,7 +130,7 @@ async fn a_component_of_12_megabytes_compiles_without_stalling_deliveries_of_oth
     assert!(during < took / 4, "{during:?} of {took:?}");
 
     server
-        .webhook(json!({"name": "big", "payload_url": "unused", "plugin": "big"}))
+        .webhook(json!({"name": "big", "payload_url": "https://unused.example", "plugin": "big"}))
         .await;
     let deliveries = server.post("/v1/events", &event()).await;
     let ids = deliveries["events"][0]["deliveries"]

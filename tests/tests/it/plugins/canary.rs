@@ -32,7 +32,9 @@ async fn server_with(dir: &std::path::Path, sink: &Sink) -> (Server, String) {
     let server = Server::start(dir);
     let first = upload(&server, "name=mine", says(&sink.url(), "good")).await;
     server
-        .webhook(json!({"payload_url": "unused", "plugin": "mine", "max_in_flight": 8}))
+        .webhook(
+            json!({"payload_url": "https://unused.example", "plugin": "mine", "max_in_flight": 8}),
+        )
         .await;
     (server, first)
 }

@@ -19,7 +19,7 @@ async fn a_worker_fetches_and_compiles_a_plugin_that_it_has_never_seen() {
     let body = format!("from {}", sink.addr);
     let version = upload(&server, "name=mine", says(&sink.url(), &body)).await;
     server
-        .webhook(json!({"payload_url": "unused", "plugin": "mine"}))
+        .webhook(json!({"payload_url": "https://unused.example", "plugin": "mine"}))
         .await;
     let id = server.send(&event()).await;
     let cache = tempfile::tempdir().unwrap();
