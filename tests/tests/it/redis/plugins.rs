@@ -1,5 +1,6 @@
 //! What is kept of components, seen in the keys.
 
+use futures_util::future::join_all;
 use hookbox::{
     model::{Arm, Canary, Timestamp},
     queue::Retention,
@@ -180,4 +181,18 @@ async fn the_least_rights_are_enough_for_plugins() {
     );
     assert!(bed.delete_plugin(&t, "it").await.unwrap());
     bed.prune(KEEP, 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_uploads_of_the_same_at_once_one_is_kept() {
+    let (redis, bed) = bed().await;
+    let t = tenant("t");
+    let many = bytes(20 << 18, 1);
+    let sha256 = digest(&many);
+    let all = join_all((0..3).map(|_| bed.put_component(&t, &sha256, &many))).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+    assert_eq!(keys(&redis, "piece:*").len(), 60);
+    bed.prune(KEEP, 100).await.unwrap();
+    assert_eq!(keys(&redis, "piece:*").len(), 20);
+    assert!(bed.component(&t, &sha256).await.unwrap().unwrap() == many);
 }

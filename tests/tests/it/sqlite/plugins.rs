@@ -1,5 +1,6 @@
 //! What is kept of components, seen in the file.
 
+use futures_util::future::join_all;
 use hookbox::{
     model::{Plugin, Webhook},
     queue::Queue,
@@ -142,7 +143,10 @@ async fn components_and_plugins_survive_a_restart() {
         it
     };
     let (_backend, bed) = open_in(dir.path()).await;
-    assert_eq!(bed.tenant(&t).await.unwrap().plugins, [it.clone()]);
+    assert_eq!(
+        bed.tenant(&t).await.unwrap().plugins,
+        std::slice::from_ref(&it)
+    );
     let found = bed.component(&t, &it.current).await.unwrap();
     assert_eq!(found.as_deref(), Some(&b"one"[..]));
 }
@@ -193,4 +197,22 @@ async fn a_database_from_before_plugins_is_brought_up_to_date() {
     }
     backend.close().await;
     SqliteBackend::open(dir.path(), LIMITS).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_uploads_of_the_same_at_once_one_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (backend, bed) = open_in(dir.path()).await;
+    let (t, conn) = (tenant("t"), inside(dir.path()));
+    let many = bytes(20 << 18, 1);
+    let sha256 = digest(&many);
+    let all = join_all((0..3).map(|_| bed.put_component(&t, &sha256, &many))).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+    assert_eq!(rows(&conn, "component_pieces"), 60);
+    backend.prune(KEEP, 100).await.unwrap();
+    assert_eq!(
+        (rows(&conn, "components"), rows(&conn, "component_pieces")),
+        (1, 20)
+    );
+    assert!(bed.component(&t, &sha256).await.unwrap().unwrap() == many);
 }

@@ -2,7 +2,8 @@
 -- ARGV[4] kind: webhooks, rules, secrets, plugins or keys; [5] tenant, [6] id, [7] name, [8] document;
 -- [9] the tenant's revision on which this was decided, or ''; [10] how many there may be, or '';
 -- webhooks: [11] enabled (1 or 0), [12] deliveries under way at most ('' for the default), [13] microseconds between
---   two claims (0: no limit), [14] how far ahead of that they may run, [15] digest of the spec, [16] the plugin that it names, or ''
+--   two claims (0: no limit), [14] how far ahead of that they may run, [15] digest of the spec,
+--   [16] the plugin that it names, without a version, or ''
 -- rules: [11...] webhooks;  keys: [11] hash of the key
 -- plugins: [11] when the trial began that is under way (ms), or '', [12...] SHA-256 of all versions
 -- Answers OK, CHANGED, FULL, NAME (the name is taken), HASH (the key is in use), or WEBHOOK or COMPONENT and which is
