@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use hookbox::registry::KeyScope;
+use hookbox::{
+    model::{Plugin, PluginVersion, TenantId, Timestamp},
+    registry::KeyScope,
+};
 use hookbox_tests::{
     api::Api,
     server::{Server, netbox_event},
@@ -12,6 +15,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{event, ran, says, upload};
+use crate::contract::plugins::digest;
 
 /// What the sink gets for one event, which two webhooks send.
 async fn both(server: &Server, sink: &Sink) -> BTreeSet<String> {
@@ -242,33 +246,49 @@ async fn only_admins_change_plugins_and_only_those_of_their_tenant() {
 
 #[tokio::test]
 async fn a_component_that_was_tampered_with_in_the_store_is_not_run() {
-    let cache = tempfile::tempdir().unwrap();
-    let api = Api::start_with(|config| config.storage.cache_dir = cache.path().join("c")).await;
-    api.upload("name=mine", says("https://example.com/", "genuine"))
+    let api = Api::start().await;
+    // Straight into the store, and another in every run, so that nobody has ever compiled it.
+    let genuine = says(&api.url, "genuine");
+    let version = PluginVersion {
+        sha256: digest(&genuine),
+        uploaded: Timestamp::now(),
+        component_bytes: genuine.len() as u64,
+        compiled_bytes: 1,
+        imports: Vec::new(),
+        trial_fuel: 1,
+        trial_peak_memory_bytes: 1,
+    };
+    let t = TenantId::default_tenant();
+    api.backend
+        .put_component(&t, &version.sha256, &genuine)
         .await
-        .expect(201);
+        .unwrap();
+    let plugin = Plugin::new("mine".to_owned(), version, Timestamp::now());
+    api.backend.put_plugin(&t, &plugin, None).await.unwrap();
+
     let conn = rusqlite::Connection::open(api.folder().join("hookbox.db")).unwrap();
-    let stored: Vec<u8> = conn
-        .query_row("SELECT bytes FROM component_pieces", [], |row| row.get(0))
-        .unwrap();
-    let other = says("https://example.com/", "of hell");
-    assert_eq!((stored.len(), stored == other), (other.len(), false));
-    conn.execute("UPDATE component_pieces SET bytes = ?1", [&other])
-        .unwrap();
-    // Another process that has compiled neither.
-    for file in std::fs::read_dir(cache.path().join("c")).unwrap() {
-        let file = file.unwrap().path();
-        if file.extension().is_some_and(|e| e == "bin") {
-            std::fs::remove_file(file).unwrap();
-        }
-    }
-    let other = api.beside().await;
+    let other = says(&api.url, "of hell");
+    assert_eq!(genuine.len(), other.len());
+    let put = |bytes: &[u8]| {
+        conn.execute("UPDATE component_pieces SET bytes = ?1", [bytes])
+            .unwrap();
+    };
+    put(&other);
     let render = json!({
         "webhook": {"payload_url": "https://example.com/", "plugin": "mine"},
         "event": netbox_event(),
     });
-    let report = other.post("/v1/render", &render).await.expect(200);
+    let report = api.post("/v1/render", &render).await.expect(200);
     let why = report["error"]["message"].as_str().unwrap();
     assert!(why.contains("is damaged"), "{report:#}");
     assert_eq!(report["error"]["kind"], "plugin_error");
+    // What was there before would have run. This process remembers for a while what it has seen.
+    put(&genuine);
+    let report = api
+        .beside()
+        .await
+        .post("/v1/render", &render)
+        .await
+        .expect(200);
+    assert_eq!(report["request"]["body"], "genuine", "{report:#}");
 }
