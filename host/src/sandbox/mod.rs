@@ -192,7 +192,7 @@ impl Sandbox {
     pub fn cached(&self, name: &str, digest: &[u8; 32]) -> Option<Transformer> {
         let compiled = match self.inner.find(digest) {
             Some(compiled) => compiled,
-            None => self.inner.from_disk(digest)?,
+            None => self.inner.on_disk(digest)?,
         };
         Some(Transformer {
             name: name.into(),
@@ -285,7 +285,7 @@ impl Inner {
     }
 
     /// What was compiled by an earlier process, or this one, and has been dropped since.
-    fn from_disk(&self, digest: &[u8; 32]) -> Option<Arc<Compiled>> {
+    fn on_disk(&self, digest: &[u8; 32]) -> Option<Arc<Compiled>> {
         let component = self.disk.as_ref()?.load(&self.engine, digest)?;
         // What was compiled under another world is compiled, and refused, anew.
         let compiled = component::link(&self.linker, &component, hex::encode(digest)).ok()?;

@@ -3,8 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use hookbox_tests::{server::Server, sink::Sink};
-use serde_json::json;
+use hookbox_tests::{
+    fleet::Fleet,
+    redis::{Options, RedisServer},
+    server::Server,
+    sink::Sink,
+};
+use serde_json::{Value, json};
 
 use super::{event, ran, says, upload};
 
@@ -146,5 +151,79 @@ async fn a_component_of_12_megabytes_compiles_without_stalling_deliveries_of_oth
     assert!(
         labels.contains(&format!("big@{}", &version[..12])),
         "{labels:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_has_to_compile_a_plugin_delivers_what_needs_none_meanwhile() {
+    const HOOKS: usize = 6;
+    let redis = RedisServer::start(Options::default());
+    let (sink, other) = (Sink::start().await, Sink::start().await);
+    // Two deliveries of a tenant may wait for a plugin, and a webhook may have two under way.
+    let fleet = Fleet::new(redis.url()).with("worker.concurrency", 8);
+    let server = fleet.api().await;
+    let big = with_code(says(&other.url(), &format!("big, {}", other.addr)), 6 << 20);
+    upload(&server, "name=big", big).await;
+    let only = |kind: &str, webhook: &Value| json!({"name": webhook["name"], "object_types": [kind], "event_types": ["*"], "webhooks": [webhook["id"]]});
+    for n in 0..HOOKS {
+        let hook = json!({
+            "name": format!("big {n}"), "payload_url": "https://unused.example", "plugin": "big",
+            "retry": {"schedule": vec![1; 50]},
+        });
+        let hook = server.post("/v1/webhooks", &hook).await;
+        server.post("/v1/event-rules", &only("a.big", &hook)).await;
+    }
+    let hook = json!({"name": "small", "payload_url": sink.url(), "body_template": "x"});
+    let hook = server.post("/v1/webhooks", &hook).await;
+    server
+        .post("/v1/event-rules", &only("a.small", &hook))
+        .await;
+
+    let answer = server
+        .post(
+            "/v1/events",
+            &json!({"event": "created", "object_type": "a.big"}),
+        )
+        .await;
+    let waiting = answer["events"][0]["deliveries"]
+        .as_array()
+        .unwrap()
+        .clone();
+    assert_eq!(waiting.len(), HOOKS);
+    let cache = tempfile::tempdir().unwrap();
+    let _worker = fleet.worker_with_cache(cache.path());
+    let mut meanwhile = 0;
+    while other.arrived() == 0 {
+        server
+            .post(
+                "/v1/events",
+                &json!({"event": "created", "object_type": "a.small"}),
+            )
+            .await;
+        meanwhile += 1;
+        sink.wait_for(meanwhile).await;
+    }
+    assert!(
+        meanwhile > 20,
+        "{meanwhile} deliveries were made while the plugin was compiled"
+    );
+
+    let mut loading = 0;
+    for id in &waiting {
+        let delivery = server.delivery(id.as_str().unwrap(), "finished").await;
+        for attempt in delivery["attempts"].as_array().unwrap() {
+            let error = &attempt["error"];
+            assert!(
+                error.is_null() || error["kind"] == "plugin_loading",
+                "{attempt:#}"
+            );
+            loading += usize::from(!error.is_null());
+        }
+    }
+    assert!(loading > 0, "more would have waited than may");
+    let artifacts = std::fs::read_dir(cache.path()).unwrap().count();
+    assert_eq!(
+        artifacts, 3,
+        "the cache's key, jinja, and the plugin, compiled once"
     );
 }
