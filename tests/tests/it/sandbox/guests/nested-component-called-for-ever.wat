@@ -1,0 +1,10 @@
+;; ends in out_of_fuel
+;; before (component $inner (core module $m (func (export "f") )) (core instance $i (instantiate $m)) (func (export "f") (canon lift (core func $i "f")))) (instance $inner (instantiate $inner)) (core func $inner-f (canon lower (func $inner "f")))
+;; with (with "inner" (instance (export "f" (func $inner-f))))
+;; The way into another component costs more than a call; it must not be free.
+(import "inner" "f" (func $f))
+(func (export "transform") (param $event i32) (param $event-len i32) (param $webhook i32) (param $webhook-len i32) (result i32)
+  (loop $again
+    (call $f)
+    (br $again))
+  (unreachable))
