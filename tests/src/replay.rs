@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::join_all;
-use hookbox::sandbox::{JINJA, Output, RenderJob, Rendering, Sandbox, SecretHandles};
+use hookbox::sandbox::{JINJA, Output, RenderJob, Rendering, Sandbox, SecretHandles, Transformer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -16,7 +16,8 @@ pub struct Case {
     /// What it is called.
     pub name: &'static str,
     wasm: Vec<u8>,
-    job: RenderJob,
+    /// What it renders.
+    pub job: RenderJob,
 }
 
 /// Webhooks whose templates, and plugins which, look for anything that could differ between two runs.
@@ -163,13 +164,19 @@ fn job(body: &str) -> RenderJob {
     }
 }
 
-/// Renders a case once.
+/// All cases, ready to run.
 ///
 /// # Panics
-/// If it does not load.
-pub async fn once(sandbox: &Sandbox, case: &Case) -> Rendering {
-    let transformer = sandbox.load(case.name, &case.wasm).expect("fits");
-    sandbox.render(&transformer, case.job.clone()).await
+/// If one does not load.
+#[must_use]
+pub fn loaded(sandbox: &Sandbox) -> Vec<(Case, Transformer)> {
+    cases()
+        .into_iter()
+        .map(|case| {
+            let transformer = sandbox.load(case.name, &case.wasm).expect("fits");
+            (case, transformer)
+        })
+        .collect()
 }
 
 /// Renders each case `runs` times, on all render threads at once, and says in a line for each what came out:
@@ -179,16 +186,13 @@ pub async fn once(sandbox: &Sandbox, case: &Case) -> Rendering {
 /// If two runs of a case differ.
 pub async fn transcript(sandbox: &Sandbox, runs: usize) -> Vec<String> {
     let mut lines = Vec::new();
-    for case in cases() {
-        let transformer = sandbox.load(case.name, &case.wasm).expect("fits");
+    for (case, transformer) in loaded(sandbox) {
         // what ends by fuel takes its time, and is no less the same for being tried less often
         let endless = case.name == "an endless loop";
         let runs = if endless { runs.div_ceil(50) } else { runs };
         let renders = (0..runs).map(|_| sandbox.render(&transformer, case.job.clone()));
-        let mut texts = join_all(renders)
-            .await
-            .into_iter()
-            .map(|r| text(case.name, &r));
+        let renderings = join_all(renders).await;
+        let mut texts = renderings.iter().map(|r| text(case.name, r));
         let first = texts.next().unwrap_or_default();
         if let Some(other) = texts.find(|text| *text != first) {
             panic!("two runs differ:\n{first}\n{other}");

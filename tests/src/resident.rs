@@ -4,12 +4,9 @@
 
 use std::fs;
 
-use hookbox::sandbox::Sandbox;
+use hookbox::sandbox::{Sandbox, Transformer};
 
 use crate::guest::{self, Guest, corpus, render, request};
-
-/// Renders of each guest in each round.
-const RENDERS: usize = 5;
 
 /// What was measured.
 #[derive(Clone, Copy, Debug)]
@@ -32,20 +29,23 @@ impl Resident {
     }
 }
 
-/// Loads and runs the whole corpus so many times, after three times for what is allocated once (slots of the
-/// pool, the allocator's arenas, tables of signals and threads).
+/// Runs the whole corpus so many times, the last time compiled anew, after two such times for what is allocated
+/// once (slots of the pool, the allocator's arenas, stacks of signals and threads).
 ///
 /// # Panics
 /// If the well-behaved guest between them does not render as always.
 pub async fn rounds(rounds: usize) -> Resident {
     let sandbox = guest::sandbox();
     let corpus = corpus();
-    for _ in 0..3 {
-        round(&sandbox, &corpus).await;
+    for _ in 0..2 {
+        round(&sandbox, &load(&sandbox, &corpus)).await;
     }
     let before = bytes();
-    for _ in 0..rounds {
-        round(&sandbox, &corpus).await;
+    for rest in [rounds.saturating_sub(1), rounds.min(1)] {
+        let loaded = load(&sandbox, &corpus);
+        for _ in 0..rest {
+            round(&sandbox, &loaded).await;
+        }
     }
     Resident {
         guests: corpus.len(),
@@ -55,20 +55,23 @@ pub async fn rounds(rounds: usize) -> Resident {
     }
 }
 
-async fn round(sandbox: &Sandbox, corpus: &[Guest]) {
+/// What is refused is part of it: the compiler has seen it.
+fn load(sandbox: &Sandbox, corpus: &[Guest]) -> Vec<Transformer> {
+    corpus
+        .iter()
+        .filter_map(|guest| sandbox.load(&guest.name, &guest.wasm).ok())
+        .collect()
+}
+
+async fn round(sandbox: &Sandbox, loaded: &[Transformer]) {
     let neighbour = sandbox.load("echo", &guest::echo()).expect("well-behaved");
-    for guest in corpus {
-        // what is refused is part of it: the compiler has seen it
-        if let Ok(transformer) = sandbox.load(&guest.name, &guest.wasm) {
-            for _ in 0..RENDERS {
-                drop(render(sandbox, &transformer, "{}").await);
-            }
-        }
+    for transformer in loaded {
+        drop(render(sandbox, transformer, "{}").await);
         assert_eq!(
             request(&render(sandbox, &neighbour, "{}").await).body(),
             b"{}",
             "after {}",
-            guest.name
+            transformer.name()
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use hookbox_tests::fuzz::{Ended, admission, outbound, unescape};
+use hookbox_tests::fuzz::{Ended, admission, module, outbound, unescape};
 use proptest::{
     prelude::*,
     sample::Index,
@@ -136,4 +136,21 @@ fn whatever_a_guest_returns_is_refused_in_words_or_sent_as_clean_http_without_sh
     for end in [Ended::Refused, Ended::Failed, Ended::Passed] {
         assert!(ends.get(&end).copied() > Some(1000), "{ends:?}");
     }
+}
+
+#[test]
+fn modules_that_run_before_a_guest_are_bounded_and_do_the_same_each_time() {
+    for text in [
+        "(module)",
+        "(module (memory 10) (func (loop $forever (br $forever))) (start 0))",
+        "(module (func unreachable) (start 0))",
+        "(module (memory 1) (data (i32.const 65535) \"ab\"))",
+        "(module (memory 1) (func (loop (drop (memory.grow (i32.const 1))) (br 0))) (start 0))",
+        "(module (table 100 funcref) (func (call_indirect (i32.const 7))) (start 0))",
+    ] {
+        let wasm = wat::parse_str(text).expect("a module");
+        assert_eq!(module(&wasm), Ended::Passed, "{text}");
+    }
+    let needs_more = wat::parse_str("(module (import \"a\" \"b\" (func)))").expect("a module");
+    assert_eq!(module(&needs_more), Ended::Failed);
 }

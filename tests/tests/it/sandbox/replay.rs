@@ -2,7 +2,7 @@
 //! thread, in every process, compiled anew or taken from the cache.
 
 use hookbox::sandbox::{Output, Sandbox};
-use hookbox_tests::replay::{cases, once};
+use hookbox_tests::replay::{cases, loaded};
 
 use super::{
     guest::{config, request},
@@ -33,9 +33,10 @@ fn a_thousand_runs_on_several_threads_and_in_several_processes_are_all_the_same(
 #[tokio::test]
 async fn what_is_not_a_number_is_always_the_same_not_a_number() {
     let sandbox = Sandbox::new(&config(), None).expect("a sandbox");
-    let cases = cases();
-    let case = cases.iter().find(|case| case.name == "not a number");
-    let rendering = once(&sandbox, case.expect("it is there")).await;
+    let cases = loaded(&sandbox);
+    let found = cases.iter().find(|(case, _)| case.name == "not a number");
+    let (case, transformer) = found.expect("it is there");
+    let rendering = sandbox.render(transformer, case.job.clone()).await;
     let body = request(&rendering).body();
     // eight of 32 bits, six of 64, then vectors of which some lanes are numbers
     for (at, bits) in body[..32].chunks(4).enumerate() {
@@ -57,8 +58,8 @@ async fn what_is_not_a_number_is_always_the_same_not_a_number() {
 #[tokio::test]
 async fn templates_have_no_chance_and_no_clock() {
     let sandbox = Sandbox::new(&config(), None).expect("a sandbox");
-    for case in cases() {
-        let output = once(&sandbox, &case).await.output;
+    for (case, transformer) in loaded(&sandbox) {
+        let output = sandbox.render(&transformer, case.job.clone()).await.output;
         match case.name {
             "chance" | "clock" => assert!(matches!(output, Output::Error(_)), "{output:?}"),
             "order of keys" => {
