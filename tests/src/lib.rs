@@ -7,7 +7,12 @@
 
 pub mod api;
 pub mod fleet;
+pub mod fuzz;
+pub mod guest;
 pub mod process;
 pub mod redis;
+pub mod replay;
+pub mod resident;
 pub mod server;
 pub mod sink;
+pub mod storm;

@@ -85,7 +85,7 @@ impl OutboundRequest {
             headers.set_credentials(credentials)?;
         }
         headers.complete(ctx, &body)?;
-        if let Some(warning) = json_warning(&headers, &body) {
+        if let Some(warning) = json_warning(&headers, &body, shown_body.is_some()) {
             warnings.push(warning);
         }
         Ok(Self {
@@ -222,8 +222,9 @@ fn body(
     }
 }
 
-/// A body that claims to be JSON and is not is sent as it is, since NetBox does so, but not in silence.
-fn json_warning(headers: &Headers, body: &[u8]) -> Option<String> {
+/// A body that claims to be JSON and is not is sent as it is, since NetBox does so, but not in silence. Where the
+/// parser stopped is told only of a body without secrets: it would tell of a secret what it begins with.
+fn json_warning(headers: &Headers, body: &[u8], holds_secrets: bool) -> Option<String> {
     if body.is_empty() || !headers.content_type_is_json() {
         return None;
     }
@@ -232,9 +233,12 @@ fn json_warning(headers: &Headers, body: &[u8]) -> Option<String> {
     if error.to_string().starts_with("recursion limit") {
         return None;
     }
-    Some(format!(
-        "the content type says JSON but the body is not valid JSON: {error}"
-    ))
+    let warning = "the content type says JSON but the body is not valid JSON";
+    Some(if holds_secrets {
+        format!("{warning}; a secret in it may need the tojson filter's quotes around its handle")
+    } else {
+        format!("{warning}: {error}")
+    })
 }
 
 fn invalid(message: impl Into<String>) -> RenderError {

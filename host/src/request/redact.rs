@@ -4,6 +4,8 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::url::quote;
+
 /// Shorter texts are left, as they would be found by chance.
 const SHORTEST: usize = 6;
 
@@ -32,17 +34,7 @@ impl Redactor {
     pub(super) fn new<'s>(secrets: impl IntoIterator<Item = (&'s str, &'s str)>) -> Self {
         let mut forms: Vec<(Vec<u8>, String)> = Vec::new();
         for (name, value) in secrets {
-            let json = serde_json::Value::from(value).to_string();
-            let all = [
-                value.to_owned(),
-                utf8_percent_encode(value, QUERY).to_string(),
-                utf8_percent_encode(value, PATH).to_string(),
-                utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(),
-                json.trim_matches('"').to_owned(),
-                STANDARD.encode(value),
-            ];
-            for form in all {
-                let form = form.into_bytes();
+            for form in parts(value).into_iter().flat_map(spellings) {
                 if form.len() >= SHORTEST && !forms.iter().any(|(known, _)| *known == form) {
                     forms.push((form, format!("[secret:{name}]")));
                 }
@@ -88,6 +80,46 @@ impl Redactor {
     }
 }
 
+/// What of a value may come back: all of it; what is left in a header, where the space around it goes, such as
+/// the line break that ends a file; and of a URL what its receiver sees, path and credentials.
+fn parts(value: &str) -> Vec<&str> {
+    let trimmed = value.trim_matches([' ', '\t', '\r', '\n']);
+    let mut parts = vec![value, trimmed];
+    if let Some((_, rest)) = trimmed.split_once("://") {
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        let user = authority.rsplit_once('@').map(|(user, _)| user);
+        let password = user.and_then(|user| user.split_once(':'));
+        parts.extend([rest, path]);
+        parts.extend(user);
+        parts.extend(password.map(|(_, password)| password));
+    }
+    parts
+}
+
+/// A value as it stands in bodies, URLs, JSON, credentials and headers.
+fn spellings(value: &str) -> impl Iterator<Item = Vec<u8>> {
+    let json = serde_json::Value::from(value).to_string();
+    let json = json
+        .strip_prefix('"')
+        .and_then(|json| json.strip_suffix('"'))
+        .unwrap_or(value);
+    let quoted = quote(value);
+    let texts = [
+        value.to_owned(),
+        utf8_percent_encode(value, QUERY).to_string(),
+        utf8_percent_encode(value, PATH).to_string(),
+        utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(),
+        utf8_percent_encode(&quoted, QUERY).to_string(),
+        utf8_percent_encode(&quoted, PATH).to_string(),
+        json.to_owned(),
+        STANDARD.encode(value),
+    ];
+    // headers are sent in Latin-1
+    let latin_1: Option<Vec<u8>> = value.chars().map(|c| u8::try_from(c).ok()).collect();
+    texts.into_iter().map(String::into_bytes).chain(latin_1)
+}
+
 impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Redactor({} [secret])", self.forms.len())
@@ -127,6 +159,25 @@ mod tests {
         ] {
             let shown = redact(&secrets, echoed, false);
             assert!(shown.contains("[secret:pw]"), "{echoed}: {shown}");
+        }
+    }
+
+    #[test]
+    fn it_is_known_as_hookbox_itself_sends_it_in_urls_and_headers() {
+        let redactor = Redactor::new([("pw", "a|b\\c^-é\n")]);
+        for echoed in [&b"/x?k=a%7Cb%5Cc%5E-%C3%A9%0A"[..], b"a|b\\c^-\xe9"] {
+            let shown = redactor.redact(echoed, false);
+            let shown = String::from_utf8_lossy(&shown);
+            assert!(shown.ends_with("[secret:pw]"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn of_a_secret_url_its_receiver_sees_the_path_and_that_is_hidden_too() {
+        let secrets = [("hook", "https://me:passw0rd@hooks.example/services/T0/XXXX")];
+        for echoed in ["no route to /services/T0/XXXX", "hello passw0rd"] {
+            let shown = redact(&secrets, echoed, false);
+            assert!(shown.ends_with(" [secret:hook]"), "{shown}");
         }
     }
 

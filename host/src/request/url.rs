@@ -131,7 +131,7 @@ fn default_port(uri: &http::Uri) -> Option<u16> {
 /// Percent-encodes what `requests` would: every ASCII character that is neither unreserved nor reserved
 /// (RFC 3986), control characters and `\` among them, and `%` where no two hexadecimal digits follow.
 /// Characters beyond ASCII stay, for the URL parser to turn into punycode or UTF-8 by where they stand.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 16);
     for (at, c) in text.char_indices() {
         let keep = match c {

@@ -6,7 +6,10 @@ use std::{
     process::Output,
 };
 
-use hookbox_tests::process::{hookbox, stderr, stdout};
+use hookbox_tests::{
+    guest::assemble,
+    process::{hookbox, stderr, stdout},
+};
 use serde_json::Value;
 
 const JINJA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/dist/jinja.wasm");
@@ -22,18 +25,8 @@ fn check(file: impl AsRef<Path>, arguments: &[&str]) -> Output {
 
 /// A guest of the sandbox's corpus, in a file.
 fn guest(folder: &Path, name: &str, main: &str) -> PathBuf {
-    let prelude = include_str!("../sandbox/prelude.wat");
-    let text = prelude
-        .replace("{memory}", "1")
-        .replace(
-            "{realloc}",
-            "(global.get $next) (global.set $next (i32.add (global.get $next) (local.get $size)))",
-        )
-        .replace("{beside}", "")
-        .replace("{lift}", "")
-        .replace("{main}", main);
     let file = folder.join(name);
-    fs::write(&file, wat::parse_str(text).unwrap()).unwrap();
+    fs::write(&file, assemble(name, main)).unwrap();
     file
 }
 

@@ -10,7 +10,7 @@ mod versions;
 use hookbox_tests::server::Server;
 use serde_json::{Value, json};
 
-use crate::sandbox::guest::assemble;
+use hookbox_tests::guest::assemble;
 
 /// A plugin that sends `body` to `url`, after doing `first`, which sees the event as `$event` and
 /// `$event-len`.

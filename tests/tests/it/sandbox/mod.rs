@@ -5,8 +5,13 @@
 mod admit;
 mod cache;
 mod compile;
-pub(crate) mod guest;
+mod fuzz;
 mod hostile;
 mod isolation;
 mod jinja;
 mod limits;
+mod memory;
+mod outbound;
+mod replay;
+
+use hookbox_tests::guest;

@@ -1,5 +1,5 @@
 ;; A component of the world hookbox:transformer/transformer@1.0.0 around the core code of a guest.
-;; `guest.rs` fills in what stands in braces.
+;; `mod.rs` fills in what stands in braces.
 (component
   (type $types-t (instance
     (type $header-t (record (field "name" string) (field "value" string)))
@@ -77,6 +77,7 @@
   (core func $log (canon lower (func $host "log") (memory $libc "memory")))
   (core func $secret (canon lower (func $host "secret") (memory $libc "memory") (realloc (func $libc "realloc"))))
 
+  {before}
   (core module $main
     (import "libc" "memory" (memory 0))
     (import "libc" "send" (func $send (param i32 i32 i32 i32) (result i32)))
@@ -87,11 +88,11 @@
     {main})
   (core instance $main (instantiate $main
     (with "libc" (instance $libc))
-    (with "host" (instance (export "log" (func $log)) (export "secret" (func $secret))))))
+    (with "host" (instance (export "log" (func $log)) (export "secret" (func $secret)))) {with}))
 
   {beside}
   (func (export "transform")
     (param "event" string) (param "webhook" string) (result (result $decision (error $failure)))
     (canon lift (core func $main "transform")
-      (memory $libc "memory") (realloc (func $libc "realloc")) {lift}))
+      (memory $libc "memory") (realloc (func {allocator})) {lift}))
 )

@@ -1,0 +1,509 @@
+//! What fuzzers and tests feed with bytes: a function for each way in that strangers have. They panic when
+//! something does not hold that must hold whatever the bytes are.
+//!
+//! `fuzz/` makes targets of them for long runs guided by coverage; `tests/it/sandbox/fuzz.rs` runs them for
+//! some seconds with the same seeds.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
+use hookbox::{
+    config::{Config, SandboxConfig},
+    guard::{Guard, Resolve},
+    model::{Secret, Timestamp, WebhookSpec},
+    request::{OutboundRequest, RequestContext, SecretValues},
+    sandbox::{Output, RenderError, Rendered, Rendering, Sandbox, Transformer, survey},
+};
+use sha2::{Sha256, Sha512};
+use tokio::runtime::{Builder, Runtime};
+use url::Host;
+
+use crate::guest::{self, job, puppet, returned, strings};
+
+/// What became of an input, so that whoever feeds them can see that they get anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ended {
+    /// It was not tried, as it is too long.
+    NotTried,
+    /// It was refused at the door.
+    Refused,
+    /// It passed the first check and failed at a later one.
+    Failed,
+    /// It passed all there is.
+    Passed,
+}
+
+/// What all inputs share: engine, guests and settings.
+struct World {
+    runtime: Runtime,
+    sandbox: Sandbox,
+    puppet: Transformer,
+    guard: Guard,
+    limits: SandboxConfig,
+}
+
+fn world() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    WORLD.get_or_init(|| {
+        let sandbox = guest::sandbox();
+        World {
+            runtime: Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .expect("a runtime"),
+            puppet: sandbox.load("puppet", &puppet()).expect("fits"),
+            sandbox,
+            guard: Guard::with_resolver(&Config::defaults().guard, Arc::new(Pretend)),
+            limits: guest::config(),
+        }
+    })
+}
+
+/// The most bytes of a component that is compiled: a compiler takes its time.
+const MAX_COMPILED: usize = 8 << 10;
+/// How long a look at an input may take, on the slowest machine, with every check compiled in.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Admission of a plugin: the survey for whatever it is, compiling and running for small components.
+///
+/// Core modules are surveyed only: the encoder that makes components of them may panic, which is why it runs
+/// in a process of its own.
+///
+/// # Panics
+/// If anything does not hold.
+pub fn admission(input: &[u8]) -> Ended {
+    let World { sandbox, .. } = world();
+    let limits = Config::defaults().plugins;
+    let begun = Instant::now();
+    let found = survey(input, &limits);
+    assert_eq!(found, survey(input, &limits), "the survey is a function");
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    match found {
+        Err(refusal) => {
+            fit_to_be_shown(&refusal.to_string());
+            return Ended::Refused;
+        }
+        Ok(found) => {
+            for name in found.imports.iter().chain(&found.exports) {
+                fit_to_be_shown(name);
+            }
+            if let Some(function) = found.largest_function {
+                assert!(function.bytes <= input.len() as u64, "{function:?}");
+            }
+        }
+    }
+    if !input.starts_with(b"\0asm\x0d\0\x01\0") {
+        return Ended::Failed;
+    }
+    if input.len() > MAX_COMPILED {
+        return Ended::NotTried;
+    }
+    match sandbox.admit("plugin", input, &limits) {
+        Err(error) => {
+            assert!(
+                error.is_refusal(),
+                "nobody's fault but the plugin's: {error}"
+            );
+            fit_to_be_shown(&error.to_string());
+            Ended::Failed
+        }
+        Ok(admitted) => {
+            assert_eq!(admitted.component, input);
+            run_twice(&admitted.transformer, "{}");
+            Ended::Passed
+        }
+    }
+}
+
+/// A core module beside a well-behaved guest's, instantiated before it: what its start function does must be
+/// bounded, deterministic, and nothing to the host. For modules that validate; others are refused.
+///
+/// # Panics
+/// If anything does not hold.
+pub fn module(module: &[u8]) -> Ended {
+    /// Core modules in the guest before.
+    const MODULES: u8 = 2;
+    let mut component = guest::echo();
+    // Binary.md of the component model: a core module is section 1, core instances are section 2
+    component.push(1);
+    let mut size = module.len();
+    while size > 0x7f {
+        component.push(u8::try_from(size & 0x7f).unwrap_or_default() | 0x80);
+        size >>= 7;
+    }
+    component.push(u8::try_from(size).unwrap_or_default());
+    component.extend_from_slice(module);
+    // one instance: instantiate that module with no arguments
+    component.extend_from_slice(&[2, 4, 1, 0, MODULES, 0]);
+    admission(&component)
+}
+
+/// A component runs within its limits, and a second time as it did the first.
+fn run_twice(transformer: &Transformer, event: &str) -> Rendering {
+    let World {
+        runtime,
+        sandbox,
+        limits,
+        ..
+    } = world();
+    let render = || runtime.block_on(sandbox.render(transformer, job(event)));
+    let (first, second) = (render(), render());
+    let all = |r: &Rendering| {
+        let cost = (r.cost.fuel, r.cost.peak_memory_bytes);
+        format!("{:?} {cost:?} {:?}", r.output, r.logs)
+    };
+    assert_eq!(all(&first), all(&second), "the second run is as the first");
+    assert!(first.cost.fuel <= limits.fuel);
+    assert!(first.cost.peak_memory_bytes <= limits.memory_bytes as u64);
+    let logged: usize = first.logs.iter().map(|line| line.message.len()).sum();
+    assert!(logged <= limits.log_bytes + 200, "{logged}");
+    for line in &first.logs {
+        assert!(!line.message.chars().any(char::is_control), "{line:?}");
+    }
+    match &first.output {
+        Output::Request(_) => {}
+        Output::Skip(reason) => fit_to_be_shown(reason),
+        Output::Error(error) => fit_to_be_shown(&error.message),
+    }
+    first
+}
+
+/// What a guest returned, on its way to be sent: a real guest returns it, it is validated, filled with secrets,
+/// signed, guarded and recorded.
+///
+/// `input` is written as a request is: method, URL and `Name: value` headers in lines of their own, an empty
+/// line, the body. `\n`, `\r`, `\0`, `\\` and `\xHH` stand for bytes in the lines. If it begins with a zero
+/// byte, the rest is the guest's result as it lies in its memory.
+///
+/// # Panics
+/// If anything does not hold.
+pub fn outbound(input: &[u8]) -> Ended {
+    let World { puppet, .. } = world();
+    if input.len() > MAX_MESSAGE {
+        return Ended::NotTried;
+    }
+    let result = match input.split_first() {
+        Some((0, raw)) => raw.to_vec(),
+        _ => message(input),
+    };
+    let rendering = run_twice(puppet, &strings(&result));
+    let Output::Request(rendered) = rendering.output else {
+        return Ended::Refused;
+    };
+    let spec = |secret: &str| WebhookSpec {
+        secret: Secret::new(secret),
+        ..WebhookSpec::default()
+    };
+    let built = build(&rendered, &spec(SIGNING), &SECRETS);
+    // The same with other secrets, and unsigned, as a signature shows what it is over.
+    let (one, other) = (
+        build(&rendered, &spec(""), &SECRETS),
+        build(&rendered, &spec(""), &OTHER_SECRETS),
+    );
+    match (built, one, other) {
+        (Ok(signed), Ok(one), Ok(other)) => {
+            check_request(&signed);
+            check_signatures(&signed);
+            check_that_nothing_shows(&one, &other);
+            check_guard(signed)
+        }
+        (Err(error), Err(_), other) => {
+            fit_to_be_shown(&error.message);
+            if let Err(other) = other {
+                assert_eq!((error.kind, &error.field), (other.kind, &other.field));
+            }
+            Ended::Failed
+        }
+        // a value can make a host valid that another one does not, as after `xn--`
+        (Ok(_), Ok(_), Err(error)) => {
+            fit_to_be_shown(&error.message);
+            Ended::Failed
+        }
+        (signed, unsigned, _) => panic!("a signature decides: {signed:?} {unsigned:?}"),
+    }
+}
+
+const MAX_MESSAGE: usize = 32 << 10;
+const SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+type Secrets = [(&'static str, &'static str); 9];
+
+/// Handle and value. Of characters that are written in other ways in URLs, JSON and headers, and long enough
+/// that a redactor looks for them.
+const SECRETS: Secrets = [
+    ("hbs_aaaa", "s3cr3t/+ü"),
+    ("hbs_bbbb", "s3cr3t\r\nInjected: yes"),
+    ("hbs_cccc", "https://user:s3cr3t@hooks.example/T0"),
+    ("hbs_dddd", "s3cr3t.example"),
+    ("hbs_eeee", "hbs_aaaa-s3cr3t"),
+    ("hbs_ffff", "s3cr3t|\\^\"<{'`%zz~-"),
+    ("hbs_gggg", "S3CR3T-Ünïcode"),
+    ("hbs_hhhh", "s3cr3t東京"),
+    ("hbs_iiii", " s3cr3t-of-a-file\n"),
+];
+
+/// Others of the same shape, so that all that can be seen of a request must be the same.
+const OTHER_SECRETS: Secrets = [
+    ("hbs_aaaa", "q4ds4u/+ü"),
+    ("hbs_bbbb", "q4ds4u\r\nInjected: yes"),
+    ("hbs_cccc", "https://user:q4ds4u@hooks.example/T0"),
+    ("hbs_dddd", "q4ds4u.example"),
+    ("hbs_eeee", "hbs_aaaa-q4ds4u"),
+    ("hbs_ffff", "q4ds4u|\\^\"<{'`%zz~-"),
+    ("hbs_gggg", "Q4DS4U-Ünïcode"),
+    ("hbs_hhhh", "q4ds4u東京"),
+    ("hbs_iiii", " q4ds4u-of-a-file\n"),
+];
+
+fn build(
+    rendered: &Rendered,
+    webhook: &WebhookSpec,
+    secrets: &Secrets,
+) -> Result<OutboundRequest, RenderError> {
+    let secrets = secrets
+        .iter()
+        .enumerate()
+        .map(|(n, (handle, value))| ((*handle).to_owned(), format!("n{n}"), Secret::new(*value)));
+    OutboundRequest::build(
+        rendered.clone(),
+        &RequestContext {
+            webhook,
+            delivery: &DELIVERY.into(),
+            now: Timestamp::from_millis(NOW_SECONDS * 1000),
+            secrets: &SecretValues::new(secrets),
+            limits: &world().limits,
+            user_agent: "hookbox",
+        },
+    )
+}
+
+const DELIVERY: &str = "dlv_1";
+const NOW_SECONDS: i64 = 1_614_265_330;
+
+/// What is sent is well-formed HTTP to an http or https URL, within the limits.
+fn check_request(request: &OutboundRequest) {
+    let limits = &world().limits;
+    let url = request.url();
+    assert!(matches!(url.scheme(), "http" | "https"), "{url}");
+    assert!(url.as_str().bytes().all(|b| b.is_ascii_graphic()), "{url}");
+    assert!(url.as_str().len() <= limits.url_bytes);
+    assert!(url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
+    assert!(url.host_str().is_some_and(|host| !host.is_empty()), "{url}");
+
+    let headers = request.headers();
+    assert_eq!(headers.len(), headers.keys_len(), "each name once");
+    // those of the guest, and those that hookbox adds
+    assert!(headers.len() <= limits.headers + 9);
+    for (name, value) in &headers {
+        let value = value.as_bytes();
+        assert!(
+            value
+                .iter()
+                .all(|b| *b == b'\t' || (*b >= b' ' && *b != 0x7f)),
+            "{name}"
+        );
+        assert!(name.as_str().len() + value.len() <= limits.header_bytes);
+        let framing = [
+            "transfer-encoding",
+            "content-length",
+            "connection",
+            "upgrade",
+            "te",
+            "trailer",
+            "expect",
+        ];
+        assert!(!framing.contains(&name.as_str()), "{name}");
+        assert!(!name.as_str().starts_with("proxy-"), "{name}");
+    }
+    assert!(request.body().len() <= limits.body_bytes);
+}
+
+/// Both signatures are over the bytes that are sent, and no guest can set them.
+fn check_signatures(request: &OutboundRequest) {
+    let headers = request.headers();
+    let header = |name: &str| headers.get(name).expect("is set").as_bytes();
+    let mut hook = <Hmac<Sha512> as KeyInit>::new_from_slice(SIGNING.as_bytes()).expect("any key");
+    hook.update(request.body());
+    let hook = hex::encode(hook.finalize().into_bytes());
+    assert_eq!(header("x-hook-signature"), hook.as_bytes());
+
+    let key = STANDARD
+        .decode(SIGNING.trim_start_matches("whsec_"))
+        .expect("base64");
+    let mut standard = <Hmac<Sha256> as KeyInit>::new_from_slice(&key).expect("any key");
+    standard.update(format!("{DELIVERY}.{NOW_SECONDS}.").as_bytes());
+    standard.update(request.body());
+    let standard = format!("v1,{}", STANDARD.encode(standard.finalize().into_bytes()));
+    assert_eq!(header("webhook-signature"), standard.as_bytes());
+    assert_eq!(header("webhook-id"), DELIVERY.as_bytes());
+}
+
+/// Two requests that differ in the values of secrets alone look the same in every form that is stored or
+/// shown, also when their receivers echo all of them.
+fn check_that_nothing_shows(one: &OutboundRequest, other: &OutboundRequest) {
+    let shown = |r: &OutboundRequest| {
+        let record = r.record();
+        format!(
+            "{record:?} {r:?} {:?} {} {:?}",
+            r.warnings(),
+            r.shown_host(),
+            r.redactor()
+        )
+    };
+    assert_eq!(shown(one), shown(other));
+    assert_eq!(one.record_up_to(10).body, other.record_up_to(10).body);
+    let echo = |r: &OutboundRequest| {
+        // not the host, which a receiver knows anyway, and which the standard writes in ways of its own
+        let url = r.url();
+        let query = url.query().unwrap_or_default();
+        let mut echo = format!("{} {query} ", url.path()).into_bytes();
+        for value in r.headers().values() {
+            echo.extend_from_slice(value.as_bytes());
+            echo.push(b' ');
+        }
+        echo.extend_from_slice(r.body());
+        String::from_utf8_lossy(&r.redactor().redact(&echo, false)).into_owned()
+    };
+    assert_eq!(echo(one), echo(other), "what a receiver echoes");
+}
+
+/// Nothing passes that leads to an address that is not public.
+fn check_guard(request: OutboundRequest) -> Ended {
+    let World { runtime, guard, .. } = world();
+    let host = request.url().host().map(|host| host.to_owned());
+    match runtime.block_on(guard.check(request)) {
+        Err(error) => {
+            fit_to_be_shown(&error.to_string());
+            Ended::Failed
+        }
+        Ok(_) => {
+            let addresses = match host.expect("checked") {
+                Host::Domain(name) => answer(&name),
+                Host::Ipv4(ip) => vec![ip.into()],
+                Host::Ipv6(ip) => vec![ip.into()],
+            };
+            assert!(!addresses.iter().any(is_somebodys_own), "{addresses:?}");
+            Ended::Passed
+        }
+    }
+}
+
+/// A resolver whose answers are made of the name: of one address or two, of all sorts.
+struct Pretend;
+
+#[async_trait]
+impl Resolve for Pretend {
+    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        Ok(answer(host))
+    }
+}
+
+fn answer(host: &str) -> Vec<IpAddr> {
+    const ADDRESSES: [&str; 8] = [
+        "8.8.8.8",
+        "127.0.0.1",
+        "10.1.2.3",
+        "169.254.169.254",
+        "2606:4700::1111",
+        "::1",
+        "::ffff:192.168.0.1",
+        "fe80::1",
+    ];
+    let sum: usize = host.bytes().map(usize::from).sum();
+    [sum, sum / 8]
+        .iter()
+        .filter_map(|n| ADDRESSES.get(n % (ADDRESSES.len() + 8)))
+        .map(|address| address.parse().expect("an address"))
+        .collect()
+}
+
+/// By the standard library's account, which is not the one that the guard uses.
+fn is_somebodys_own(ip: &IpAddr) -> bool {
+    let v4 = |ip: Ipv4Addr| {
+        ip.is_private()
+            || ip.is_loopback()
+            || ip.is_link_local()
+            || ip.is_unspecified()
+            || ip.is_broadcast()
+            || ip.is_documentation()
+            || ip.is_multicast()
+    };
+    let v6 = |ip: Ipv6Addr| {
+        ip.is_loopback()
+            || ip.is_unspecified()
+            || ip.is_multicast()
+            || ip.is_unique_local()
+            || ip.is_unicast_link_local()
+            || ip.to_ipv4_mapped().is_some_and(v4)
+    };
+    match ip {
+        IpAddr::V4(ip) => v4(*ip),
+        IpAddr::V6(ip) => v6(*ip),
+    }
+}
+
+/// Text by strangers, or about what they sent, that people are shown: one short line, without what steers a
+/// terminal, and without what this process knows of addresses and secrets.
+fn fit_to_be_shown(text: &str) {
+    assert!(text.len() < 2000, "{} bytes: {text}", text.len());
+    assert!(!text.chars().any(char::is_control), "{text:?}");
+    assert!(!text.contains("Injected"), "{text}");
+}
+
+/// A guest's result as the text of a request; see [`outbound`].
+fn message(text: &[u8]) -> Vec<u8> {
+    let end = text.windows(2).position(|pair| pair == b"\n\n");
+    let (head, body) = match end {
+        Some(end) => (&text[..end], &text[end + 2..]),
+        None => (text, &[][..]),
+    };
+    let mut lines = head.split(|b| *b == b'\n').map(unescape);
+    let method = lines.next().unwrap_or_default();
+    let url = lines.next().unwrap_or_default();
+    let headers: Vec<_> = lines
+        .map(
+            |line| match line.windows(2).position(|pair| pair == b": ") {
+                Some(at) => (line[..at].to_vec(), line[at + 2..].to_vec()),
+                None => (line, Vec::new()),
+            },
+        )
+        .collect();
+    returned(&method, &url, &headers, body)
+}
+
+/// Replaces `\n`, `\r`, `\0`, `\\` and `\xHH`; any other backslash stays.
+#[must_use]
+pub fn unescape(line: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((first, after)) = rest.split_first() {
+        let (byte, left) = match rest {
+            [b'\\', b'n', left @ ..] => (b'\n', left),
+            [b'\\', b'r', left @ ..] => (b'\r', left),
+            [b'\\', b'0', left @ ..] => (0, left),
+            [b'\\', b'\\', left @ ..] => (b'\\', left),
+            [b'\\', b'x', high, low, left @ ..]
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                let digit = |d: u8| {
+                    char::from(d)
+                        .to_digit(16)
+                        .and_then(|d| u8::try_from(d).ok())
+                };
+                let byte = digit(*high).unwrap_or(0) << 4 | digit(*low).unwrap_or(0);
+                (byte, left)
+            }
+            _ => (*first, after),
+        };
+        bytes.push(byte);
+        rest = left;
+    }
+    bytes
+}

@@ -1,0 +1,313 @@
+//! What a storm of crashing renders does to a neighbour: `guests storm` measures and prints it.
+//!
+//! Windows of the neighbour alone and windows of the storm take turns within one run, so that what else the
+//! machine does falls on both.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use hookbox::sandbox::{ErrorKind, JINJA, Output, RenderJob, Sandbox, SecretHandles, Transformer};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::{
+    guest::{self, corpus, job},
+    resident,
+};
+
+/// Windows of each sort.
+const WINDOWS: usize = 5;
+/// How long the neighbour is measured alone.
+const CALM: Duration = Duration::from_millis(400);
+/// Renders that the neighbour keeps waiting or running.
+const IN_FLIGHT: usize = 4;
+/// Ways to crash, of the corpus.
+const CRASHES: [&str; 4] = [
+    "trap-unreachable",
+    "trap-out-of-bounds",
+    "trap-division",
+    "stack-recursion",
+];
+
+/// What was measured.
+#[derive(Debug)]
+pub struct Storm {
+    /// Renders that crashed.
+    pub traps: u64,
+    /// The neighbour's renders per second before the first storm.
+    pub before: f64,
+    /// The same while crashing renders are asked for.
+    pub during: Vec<During>,
+    /// The same after each storm, the median.
+    pub after: f64,
+    /// Bytes resident before the first storm.
+    pub resident_before: u64,
+    /// And after the last.
+    pub resident_after: u64,
+    /// Microseconds on the render thread of each sort of crash, the mean.
+    pub crashes: Vec<(&'static str, f64)>,
+}
+
+/// A storm of some strength.
+#[derive(Clone, Copy, Debug)]
+pub struct During {
+    /// Crashing renders waiting or running at once; of the neighbour's there are always four.
+    pub in_flight: usize,
+    /// The neighbour's renders per second.
+    pub renders: f64,
+    /// Crashing renders per second.
+    pub traps: f64,
+    /// The neighbour's part of the time that render threads worked.
+    pub share: f64,
+}
+
+impl Storm {
+    /// The neighbour's throughput after the storms, relative to before them.
+    #[must_use]
+    pub fn recovery(&self) -> f64 {
+        self.after / self.before
+    }
+
+    /// Bytes that the process holds more than before.
+    #[must_use]
+    pub const fn growth(&self) -> u64 {
+        self.resident_after.saturating_sub(self.resident_before)
+    }
+}
+
+impl fmt::Display for Storm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "neighbour before: {:.0} renders/s", self.before)?;
+        for during in &self.during {
+            writeln!(
+                f,
+                "while {} crash at once: {:.0} renders/s beside {:.0} crashes/s; {:.0} % of the threads' time",
+                during.in_flight,
+                during.renders,
+                during.traps,
+                during.share * 100.0
+            )?;
+        }
+        writeln!(
+            f,
+            "neighbour after {} crashes: {:.0} renders/s ({:.1} % of before)",
+            self.traps,
+            self.after,
+            self.recovery() * 100.0
+        )?;
+        let mib = |bytes: u64| f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX)) / 1024.0;
+        writeln!(
+            f,
+            "resident: {:.1} MiB before, {:.1} MiB after",
+            mib(self.resident_before),
+            mib(self.resident_after)
+        )?;
+        for (name, micros) in &self.crashes {
+            writeln!(f, "{name}: {micros:.0} us")?;
+        }
+        Ok(())
+    }
+}
+
+struct Scene {
+    sandbox: Sandbox,
+    neighbour: Transformer,
+    slack: RenderJob,
+    crashing: Vec<(&'static str, Transformer)>,
+}
+
+/// Makes `traps` renders crash, in several storms of two strengths, and measures the neighbour around them.
+///
+/// # Panics
+/// If the neighbour's render fails, or a crash is none.
+pub async fn run(traps: u64) -> Storm {
+    let scene = Arc::new(Scene::new());
+    scene.calm().await;
+    let mut before = Vec::new();
+    for _ in 0..WINDOWS {
+        before.push(scene.calm().await);
+    }
+    // each sort once more than measured: what is allocated once is there then
+    let mut crashes = Vec::new();
+    for (name, crashing) in &scene.crashing {
+        scene.crash(crashing).await;
+        let mut micros = 0;
+        for _ in 0..50 {
+            micros += scene.crash(crashing).await;
+        }
+        crashes.push((*name, per(micros, 50.0)));
+    }
+    let resident_before = resident::bytes();
+    let strengths = [IN_FLIGHT, 16 * IN_FLIGHT];
+    let part = traps / (WINDOWS * strengths.len()) as u64;
+    let (mut during, mut after, mut crashed) = (Vec::new(), Vec::new(), 0);
+    for in_flight in strengths {
+        let mut windows = Vec::new();
+        for _ in 0..WINDOWS {
+            windows.push(scene.storm(in_flight, part).await);
+            crashed += part;
+            after.push(scene.calm().await);
+        }
+        windows.sort_by(|a, b| a.share.total_cmp(&b.share));
+        during.push(windows[WINDOWS / 2]);
+    }
+    Storm {
+        traps: crashed,
+        before: median(before),
+        during,
+        after: median(after),
+        resident_before,
+        resident_after: resident::bytes(),
+        crashes,
+    }
+}
+
+impl Scene {
+    fn new() -> Self {
+        let sandbox = guest::sandbox();
+        let load = |name: &str, wasm: &[u8]| sandbox.load(name, wasm).expect("fits");
+        let corpus = corpus();
+        let crashing = CRASHES.map(|name| {
+            let guest = corpus.iter().find(|guest| guest.name == name);
+            (name, load(name, &guest.expect("in the corpus").wasm))
+        });
+        let webhook = json!({
+            "name": "slack", "payload_url": "https://hooks.slack.com/services/T0/B0/X",
+            "http_method": "POST", "http_content_type": "application/json",
+            "additional_headers": "X-Event: {{ event }}",
+            "body_template": r#"{"text": "{{ data['address'] }} was created by {{ username }}!"}"#,
+            "body_escape": "none", "settings": null
+        });
+        let event =
+            json!({"event": "created", "username": "admin", "data": {"address": "192.0.2.1/24"}});
+        Self {
+            neighbour: load("jinja", JINJA),
+            slack: RenderJob {
+                event: event.to_string().into(),
+                webhook: webhook.to_string().into(),
+                secrets: Arc::new(SecretHandles::default()),
+            },
+            crashing: crashing.into(),
+            sandbox,
+        }
+    }
+
+    /// One of the neighbour's renders; microseconds on the thread.
+    async fn render(&self) -> u64 {
+        let rendering = self
+            .sandbox
+            .render(&self.neighbour, self.slack.clone())
+            .await;
+        assert!(
+            matches!(rendering.output, Output::Request(_)),
+            "{rendering:?}"
+        );
+        rendering.cost.elapsed_us
+    }
+
+    /// One that crashes; microseconds likewise.
+    async fn crash(&self, crashing: &Transformer) -> u64 {
+        let rendering = self.sandbox.render(crashing, job("{}")).await;
+        let Output::Error(error) = &rendering.output else {
+            panic!("no crash: {rendering:?}");
+        };
+        assert_eq!(error.kind, ErrorKind::Trap);
+        rendering.cost.elapsed_us
+    }
+
+    /// The neighbour alone: renders per second.
+    async fn calm(self: &Arc<Self>) -> f64 {
+        let neighbour = Neighbour::start(self);
+        tokio::time::sleep(CALM).await;
+        neighbour.stop().await.0
+    }
+
+    /// The neighbour while so many renders crash, `in_flight` of them at once.
+    async fn storm(self: &Arc<Self>, in_flight: usize, traps: u64) -> During {
+        let neighbour = Neighbour::start(self);
+        let left = Arc::new(AtomicU64::new(traps));
+        let begun = Instant::now();
+        let mut tasks = JoinSet::new();
+        for n in 0..in_flight {
+            let (scene, left) = (Arc::clone(self), Arc::clone(&left));
+            tasks.spawn(async move {
+                let (_, crashing) = &scene.crashing[n % scene.crashing.len()];
+                let mut micros = 0;
+                while left
+                    .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
+                    .is_ok()
+                {
+                    micros += scene.crash(crashing).await;
+                }
+                micros
+            });
+        }
+        let crashing: u64 = tasks.join_all().await.into_iter().sum();
+        let elapsed = begun.elapsed();
+        let (renders, rendering) = neighbour.stop().await;
+        During {
+            in_flight,
+            renders,
+            traps: per(traps, elapsed.as_secs_f64()),
+            share: per(rendering, per(rendering + crashing, 1.0)),
+        }
+    }
+}
+
+/// The neighbour's renders, until it is told to stop.
+struct Neighbour {
+    begun: Instant,
+    stop: Arc<AtomicBool>,
+    tasks: JoinSet<(u64, u64)>,
+}
+
+impl Neighbour {
+    fn start(scene: &Arc<Scene>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut tasks = JoinSet::new();
+        for _ in 0..IN_FLIGHT {
+            let (scene, stop) = (Arc::clone(scene), Arc::clone(&stop));
+            tasks.spawn(async move {
+                let (mut renders, mut micros) = (0, 0);
+                while !stop.load(SeqCst) {
+                    micros += scene.render().await;
+                    renders += 1;
+                }
+                (renders, micros)
+            });
+        }
+        Self {
+            begun: Instant::now(),
+            stop,
+            tasks,
+        }
+    }
+
+    /// Renders per second, and microseconds on the threads.
+    async fn stop(self) -> (f64, u64) {
+        self.stop.store(true, SeqCst);
+        let done = self.tasks.join_all().await;
+        let renders = done.iter().map(|(renders, _)| renders).sum();
+        let micros = done.iter().map(|(_, micros)| micros).sum();
+        (per(renders, self.begun.elapsed().as_secs_f64()), micros)
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of a few seconds, far below 2^53"
+)]
+fn per(count: u64, of: f64) -> f64 {
+    count as f64 / of.max(f64::MIN_POSITIVE)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

@@ -1,0 +1,6 @@
+;; ends in trap
+(table 1 funcref)
+(func $f)
+(elem (i32.const 1) func $f)
+(func (export "transform") (param $event i32) (param $event-len i32) (param $webhook i32) (param $webhook-len i32) (result i32)
+  (call $send (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))

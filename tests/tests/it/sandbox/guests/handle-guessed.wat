@@ -1,0 +1,9 @@
+;; ends in trap
+;; before (type $r (resource (rep i32))) (core func $new (canon resource.new $r)) (core func $rep (canon resource.rep $r)) (core func $drop (canon resource.drop $r))
+;; with (with "r" (instance (export "new" (func $new)) (export "rep" (func $rep)) (export "drop" (func $drop))))
+(import "r" "new" (func $new (param i32) (result i32)))
+(import "r" "rep" (func $rep (param i32) (result i32)))
+(import "r" "drop" (func $drop (param i32)))
+(func (export "transform") (param $event i32) (param $event-len i32) (param $webhook i32) (param $webhook-len i32) (result i32)
+  (drop (call $rep (i32.const 0x7fffffff)))
+  (unreachable))

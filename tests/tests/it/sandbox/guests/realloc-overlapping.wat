@@ -1,0 +1,5 @@
+;; ends in request
+;; realloc (i32.const 8192)
+;; Event and webhook lie on one another, which is its own affair.
+(func (export "transform") (param $event i32) (param $event-len i32) (param $webhook i32) (param $webhook-len i32) (result i32)
+  (call $send (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))

@@ -1,0 +1,5 @@
+;; ends in output_too_large
+;; memory 512
+(func (export "transform") (param $event i32) (param $event-len i32) (param $webhook i32) (param $webhook-len i32) (result i32)
+  (call $secret (i32.const 0) (i32.const 33554432) (i32.const 4096))
+  (unreachable))
