@@ -45,13 +45,18 @@ macro_rules! guest {
 }
 
 /// The library's source.
-const GUEST: [(&str, &str); 8] = guest![
+const GUEST: [(&str, &str); 13] = guest![
     "src/bindings.rs",
     "src/decision.rs",
     "src/event.rs",
     "src/host.rs",
     "src/lib.rs",
+    "src/path.rs",
+    "src/request.rs",
+    "src/samples.rs",
     "src/testing.rs",
+    "src/text.rs",
+    "src/time.rs",
     "src/webhook.rs",
     "wit/transformer.wit",
 ];
