@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use hookbox_guest::{Decision, Event, Failure, Level, Request, Webhook, clip};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 hookbox_guest::transformer!(transform, check);
 
@@ -138,6 +138,7 @@ fn settings(webhook: &Webhook) -> Result<Settings, Failure> {
 #[cfg(test)]
 mod tests {
     use hookbox_guest::testing;
+    use serde_json::Value;
 
     use super::*;
 
