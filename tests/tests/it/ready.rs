@@ -65,6 +65,32 @@ fn every_ready_made_transformer_is_tested() {
     assert_eq!(folders, tested);
 }
 
+/// What a project has from `hookbox plugin new` must be what that makes now.
+#[test]
+fn what_projects_have_of_hookbox_is_as_a_new_project_has_it() {
+    let made = plugins().join("../host/src/cli/plugin_new");
+    let wit = plugins().join("../wit/transformer.wit");
+    for name in BUILT {
+        let project = plugins().join(name);
+        let (language, files) = if project.join("package.json").exists() {
+            (
+                "javascript",
+                &["component.js", "hookbox.js", "hookbox.d.ts"][..],
+            )
+        } else {
+            ("python", &["component.py", "hookbox.py"][..])
+        };
+        for file in files {
+            let (here, there) = (project.join(file), made.join(language).join(file));
+            assert!(read(&here) == read(&there), "{name}: {file} differs");
+        }
+        assert!(
+            read(&project.join("wit/transformer.wit")) == read(&wit),
+            "{name}: the world differs"
+        );
+    }
+}
+
 /// Admits a component, as if it had been uploaded, and renders all samples of the project of this name.
 pub(crate) async fn check_samples(name: &str, component: &Path) {
     let mut config = Config::defaults();
