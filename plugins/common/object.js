@@ -8,13 +8,16 @@ export function title({ event, object_type: type, data }) {
   return [type, text(data?.display ?? data?.name ?? data?.id ?? ''), event].filter(Boolean).join(' ');
 }
 
-/** Names and texts: those that `chosen` names (by JSON pointer), those that changed, or those that say what it is. */
+/**
+ * Names, and functions that give texts: of what `chosen` names (by JSON pointer), of what changed, or of what says
+ * what the object is. Functions, since there can be thousands of which a message has room for some.
+ */
 export function fields(event, chosen) {
-  if (chosen) return Object.entries(chosen).map(([name, pointer]) => [name, shown(at(event, pointer))]);
+  if (chosen) return Object.entries(chosen).map(([name, pointer]) => [name, () => shown(at(event, pointer))]);
   const { prechange, postchange } = event.snapshots ?? {};
   if (prechange && postchange) return changes(prechange, postchange);
   const facts = FACTS.map((name) => [name, shown(event.data?.[name])]);
-  return facts.filter(([, value]) => value !== '');
+  return facts.filter(([, value]) => value !== '').map(([name, value]) => [name, () => value]);
 }
 
 /** What differs between two snapshots, but for when that was; custom fields one by one. */
@@ -24,7 +27,7 @@ function changes(before, after, prefix = '') {
     const [from, to] = [before[name], after[name]];
     if (name === 'last_updated' || JSON.stringify(from) === JSON.stringify(to)) return [];
     if (name === 'custom_fields' && from && to && !prefix) return changes(from, to, 'custom field ');
-    return [[prefix + name, `${shown(from) || '(empty)'} → ${shown(to) || '(empty)'}`]];
+    return [[prefix + name, () => `${shown(from) || '(empty)'} → ${shown(to) || '(empty)'}`]];
   });
 }
 
@@ -32,7 +35,7 @@ function changes(before, after, prefix = '') {
 export function link({ data, event }, base, most) {
   const path = data?.display_url ?? data?.url;
   if (!base || event === 'deleted' || typeof path !== 'string' || !path.startsWith('/')) return undefined;
-  const url = base.replace(/\/+$/, '') + path;
+  const url = (base.endsWith('/') ? base.slice(0, -1) : base) + path;
   return url.length <= most ? url : undefined;
 }
 

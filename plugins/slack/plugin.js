@@ -47,7 +47,7 @@ function checked(settings) {
   for (const key of ['base_url', 'secret', 'title']) {
     if (given[key] !== undefined && typeof given[key] !== 'string') throw wrong(`.${key}: must be a string`);
   }
-  if (given.base_url !== undefined && !/^https?:\/\//.test(given.base_url)) {
+  if (given.base_url !== undefined && !['https://', 'http://'].some((scheme) => given.base_url.startsWith(scheme))) {
     throw wrong('.base_url: must be a URL such as `https://netbox.example.com`');
   }
   for (const [name, pointer] of Object.entries(given.fields ?? {})) {
@@ -72,8 +72,8 @@ function sections(fields) {
   const room = (BLOCKS - 4) * FIELDS;
   const shown = [];
   let characters = 0;
-  for (const [name, value] of fields) {
-    const field = { type: 'mrkdwn', text: `*${fit(name, 100)}*\n${fit(value, VALUE) || '-'}` };
+  for (const [name, show] of fields) {
+    const field = { type: 'mrkdwn', text: `*${fit(name, 100)}*\n${fit(show(), VALUE) || '-'}` };
     characters += JSON.stringify(field).length + 1;
     if (characters > ALL_FIELDS || shown.length >= room) break;
     shown.push(field);
@@ -90,19 +90,24 @@ function sections(fields) {
   return blocks;
 }
 
-const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;' };
-
 /**
  * A text with Slack's three control characters escaped, so that no value can mention a channel or make a link
  * (https://docs.slack.dev/messaging/formatting-message-text), of at most so many characters after that.
  */
 function fit(value, most) {
+  const whole = text(value);
+  // nothing is longer once it is cut to this, so that a long text costs no more than a short one
+  const escaped = escape(whole.slice(0, most + 1));
+  if (escaped.length <= most) return escaped;
   let fitted = '';
-  let full = '';
-  for (const character of text(value)) {
-    full += ESCAPES[character] ?? character;
-    if (full.length > most) return `${fitted}…`;
-    if (full.length < most) fitted = full;
+  for (const character of whole) {
+    const next = fitted + escape(character);
+    if (next.length >= most) break;
+    fitted = next;
   }
-  return full;
+  return `${fitted}…`;
+}
+
+function escape(plain) {
+  return plain.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

@@ -49,8 +49,8 @@ function line(...runs) {
 function facts(fields) {
   const lines = [];
   let bytes = 0;
-  for (const [name, value] of fields) {
-    const fact = line({ text: `${clip(name, 100)}: `, weight: 'Bolder' }, { text: clip(value, VALUE) || '-' });
+  for (const [name, show] of fields) {
+    const fact = line({ text: `${clip(name, 100)}: `, weight: 'Bolder' }, { text: clip(show(), VALUE) || '-' });
     bytes += size(JSON.stringify(fact)) + 1;
     if (bytes > MESSAGE - 2 * TITLE * 6 - VALUE * 6 - URL_LENGTH * 3) break;
     lines.push(fact);
@@ -73,7 +73,7 @@ function checked(settings) {
   for (const key of ['base_url', 'secret', 'title']) {
     if (given[key] !== undefined && typeof given[key] !== 'string') throw wrong(`.${key}: must be a string`);
   }
-  if (given.base_url !== undefined && !/^https?:\/\//.test(given.base_url)) {
+  if (given.base_url !== undefined && !['https://', 'http://'].some((scheme) => given.base_url.startsWith(scheme))) {
     throw wrong('.base_url: must be a URL such as `https://netbox.example.com`');
   }
   for (const [name, pointer] of Object.entries(given.fields ?? {})) {

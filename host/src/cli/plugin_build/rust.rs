@@ -93,6 +93,7 @@ impl Toolchain {
                 || name.starts_with("CARGO_TARGET_WASM32")
                 || (name.starts_with("CARGO_BUILD_") && name != "CARGO_BUILD_JOBS")
                 || name.starts_with("CARGO_PKG_")
+                || name == "CARGO_INCREMENTAL"
                 || name.starts_with("RUSTC")
                 || name.ends_with("RUSTFLAGS");
             if steers {
