@@ -40,7 +40,7 @@ impl Attribute {
                 for byte in value.bytes() {
                     match byte {
                         0x21..=0x7e if byte != b'"' && byte != b'%' => {
-                            header.push(char::from(byte))
+                            header.push(char::from(byte));
                         }
                         _ => hex(&mut header, "%", byte),
                     }
