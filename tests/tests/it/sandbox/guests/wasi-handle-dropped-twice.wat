@@ -1,4 +1,4 @@
-;; ends in trap
+;; ends in trap: handle
 ;; wasi
 (import "wasi" "get-stdout" (func $get-stdout (result i32)))
 (import "wasi" "drop-output" (func $drop-output (param i32)))

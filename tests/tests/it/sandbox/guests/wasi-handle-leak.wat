@@ -1,4 +1,4 @@
-;; ends in trap
+;; ends in trap: handle
 ;; wasi
 (import "wasi" "get-stdout" (func $get-stdout (result i32)))
 (func (export "transform") (param $event i32) (param $event-len i32) (param $webhook i32) (param $webhook-len i32) (result i32)

@@ -1,4 +1,4 @@
-;; ends in trap
+;; ends in trap: handle
 ;; wasi
 (import "wasi" "get-stdin" (func $get-stdin (result i32)))
 (import "wasi" "write" (func $write (param i32 i32 i32 i32)))
