@@ -60,7 +60,7 @@ pub(super) fn from_engine(error: &wasmtime::Error, meter: &Meter, limits: &Limit
         // what is left is a value that breaks the component model's rules
         None => crash(
             "it handed over a value that is not valid (text that is not UTF-8, an address outside its \
-             memory, or an unknown case)",
+             memory, an unknown case, or a handle that it does not hold) or it holds too many handles",
             error,
         ),
     }

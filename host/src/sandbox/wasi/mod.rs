@@ -95,21 +95,16 @@ pub(super) fn add(linker: &mut Linker<State>, component: &Component) -> wasmtime
 
 fn add_instance(
     to: &mut LinkerInstance<'_, State>,
-    interface: &'static str,
+    interface: &str,
     instance: &ComponentInstance,
     engine: &wasmtime::Engine,
 ) -> wasmtime::Result<()> {
     for (name, item) in instance.exports(engine) {
         match item.ty {
             ComponentItem::ComponentFunc(_) => {
-                if !functions::add(to, interface, name)? {
-                    let what = clean_line(&format!("wasi:{interface}#{name}"), 120);
-                    to.func_new(name, move |_, _, _, _| {
-                        Err(wasmtime::Error::new(match interface {
-                            "cli/exit" => Denied::Exit,
-                            _ => Denied::Function(what.clone()),
-                        }))
-                    })?;
+                let does_something = functions::add(to, interface, name)?;
+                if !does_something {
+                    deny(to, interface, name)?;
                 }
             }
             // nothing is behind a handle, so nothing is to be done when it is dropped
@@ -119,6 +114,18 @@ fn add_instance(
         }
     }
     Ok(())
+}
+
+/// Defines a function that ends the run.
+fn deny(to: &mut LinkerInstance<'_, State>, interface: &str, name: &str) -> wasmtime::Result<()> {
+    let what = match interface {
+        "cli/exit" => None,
+        _ => Some(clean_line(&format!("wasi:{interface}#{name}"), 120)),
+    };
+    to.func_new(name, move |_, _, _, _| {
+        let denied = what.clone().map_or(Denied::Exit, Denied::Function);
+        Err(wasmtime::Error::new(denied))
+    })
 }
 
 /// The same resource wherever its name stands: interfaces use those of others.

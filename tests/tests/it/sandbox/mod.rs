@@ -10,3 +10,4 @@ mod hostile;
 mod isolation;
 mod jinja;
 mod limits;
+mod wasi;
