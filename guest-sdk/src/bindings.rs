@@ -38,8 +38,11 @@ pub fn transform(
     webhook: &str,
     f: fn(&Event, &Webhook) -> Result<Decision, Failure>,
 ) -> Result<types::Decision, types::Failure> {
+    let event = Event::from_text(event);
     Webhook::from_text(webhook)
-        .and_then(|webhook| f(&Event::from_text(event), &webhook))
+        .and_then(|webhook| f(&event, &webhook))
+        // what was made of an event that could not be read counts for nothing
+        .and_then(|decision| event.check().map(|()| decision))
         .map(Into::into)
         .map_err(Into::into)
 }

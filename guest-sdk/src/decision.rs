@@ -1,8 +1,10 @@
-//! What a transformer answers.
+//! What a transformer answers: a request, a reason to send nothing, or a failure.
 
 use std::fmt;
 
 use serde::Serialize;
+
+use crate::Request;
 
 /// What shall happen with the event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,55 +28,22 @@ impl From<Request> for Decision {
     }
 }
 
-/// The request to send. The host adds `host`, `content-length` and the signatures, and refuses what is
-/// no valid HTTP request or over its limits (by default a URL of 8 KiB, 100 headers of 8 KiB each and a
-/// body of 1 MiB).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// GET, POST, PUT, PATCH or DELETE.
-    pub method: String,
-    /// An absolute http or https URL.
-    pub url: String,
-    /// Names and values; of several of one name the last is sent.
-    pub headers: Vec<(String, String)>,
-    /// Sent as it is.
-    pub body: Vec<u8>,
-}
-
-impl Request {
-    /// A request without headers and body.
-    pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
-        Self {
-            method: method.into(),
-            url: url.into(),
-            headers: Vec::new(),
-            body: Vec::new(),
-        }
-    }
-
-    /// Adds a header; of several of one name the last is sent.
-    #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
-        self
-    }
-
-    /// Sets the body.
-    #[must_use]
-    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = body.into();
-        self
-    }
-
-    /// Sets the body to this JSON value and adds `Content-Type: application/json`.
-    #[must_use]
-    pub fn json(self, value: &serde_json::Value) -> Self {
-        self.header("Content-Type", "application/json")
-            .body(value.to_string())
-    }
-}
-
-/// Why there is no decision, in words for the author of the webhook.
+/// Why there is no decision, in words for the author of the webhook. The delivery fails and is not tried
+/// again, since the same event would fail again.
+///
+/// Any error becomes a plugin error by `?`. For that it is itself no [`std::error::Error`]:
+///
+/// ```
+/// use hookbox_guest::Failure;
+///
+/// fn port(text: &str) -> Result<u16, Failure> {
+///     if text.is_empty() {
+///         return Err(Failure::plugin_error("there is no port"));
+///     }
+///     Ok(text.parse()?)
+/// }
+/// assert_eq!(port("x").unwrap_err().message, "invalid digit found in string");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Which kind.
@@ -103,6 +72,11 @@ impl Failure {
         Self::new(FailureKind::PluginError, message)
     }
 
+    /// The webhook's settings do not suit this transformer: a plugin error in the field `settings`.
+    pub fn in_settings(message: impl Into<String>) -> Self {
+        Self::plugin_error(message).in_field("settings")
+    }
+
     /// The same failure, of this webhook field.
     #[must_use]
     pub fn in_field(mut self, field: impl Into<String>) -> Self {
@@ -124,7 +98,11 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::plugin_error(error.to_string())
+    }
+}
 
 /// The kinds of failure that a transformer can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

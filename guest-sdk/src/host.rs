@@ -1,5 +1,7 @@
 //! What a transformer can ask of its host.
 
+use crate::Failure;
+
 /// How loud a log line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -31,4 +33,16 @@ pub fn secret(name: &str) -> Option<String> {
     return crate::bindings::secret(name);
     #[cfg(not(target_arch = "wasm32"))]
     crate::testing::secret(name)
+}
+
+/// [`secret`], for those without which nothing can be sent.
+///
+/// # Errors
+/// A plugin error that names the secret and says what to do.
+pub fn required_secret(name: &str) -> Result<String, Failure> {
+    secret(name).ok_or_else(|| {
+        Failure::plugin_error(format!(
+            "there is no secret `{name}`: store one of this name, or let the webhook's settings name another"
+        ))
+    })
 }

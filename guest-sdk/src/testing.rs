@@ -1,10 +1,14 @@
-//! The host's stand-in where a transformer runs natively, in its tests. It belongs to the thread, so
-//! tests do not disturb each other.
+//! For a transformer's own tests, which run natively: a stand-in for the host, events and webhooks, and samples
+//! that are checked. The stand-in belongs to the thread, so tests do not disturb each other.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::Level;
+use serde_json::{Value, json};
+
+use crate::{Event, Level, Webhook};
+
+pub use crate::samples::check_samples;
 
 #[derive(Default)]
 struct Host {
@@ -27,6 +31,34 @@ pub fn take_logs() -> Vec<(Level, String)> {
     HOST.with_borrow_mut(|host| std::mem::take(&mut host.logs))
 }
 
+/// An event as NetBox sends it, of this type (`created`), object type (`dcim.site`) and object.
+#[must_use]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "tests write `json!` in the place of an argument"
+)]
+pub fn event(event_type: &str, object_type: &str, data: Value) -> Event {
+    Event::from(json!({
+        "event": event_type,
+        "timestamp": "2026-03-06T15:11:23.503186+00:00",
+        "object_type": object_type,
+        "username": "alice",
+        "request_id": "17af32f0-852a-46ca-a7d4-33ecd0c13de6",
+        "data": data,
+    }))
+}
+
+/// A webhook for `https://example.com/hook` with these settings.
+#[must_use]
+pub fn webhook(settings: Value) -> Webhook {
+    Webhook {
+        name: "test".to_owned(),
+        payload_url: "https://example.com/hook".to_owned(),
+        settings,
+        ..Webhook::default()
+    }
+}
+
 pub(crate) fn secret(name: &str) -> Option<String> {
     HOST.with_borrow(|host| host.secrets.get(name).cloned())
 }
@@ -42,10 +74,20 @@ mod tests {
     #[test]
     fn secrets_and_logs_stand_in_for_the_host() {
         assert_eq!(crate::secret("token"), None);
+        let failure = crate::required_secret("token").unwrap_err();
+        assert!(failure.message.contains("`token`"), "{failure}");
         set_secret("token", "handle_1");
         assert_eq!(crate::secret("token").as_deref(), Some("handle_1"));
         crate::log(Level::Warn, "careful");
         assert_eq!(take_logs(), [(Level::Warn, "careful".to_owned())]);
         assert_eq!(take_logs(), []);
+    }
+
+    #[test]
+    fn the_event_is_a_whole_one() {
+        let event = event("created", "dcim.site", json!({"id": 1}));
+        assert_eq!(event.event_type(), "created");
+        assert!(event.timestamp().is_some());
+        assert_eq!(event.at("/data/id"), Some(&json!(1)));
     }
 }

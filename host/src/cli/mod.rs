@@ -86,7 +86,7 @@ struct PluginArgs {
 #[derive(Debug, Subcommand)]
 enum PluginCommand {
     New(plugin_new::NewArgs),
-    /// Build a transformer component from a Rust project
+    /// Build a transformer component from a project in Rust, JavaScript, TypeScript or Python
     #[command(after_help = "Example:
   hookbox plugin build my-plugin --out my-plugin.wasm")]
     Build(plugin_build::BuildArgs),

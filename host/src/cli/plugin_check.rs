@@ -18,7 +18,7 @@ use crate::{
     engine::{SAMPLE_EVENT, Trial},
     ingest,
     model::TenantId,
-    sandbox::{Admitted, Sandbox},
+    sandbox::{Admitted, Sandbox, has_stand_in},
 };
 
 /// Check whether a plugin would be accepted, and tell what it costs
@@ -114,13 +114,19 @@ fn refusal(trial: &Trial) -> Option<String> {
 }
 
 fn describe(admitted: &Admitted, trial: &Trial) -> Value {
+    let (wasi, imports): (Vec<_>, Vec<_>) = admitted
+        .survey
+        .imports
+        .iter()
+        .partition(|name| has_stand_in(name));
     json!({
         "admitted": refusal(trial).is_none(),
         "sha256": admitted.transformer.sha256(),
         "component_bytes": admitted.component.len(),
         "compiled_bytes": admitted.compiled_bytes,
         "compile_ms": admitted.compile_ms,
-        "imports": admitted.survey.imports,
+        "imports": imports,
+        "wasi": wasi,
         "exports": admitted.survey.exports,
         "figures": admitted.survey.figures,
         "largest_function": admitted.survey.largest_function,
@@ -143,6 +149,9 @@ fn write_report(out: &mut impl Write, report: &Value) -> io::Result<()> {
     let mut line =
         |name: &str, text: String| writeln!(out, "{} {text}", paint.bold(&format!("{name:<9}")));
     line("Imports", list("imports"))?;
+    if strings(report.get("wasi")).next().is_some() {
+        line("WASI", format!("(stand-in) {}", list("wasi")))?;
+    }
     line("Exports", list("exports"))?;
     line(
         "Component",

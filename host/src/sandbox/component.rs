@@ -13,6 +13,7 @@ use super::{
     bindings::{TransformerPre, types::Failure},
     imports::{self, State},
     run::CHECK,
+    wasi,
 };
 
 /// A component, compiled and linked, ready for fresh instances.
@@ -110,8 +111,13 @@ pub(super) fn link(
 ) -> Result<Compiled, SandboxError> {
     imports::check_imports(component)?;
     if component.resources_required().is_none() {
-        return Err(SandboxError::Import("a core module".to_owned()));
+        return Err(SandboxError::Import {
+            name: "a core module".to_owned(),
+            hint: "link it into the component",
+        });
     }
+    let mut linker = linker.clone();
+    wasi::add(&mut linker, component).map_err(|error| SandboxError::world(&error))?;
     let pre = linker
         .instantiate_pre(component)
         .map_err(|error| SandboxError::world(&error))?;

@@ -58,10 +58,15 @@ pub enum SandboxError {
     Structure(#[from] Refusal),
     /// The component imports what a transformer cannot have.
     #[error(
-        "the component imports `{0}`, but a transformer can import only hookbox:transformer/host: it \
-         computes and has no clock, files, network or environment"
+        "the component imports `{name}`, but a transformer can import only hookbox:transformer/host and \
+         what of WASI 0.2 has a stand-in: it computes and has no files, network or environment; {hint}"
     )]
-    Import(String),
+    Import {
+        /// The import.
+        name: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// The component does not export what a transformer must, or with another type.
     #[error("the component does not fit the world hookbox:transformer/transformer@1.0.0: {0}")]
     World(String),

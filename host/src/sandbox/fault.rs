@@ -7,6 +7,7 @@ use super::{
     bindings::types::{Failure, FailureKind},
     limits::{Limits, Meter},
     text::clean_line,
+    wasi::Denied,
 };
 
 /// The most of a guest's message that is shown.
@@ -20,6 +21,12 @@ const MAX_FUNCTION: usize = 80;
 pub(super) fn from_engine(error: &wasmtime::Error, meter: &Meter, limits: &Limits) -> RenderError {
     if let Some(refused) = meter.refused() {
         return RenderError::new(ErrorKind::OutOfMemory, refused.to_string());
+    }
+    if let Some(denied) = error.downcast_ref::<Denied>() {
+        return RenderError::new(
+            ErrorKind::Trap,
+            format!("the transformer crashed: {denied}"),
+        );
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => RenderError::new(
@@ -53,7 +60,7 @@ pub(super) fn from_engine(error: &wasmtime::Error, meter: &Meter, limits: &Limit
         // what is left is a value that breaks the component model's rules
         None => crash(
             "it handed over a value that is not valid (text that is not UTF-8, an address outside its \
-             memory, or an unknown case)",
+             memory, an unknown case, or a handle that it does not hold) or it holds too many handles",
             error,
         ),
     }

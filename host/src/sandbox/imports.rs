@@ -1,4 +1,4 @@
-//! All that a guest can call: `log` and `secret`, and nothing else.
+//! All that a guest can call: `log` and `secret`, and the stand-in for WASI where it imports that.
 
 use std::sync::Arc;
 
@@ -8,11 +8,12 @@ use wasmtime::{
 };
 
 use super::{
-    SandboxError, SecretHandles,
+    LogLine, SandboxError, SecretHandles,
     bindings::Level,
     limits::{Limits, Meter},
     log::Log,
     text::clean_line,
+    wasi::{self, Wasi},
 };
 
 /// The one interface with functions.
@@ -25,20 +26,28 @@ const CALL_FUEL: u64 = 500;
 pub(super) struct State {
     pub(super) meter: Meter,
     pub(super) log: Log,
+    pub(super) wasi: Wasi,
     secrets: Arc<SecretHandles>,
 }
 
 impl State {
-    pub(super) const fn new(limits: &Limits, secrets: Arc<SecretHandles>) -> Self {
+    pub(super) fn new(limits: &Limits, secrets: Arc<SecretHandles>, wasi: Wasi) -> Self {
         Self {
             meter: Meter::new(limits),
             log: Log::new(limits.log_bytes),
+            wasi,
             secrets,
         }
     }
+
+    /// What was logged, once the run has ended.
+    pub(super) fn into_log(mut self) -> Vec<LogLine> {
+        self.wasi.finish(&mut self.log);
+        self.log.finish()
+    }
 }
 
-/// A linker that holds the world's imports.
+/// A linker that holds the world's own imports.
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     let mut host = linker.instance(HOST)?;
@@ -64,8 +73,8 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     Ok(linker)
 }
 
-/// Takes the price of a call from the run's fuel, and traps if there is not enough.
-fn charge(store: &mut StoreContextMut<'_, State>, bytes: usize) -> wasmtime::Result<()> {
+/// Takes the price of a call, for so many bytes, from the run's fuel, and traps if there is not enough.
+pub(super) fn charge(store: &mut StoreContextMut<'_, State>, bytes: usize) -> wasmtime::Result<()> {
     let price = u64::try_from(bytes)
         .unwrap_or(u64::MAX)
         .saturating_add(CALL_FUEL);
@@ -77,7 +86,7 @@ fn charge(store: &mut StoreContextMut<'_, State>, bytes: usize) -> wasmtime::Res
     }
 }
 
-/// Refuses a component that imports anything but the world's own, and names it.
+/// Refuses a component that imports anything but the world's own and what has a stand-in, and names it.
 ///
 /// The linker would refuse it as well, in words that say less.
 pub(super) fn check_imports(component: &Component) -> Result<(), SandboxError> {
@@ -88,15 +97,31 @@ pub(super) fn check_imports(component: &Component) -> Result<(), SandboxError> {
                 matches!(
                     package,
                     "hookbox:transformer/host" | "hookbox:transformer/types"
-                )
+                ) || wasi::has_stand_in(name)
             }
             // types that the world itself uses
             ComponentItem::Type(_) => true,
             _ => false,
         };
         if !known {
-            return Err(SandboxError::Import(clean_line(name, 200)));
+            return Err(SandboxError::Import {
+                name: clean_line(name, 200),
+                hint: hint(name),
+            });
         }
     }
     Ok(())
+}
+
+/// What to do about an import that is refused.
+fn hint(name: &str) -> &'static str {
+    if name.starts_with("wasi:sockets/") {
+        "leave out what uses the network; for Python, build with `componentize-py componentize --stub-wasi`"
+    } else if name.starts_with("wasi:http/") {
+        "leave out `fetch` and the like; for JavaScript, build with `disableFeatures: ['http', 'fetch-event']`"
+    } else if name.starts_with("wasi:") {
+        "of WASI there is a part of 0.2: cli, clocks, io, random, and filesystem without files"
+    } else {
+        "leave out what needs it"
+    }
 }

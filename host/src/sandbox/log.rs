@@ -40,6 +40,11 @@ impl Log {
         });
     }
 
+    /// How many more bytes it takes.
+    pub(super) const fn left(&self) -> usize {
+        self.left
+    }
+
     /// The lines, and a last one that says how many were dropped, if any were.
     pub(super) fn finish(mut self) -> Vec<LogLine> {
         if self.dropped > 0 {

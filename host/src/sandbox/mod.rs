@@ -3,7 +3,8 @@
 //! Every run has a fresh instance: a new store with new memory, in which fuel, a wall-clock deadline,
 //! memory, tables, stack, handles, logs and output are all bounded before the guest's first
 //! instruction, and which is gone before the result is seen. Guests import two functions, `log` and
-//! `secret`; there is no clock, file, socket, environment or randomness to be had.
+//! `secret`; there is no clock, file, socket, environment or randomness to be had, only a stand-in for what
+//! compilers import of WASI without being asked.
 //!
 //! - [`Sandbox::load`] turns uploaded bytes into a [`Transformer`], or says why they are none;
 //!   [`Sandbox::cached`] does so without the bytes, if they were compiled before.
@@ -28,6 +29,7 @@ mod report;
 mod run;
 mod text;
 mod threads;
+mod wasi;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -44,6 +46,7 @@ pub use compile::serve_as_compiler;
 pub(crate) use component::digest;
 pub use error::SandboxError;
 pub use report::{Cost, ErrorKind, LogLevel, LogLine, Output, RenderError, Rendered, Rendering};
+pub use wasi::has_stand_in;
 
 use self::{
     cache::Cache, compile::Compiler, component::Compiled, imports::State, limits::Limits,

@@ -15,6 +15,7 @@ use super::{
     imports::State,
     limits::{HANDLES, Limits},
     text::clean_line,
+    wasi::Wasi,
 };
 
 /// The most of a reason to skip that is kept.
@@ -24,7 +25,8 @@ const MAX_METHOD: usize = 32;
 
 /// Runs `transform`.
 pub(super) fn transform(pre: &TransformerPre<State>, limits: &Limits, job: RenderJob) -> Rendering {
-    let (result, cost, logs) = run(pre.engine(), limits, job.secrets, |store| {
+    let wasi = Wasi::new(Arc::clone(&job.event), Arc::clone(&job.webhook));
+    let (result, cost, logs) = run(pre.engine(), limits, job.secrets, wasi, |store| {
         pre.instantiate(&mut *store)?
             .call_transform(store, &job.event, &job.webhook)
     });
@@ -45,7 +47,8 @@ pub(super) fn instantiate(
     pre: &TransformerPre<State>,
     limits: &Limits,
 ) -> Result<Cost, RenderError> {
-    let (result, cost, _) = run(pre.engine(), limits, Arc::default(), |store| {
+    let wasi = Wasi::new(Arc::default(), Arc::default());
+    let (result, cost, _) = run(pre.engine(), limits, Arc::default(), wasi, |store| {
         pre.instantiate(store).map(drop)
     });
     result.map(|()| cost)
@@ -58,10 +61,11 @@ pub(super) const CHECK: &str = "check";
 pub(super) fn check(
     pre: &InstancePre<State>,
     limits: &Limits,
-    webhook: &str,
+    webhook: &Arc<str>,
 ) -> Result<(), RenderError> {
+    let wasi = Wasi::new(Arc::default(), Arc::clone(webhook));
     // no secrets: nothing is rendered, and there is no webhook yet that could be allowed them
-    let (result, ..) = run(pre.engine(), limits, Arc::default(), |store| {
+    let (result, ..) = run(pre.engine(), limits, Arc::default(), wasi, |store| {
         let instance = pre.instantiate(&mut *store)?;
         let check =
             instance.get_typed_func::<(&str,), (Result<(), Failure>,)>(&mut *store, CHECK)?;
@@ -77,10 +81,11 @@ fn run<T>(
     engine: &Engine,
     limits: &Limits,
     secrets: Arc<SecretHandles>,
+    wasi: Wasi,
     call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<T>,
 ) -> (Result<T, RenderError>, Cost, Vec<LogLine>) {
     let started = Instant::now();
-    let mut store = Store::new(engine, State::new(limits, secrets));
+    let mut store = Store::new(engine, State::new(limits, secrets, wasi));
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(limits.hostcall_bytes());
     store.set_max_component_handles(HANDLES);
@@ -97,7 +102,7 @@ fn run<T>(
         peak_memory_bytes: state.meter.peak_memory(),
         elapsed_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
     };
-    (result, cost, state.log.finish())
+    (result, cost, state.into_log())
 }
 
 /// The deadline in ticks, at least as long as asked: the tick under way does not count.

@@ -11,6 +11,8 @@ use hookbox::{
 };
 
 const PRELUDE: &str = include_str!("prelude.wat");
+/// Imports of WASI, for guests that have the line `;; wasi`: the core module finds them under that name.
+const WASI: &str = include_str!("wasi.wat");
 
 /// A bump allocator that grows its memory as needed.
 const REALLOC: &str = "(local $p i32)
@@ -96,7 +98,16 @@ pub fn assemble(name: &str, text: &str) -> Vec<u8> {
     let component = if whole {
         text.to_owned()
     } else {
-        PRELUDE
+        let prelude = if text.lines().any(|line| line == ";; wasi") {
+            let libc = "(core instance $libc (instantiate $libc))";
+            let with = r#"(with "libc" (instance $libc))"#;
+            PRELUDE
+                .replace(libc, &format!("{libc}\n{WASI}"))
+                .replace(with, &format!(r#"{with} (with "wasi" (instance $wasi))"#))
+        } else {
+            PRELUDE.to_owned()
+        };
+        prelude
             .replace("{memory}", &directive("memory", "1"))
             .replace("{realloc}", &directive("realloc", REALLOC))
             .replace("{before}", &directive("before", ""))

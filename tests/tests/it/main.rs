@@ -13,6 +13,8 @@ mod e2e;
 #[cfg(test)]
 mod plugins;
 #[cfg(test)]
+mod ready;
+#[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod rules;

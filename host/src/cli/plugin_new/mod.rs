@@ -1,7 +1,9 @@
 //! `hookbox plugin new`: a project that builds, tests and renders at once.
 //!
-//! The library that a Rust transformer uses comes with it, as it is in this hookbox: a project can be made and
+//! What a transformer uses of hookbox comes with it, as it is in this hookbox: a project can be made and
 //! built without asking anybody which version fits.
+
+mod files;
 
 use std::{
     fs,
@@ -18,8 +20,9 @@ const MAX_NAME: usize = 64;
 
 /// Make a project for a new transformer
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  hookbox plugin new my-plugin && cd my-plugin && hookbox plugin build")]
+#[command(after_help = "Examples:
+  hookbox plugin new my-plugin && cd my-plugin && hookbox plugin build
+  hookbox plugin new my-plugin --lang python")]
 pub(super) struct NewArgs {
     /// The project's folder, which must not exist; its last part is the transformer's name
     dir: PathBuf,
@@ -33,42 +36,65 @@ pub(super) struct NewArgs {
 enum Language {
     /// Needs cargo, and a compiler for WebAssembly
     Rust,
+    /// JavaScript; needs Node.js 20 or later, and npm
+    #[value(alias = "javascript")]
+    Js,
+    /// TypeScript; needs Node.js 20 or later, and npm
+    #[value(alias = "typescript")]
+    Ts,
+    /// Needs Python 3.10 or later, with venv
+    Python,
 }
 
-/// Versions that the made project asks for: those of this workspace, as a test makes sure.
-const VERSIONS: [(&str, &str); 3] = [("serde", "1"), ("serde_json", "1"), ("wit-bindgen", "0.61")];
+impl Language {
+    /// The commands that come next.
+    const fn next(self) -> &'static str {
+        match self {
+            Self::Rust => "cargo test, hookbox plugin build",
+            Self::Js | Self::Ts => "npm install, npm test, hookbox plugin build",
+            Self::Python => "python3 -m unittest, hookbox plugin build",
+        }
+    }
 
-macro_rules! guest {
-    ($($file:literal),+ $(,)?) => {
-        [$((concat!("hookbox-guest/", $file), include_str!(concat!("../../../../guest-sdk/", $file)))),+]
-    };
+    /// What words in braces stand for, beside the name.
+    const fn words(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Rust => &files::RUST_VERSIONS,
+            Self::Js => &[
+                ("language", "JavaScript"),
+                ("plugin", "plugin.js"),
+                ("test", "plugin.test.js"),
+            ],
+            Self::Ts => &[
+                ("language", "TypeScript"),
+                ("plugin", "plugin.ts"),
+                ("test", "plugin.test.ts"),
+            ],
+            Self::Python => &[],
+        }
+    }
+
+    /// Files as they are.
+    fn files(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let parts: &[&[files::File]] = match self {
+            Self::Rust => &[&files::RUST_LIBRARY, &files::RUST],
+            Self::Js => &[&files::SCRIPTED, &files::NODE, &files::JS],
+            Self::Ts => &[&files::SCRIPTED, &files::NODE, &files::TS],
+            Self::Python => &[&files::SCRIPTED, &files::PYTHON],
+        };
+        parts.iter().copied().flatten().copied()
+    }
+
+    /// Files in which words in braces stand for what differs.
+    const fn templates(self) -> &'static [files::File] {
+        match self {
+            Self::Rust => &files::RUST_TEMPLATES,
+            Self::Js => &files::JS_TEMPLATES,
+            Self::Ts => &files::TS_TEMPLATES,
+            Self::Python => &files::PYTHON_TEMPLATES,
+        }
+    }
 }
-
-/// The library's source.
-const GUEST: [(&str, &str); 8] = guest![
-    "src/bindings.rs",
-    "src/decision.rs",
-    "src/event.rs",
-    "src/host.rs",
-    "src/lib.rs",
-    "src/testing.rs",
-    "src/webhook.rs",
-    "wit/transformer.wit",
-];
-
-/// The project's own files; in the first three, words in braces stand for what differs.
-const PROJECT: [(&str, &str); 7] = [
-    ("Cargo.toml", include_str!("rust/Cargo.toml.in")),
-    (
-        "hookbox-guest/Cargo.toml",
-        include_str!("rust/guest.toml.in"),
-    ),
-    ("README.md", include_str!("rust/README.md")),
-    ("src/lib.rs", include_str!("rust/lib.rs")),
-    ("event.json", include_str!("rust/event.json")),
-    ("webhook.json", include_str!("rust/webhook.json")),
-    (".gitignore", "/target\n/dist\n"),
-];
 
 pub(super) fn run(args: &NewArgs) -> CliResult {
     let name = args.dir.file_name().and_then(|name| name.to_str());
@@ -78,28 +104,23 @@ pub(super) fn run(args: &NewArgs) -> CliResult {
             args.dir.display()
         ))
     })?;
-    let Language::Rust = args.lang;
     if args.dir.exists() {
         return Err(CliError::failed(format!(
             "{} exists; choose another name or remove it",
             args.dir.display()
         )));
     }
-    for (file, text) in GUEST {
+    for (file, text) in args.lang.files() {
         write(&args.dir.join(file), text)?;
     }
-    for (n, (file, text)) in PROJECT.into_iter().enumerate() {
-        let text = if n < 3 {
-            filled(text, name)
-        } else {
-            text.to_owned()
-        };
-        write(&args.dir.join(file), &text)?;
+    for (file, text) in args.lang.templates() {
+        write(&args.dir.join(file), &filled(text, name, args.lang.words()))?;
     }
     writeln!(
         io::stdout(),
-        "made {0}\nnext: cd {0}, cargo test, hookbox plugin build; README.md says more",
-        args.dir.display()
+        "made {0}\nnext: cd {0}, {1}; README.md says more",
+        args.dir.display(),
+        args.lang.next()
     )?;
     Ok(())
 }
@@ -113,12 +134,12 @@ fn is_name(name: &str) -> bool {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
-fn filled(text: &str, name: &str) -> String {
+fn filled(text: &str, name: &str, words: &[(&str, &str)]) -> String {
     let text = text
         .replace("{name}", name)
         .replace("{version}", env!("CARGO_PKG_VERSION"));
-    VERSIONS.into_iter().fold(text, |text, (of, version)| {
-        text.replace(&format!("{{{}}}", of.replace('-', "_")), version)
+    words.iter().fold(text, |text, (word, value)| {
+        text.replace(&format!("{{{}}}", word.replace('-', "_")), value)
     })
 }
 
@@ -135,34 +156,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_versions_are_those_of_the_workspace() {
-        let workspace = include_str!("../../../../Cargo.toml");
-        for (name, version) in VERSIONS {
-            let line = format!("\n{name} = {{ version = \"{version}\"");
-            assert!(workspace.contains(&line), "{name}");
-        }
-        assert!(workspace.contains(r#"wit-bindgen = { version = "0.61", default-features = false, features = ["macros", "realloc"] }"#));
-    }
-
-    #[test]
-    fn all_of_the_librarys_source_is_there() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-sdk");
-        for part in ["src", "wit"] {
-            for entry in fs::read_dir(format!("{folder}/{part}")).unwrap() {
-                let name = entry.unwrap().file_name().into_string().unwrap();
-                let file = format!("hookbox-guest/{part}/{name}");
-                assert!(GUEST.iter().any(|(known, _)| *known == file), "{file}");
-            }
-        }
-    }
-
-    #[test]
     fn a_name_is_one_that_packages_and_plugins_may_have() {
         for name in ["a", "my-plugin", "x2"] {
             assert!(is_name(name), "{name}");
         }
         for name in ["", "2x", "-x", "My", "a_b", "a b", "ä", &"a".repeat(65)] {
             assert!(!is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_to_fill_in() {
+        for lang in Language::value_variants() {
+            for (file, text) in lang.templates() {
+                let text = filled(text, "my-plugin", lang.words());
+                for word in ["name", "version", "language", "plugin", "test", "serde"] {
+                    assert!(
+                        !text.contains(&format!("{{{word}}}")),
+                        "{lang:?} {file}: {word}"
+                    );
+                }
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod demo;
 mod plugin_check;
+mod plugin_lang;
 mod plugin_new;
 mod receiver;
 mod redis;

@@ -115,7 +115,7 @@ fn a_plugin_that_is_refused_is_told_why_in_one_line_and_exit_code_1() {
         path
     };
     let bomb = format!("(component (core module {}))", "(func)".repeat(100_001));
-    let wasi = r#"(component (import "wasi:clocks/wall-clock@0.2.0" (instance)))"#;
+    let wasi = r#"(component (import "wasi:sockets/tcp@0.2.0" (instance)))"#;
     for (path, words) in [
         (file("text.wasm", b"(component)"), "WebAssembly text"),
         (
@@ -128,7 +128,7 @@ fn a_plugin_that_is_refused_is_told_why_in_one_line_and_exit_code_1() {
         ),
         (
             file("wasi.wasm", &wat::parse_str(wasi).unwrap()),
-            "imports `wasi:clocks/wall-clock@0.2.0`",
+            "imports `wasi:sockets/tcp@0.2.0`",
         ),
         (
             file("empty.wasm", &wat::parse_str("(component)").unwrap()),

@@ -35,7 +35,7 @@ fn a_new_project_builds_tests_and_renders_at_once() {
         stdout(&tested),
         stderr(&tested)
     );
-    assert!(stdout(&tested).contains("2 passed"), "{}", stdout(&tested));
+    assert!(stdout(&tested).contains("3 passed"), "{}", stdout(&tested));
 
     let built = run(&["plugin", "build"], "my-plugin");
     assert!(built.contains("dist/my-plugin.wasm"), "{built}");

@@ -13,5 +13,6 @@ mod limits;
 mod memory;
 mod outbound;
 mod replay;
+mod wasi;
 
 use hookbox_tests::guest;

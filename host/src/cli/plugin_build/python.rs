@@ -1,0 +1,164 @@
+//! Python: componentize-py, in an environment of the project's own, by pip.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use figment::{
+    Figment,
+    providers::{Format, Toml},
+};
+use serde::Deserialize;
+
+use super::{
+    BuildError, Compiled, check_transformer, make_folder, output, read, say, version, write,
+};
+
+/// The environment and what is made in it; nobody else's, so that it can be made anew at any time.
+const FOLDER: &str = ".hookbox";
+/// The module that has the class `WitWorld`.
+const ENTRY: &str = "component";
+
+const HOW: &str =
+    "get it from https://www.python.org, or on Debian with `apt install python3-venv`";
+
+/// A pyproject.toml, as far as it matters here (packaging.python.org: project metadata; dependency groups).
+#[derive(Deserialize)]
+struct Manifest {
+    #[serde(default)]
+    project: Project,
+    #[serde(default, rename = "dependency-groups")]
+    groups: Groups,
+}
+
+#[derive(Default, Deserialize)]
+struct Project {
+    #[serde(default)]
+    dependencies: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Groups {
+    /// What builds it: componentize-py.
+    #[serde(default)]
+    build: Vec<String>,
+}
+
+/// Builds the project of this folder.
+pub(super) fn build(dir: &Path) -> Result<Compiled, BuildError> {
+    let python = version("python3", (3, 10), "Python 3.10 or later", HOW)?;
+    let requirements = requirements(&dir.join("pyproject.toml"))?;
+    let folder = dir.join(FOLDER);
+    let venv = folder.join("venv");
+    prepare(&venv, &requirements)?;
+
+    let tool = venv.join("bin/componentize-py");
+    let component = folder.join("plugin.wasm");
+    // its modules are found by the environment's variable
+    say(Command::new(&tool)
+        .args([
+            "-d",
+            "wit",
+            "-w",
+            "transformer",
+            "componentize",
+            "--stub-wasi",
+            ENTRY,
+            "-o",
+        ])
+        .arg(&component)
+        .env("VIRTUAL_ENV", &venv)
+        .env_remove("PYTHONPATH")
+        .current_dir(dir))?;
+    let component = read(&component)?;
+    check_transformer(&component)?;
+    let tool = output(Command::new(&tool).arg("--version"))?;
+    let tool = String::from_utf8_lossy(&tool);
+    Ok(Compiled {
+        component,
+        compiler: format!("{}, {python}", tool.trim()),
+    })
+}
+
+/// What is to be installed, one to a line.
+fn requirements(file: &Path) -> Result<String, BuildError> {
+    let fault = |why: String| BuildError::Manifest {
+        file: file.to_owned(),
+        why,
+    };
+    let text = read(file)?;
+    let text = str::from_utf8(&text).map_err(|e| fault(e.to_string()))?;
+    let Manifest { project, groups } = Figment::from(Toml::string(text))
+        .extract()
+        .map_err(|e| fault(e.to_string()))?;
+    let all: Vec<String> = [groups.build, project.dependencies].concat();
+    if !all.iter().any(|one| one.starts_with("componentize-py")) {
+        return Err(fault(
+            "it names no componentize-py to build with; add, under [dependency-groups], \
+             build = [\"componentize-py==0.25.1\"]"
+                .to_owned(),
+        ));
+    }
+    Ok(all.join("\n"))
+}
+
+/// Makes the environment, unless one with these requirements is there.
+fn prepare(venv: &Path, requirements: &str) -> Result<(), BuildError> {
+    let done = venv.join("requirements.txt");
+    if fs::read_to_string(&done).is_ok_and(|before| before == requirements) {
+        return Ok(());
+    }
+    if let Some(folder) = venv.parent() {
+        make_folder(folder)?;
+    }
+    say(Command::new("python3")
+        .args(["-m", "venv", "--clear"])
+        .arg(venv))
+    .map_err(|error| BuildError::Missing {
+        needed: "Python's module venv",
+        found: error.to_string(),
+        how: "on Debian, `apt install python3-venv`",
+    })?;
+    let wanted: PathBuf = venv.join("wanted.txt");
+    write(&wanted, requirements.as_bytes())?;
+    say(Command::new(venv.join("bin/python"))
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+        ])
+        .arg(&wanted))?;
+    // only now is it complete
+    write(&done, requirements.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_requirements_are_the_tool_and_the_dependencies() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pyproject.toml");
+        let of = |text: &str| {
+            fs::write(&file, text).unwrap();
+            requirements(&file)
+        };
+        let text = "[project]\nname = \"a\"\ndependencies = [\"isodate>=0.7\"]\n\
+                    [dependency-groups]\nbuild = [\"componentize-py==0.25.1\"]\ntest = [\"x\"]\n";
+        assert_eq!(of(text).unwrap(), "componentize-py==0.25.1\nisodate>=0.7");
+        for (text, words) in [
+            ("[project]\nname = \"a\"\n", "dependency-groups"),
+            ("[project\n", "pyproject.toml"),
+            ("[project]\ndependencies = 7\n", "dependencies"),
+        ] {
+            let error = of(text).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+;; ends in out_of_fuel
+;; wasi
+;; memory 16
+;; One line without end.
+(import "wasi" "get-stdout" (func $get-stdout (result i32)))
+(import "wasi" "write" (func $write (param i32 i32 i32 i32)))
+(func (export "transform") (param $event i32) (param $event-len i32) (param $webhook i32) (param $webhook-len i32) (result i32)
+  (local $out i32)
+  (local.set $out (call $get-stdout))
+  (loop $again
+    (call $write (local.get $out) (i32.const 0) (i32.const 1000000) (i32.const 4096))
+    (br $again))
+  (unreachable))
