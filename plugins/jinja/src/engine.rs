@@ -8,9 +8,11 @@ use hookbox_guest::{Failure, FailureKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value};
 
 use crate::{
+    filters::html::escape_text,
     functions, headers,
     json::Place,
     limits, memory, python,
+    rewrite::rewrite,
     scan::{Class, run},
 };
 
@@ -70,7 +72,7 @@ impl Engine {
     pub(crate) fn check(&self, field: Field, source: &str) -> Result<(), Failure> {
         if marked(source).is_some() {
             self.environment
-                .template_from_named_str(field.name(), &normalise(source))
+                .template_from_named_str(field.name(), &rewrite(&normalise(source)))
                 .map_err(|e| failure(field, &e, false))?;
         }
         Ok(())
@@ -95,6 +97,7 @@ impl Engine {
                 Ok(text.as_bytes().to_vec())
             };
         }
+        let source = rewritten(source);
         let price = compilation(&source);
         let fuel = self.fuel.checked_sub(price).ok_or_else(|| {
             let message = "the template is too long for one render; make it shorter";
@@ -197,6 +200,14 @@ fn normalise(source: &str) -> Cow<'_, str> {
     }
 }
 
+/// The source as the engine has to get it, if there is anything in it that could need that.
+fn rewritten(source: Cow<'_, str>) -> Cow<'_, str> {
+    match source {
+        Cow::Borrowed(source) => rewrite(source),
+        Cow::Owned(source) => Cow::Owned(rewrite(&source).into_owned()),
+    }
+}
+
 /// The bytes of a value written out that a template could still pay for.
 pub(crate) fn affordable(state: &State<'_, '_>) -> usize {
     let left = state.fuel_levels().map_or(0, |(_, left)| left);
@@ -257,6 +268,17 @@ impl Sink {
         value: &Value,
     ) -> Result<(), Error> {
         match (self.field, value.as_str()) {
+            (field, _)
+                if field != Field::JsonBody
+                    && matches!(state.auto_escape(), AutoEscape::Html)
+                    && !value.is_safe() =>
+            {
+                let mut text = escape_text(&to_str(state, value)?);
+                if field == Field::Headers {
+                    text.retain(|c| !headers::is_unsafe(c));
+                }
+                Ok(out.write_str(&text)?)
+            }
             (Field::Headers, _) => {
                 let mut text = to_str(state, value)?;
                 if text.contains(headers::is_unsafe) {
