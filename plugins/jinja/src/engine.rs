@@ -170,9 +170,14 @@ fn uses_names(template: &str) -> bool {
     let mut rest = template;
     while let Some(tag) = marked(rest) {
         let end = run(tag.as_bytes(), Class::of(b"}"));
-        let within = tag.get(..end).unwrap_or_default();
+        let within = tag.get(2..end).unwrap_or_default();
+        let within = within.strip_suffix('%').unwrap_or(within);
+        // After a dict literal's bracket the tag goes on; operators may become functions.
+        let marks = Class::of(b"|({%<>~");
         let mut pairs = within.as_bytes().windows(2);
-        if pairs.any(|pair| matches!(pair, b"is" | b"fi" | [b'|' | b'(', _])) {
+        if run(within.as_bytes(), marks) < within.len()
+            || pairs.any(|pair| matches!(pair, b"is" | b"fi"))
+        {
             return true;
         }
         rest = tag.get(end..).unwrap_or_default();

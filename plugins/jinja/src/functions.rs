@@ -28,6 +28,9 @@ pub(crate) fn environment() -> Environment<'static> {
     // NetBox's way to reach a token that is kept outside the template.
     environment.add_filter("env", secret);
     environment.add_filter("tojson", tojson);
+    environment.add_filter("safe", |state: &State<'_, '_>, value: &Value| {
+        engine::to_str(state, value).map(|text| Value::from_safe_string(text.into_owned()))
+    });
     environment.add_filter("header_safe", header_safe);
     environment.add_filter(
         "wordwrap",

@@ -1,13 +1,16 @@
 //! Jinja2's global functions.
 
+use std::cmp::Ordering as Ord;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, ValueOrKwargs};
-use minijinja::{Environment, Error, ErrorKind, State, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value};
 
 use crate::args::{self, Args};
+use crate::engine::to_str;
+use crate::filters::html::escaped;
 use crate::methods::dicts;
 use crate::mutable::Pairs;
 use crate::percent;
@@ -24,7 +27,7 @@ pub(crate) fn add(environment: &mut Environment<'_>) {
     environment.add_function("dict", dict);
     environment.add_function("namespace", move |state: &mut State<'_, '_>, rest: Many| {
         let pairs = dicts::pairs(state, &args::values(rest))?;
-        namespace.call(state, &[pairs.into_iter().collect::<Value>()])
+        namespace.call(state, &[dicts::dict(pairs.into_iter().collect())])
     });
     environment.add_function("cycler", |rest: Many| {
         let given = args::values(rest);
@@ -52,6 +55,9 @@ pub(crate) fn add(environment: &mut Environment<'_>) {
         Ok::<_, Error>(dicts::dict(pairs))
     });
     environment.add_function("__mod", modulo);
+    environment.add_function("__add", |state: &State<'_, '_>, a: &Value, b: &Value| {
+        py::add(state, a, b)
+    });
     environment.add_function(
         "__cycle",
         |state: &mut State<'_, '_>, looping: Value, rest: Many| match args::values(rest) {
@@ -59,6 +65,18 @@ pub(crate) fn add(environment: &mut Environment<'_>) {
             items => looping.call_method(state, "cycle", &items),
         },
     );
+    environment.add_function("__concat", concat);
+    environment.add_global("__self", Value::from_object(Itself));
+    for (name, holds) in [
+        ("__lt", Ord::is_lt as fn(Ord) -> bool),
+        ("__le", Ord::is_le),
+        ("__gt", Ord::is_gt),
+        ("__ge", Ord::is_ge),
+    ] {
+        environment.add_function(name, move |state: &State<'_, '_>, a: &Value, b: &Value| {
+            py::compare(state, a, b).map(holds)
+        });
+    }
     environment.add_function("__macro", |inner: Value, varargs: bool, kwargs: bool| {
         Value::from_object(Macro {
             inner,
@@ -202,6 +220,16 @@ impl Object for Cycler {
     }
 }
 
+/// `self` without one of its blocks.
+#[derive(Debug)]
+struct Itself;
+
+impl Object for Itself {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+}
+
 /// `joiner(sep)`.
 #[derive(Debug)]
 struct Joiner {
@@ -275,6 +303,19 @@ fn lipsum(state: &State<'_, '_>, rest: Many) -> Result<Value, Error> {
         true => Value::from_safe_string(paragraphs.join("\n")),
         false => Value::from(paragraphs.join("\n\n")),
     })
+}
+
+/// `a ~ b`.
+fn concat(state: &State<'_, '_>, a: &Value, b: &Value) -> Result<Value, Error> {
+    let html = !matches!(state.auto_escape(), AutoEscape::None);
+    if html && (a.is_safe() || b.is_safe()) {
+        return Ok(Value::from_safe_string(
+            escaped(state, a)? + &escaped(state, b)?,
+        ));
+    }
+    let mut text = to_str(state, a)?.into_owned();
+    text.push_str(&to_str(state, b)?);
+    Ok(Value::from(text))
 }
 
 /// `a % b`, of numbers and of texts.

@@ -12,7 +12,7 @@ use crate::globals::Range;
 use crate::methods::dicts::View;
 use crate::methods::strings::is_printable;
 use crate::parse::Parser;
-use crate::py;
+use crate::py::{self, wrong};
 use crate::scan::{Class, run};
 
 /// How deep a value may nest where it is written out. A template can nest further than any event, and
@@ -108,6 +108,9 @@ impl Writer {
         }
         match value.kind() {
             ValueKind::None => self.constant("null", "None"),
+            ValueKind::Undefined if self.json().is_some_and(|json| json.html_safe) => {
+                return Err(wrong("Object of type Undefined is not JSON serializable"));
+            }
             ValueKind::Undefined => self.constant("null", "Undefined"),
             ValueKind::Bool if value.is_true() => self.constant("true", "True"),
             ValueKind::Bool => self.constant("false", "False"),
@@ -152,6 +155,14 @@ impl Writer {
                 let mut pairs: Vec<(Value, Value)> =
                     object.try_iter_pairs().into_iter().flatten().collect();
                 if self.json().is_some_and(|json| json.sort_keys) {
+                    let texts = pairs
+                        .iter()
+                        .filter(|(key, _)| key.as_str().is_some())
+                        .count();
+                    let none = pairs.iter().any(|(key, _)| key.is_none());
+                    if (texts > 0 && texts < pairs.len()) || (none && pairs.len() > 1) {
+                        return Err(wrong("keys of different types cannot be sorted"));
+                    }
                     pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
                 }
                 self.open('{')?;

@@ -32,6 +32,9 @@ const CHANGING: [&str; 10] = [
     "setdefault",
 ];
 
+/// The names of tags that an expression may follow at once.
+const TAGS: [&str; 7] = ["set", "elif", "for", "with", "call", "include", "do"];
+
 /// The template as minijinja has to get it.
 pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
     let tags = tags(source);
@@ -45,28 +48,86 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
     let mut edits = Edits {
         source,
         list: Vec::new(),
+        late: Vec::new(),
     };
     for (number, tag) in tags.iter().enumerate() {
         let mut pieces = Pieces::new(source, &tag.tokens);
         pieces.literals();
         pieces.cycle();
         pieces.signs();
-        pieces.remainders();
+        pieces.numbers();
+        pieces.words();
+        if tag.block {
+            pieces.nothing_to_name();
+            defaults(source, tag, &mut edits, &mut pieces);
+        }
         if changing {
             pieces.containers();
+            pieces.slices();
+            pieces.operator("+", "__add");
         }
-        if tag.block {
-            pieces.bare_tuple();
-        }
+        pieces.operator("~", "__concat");
+        pieces.operator("%", "__mod");
+        pieces.comparisons();
+        pieces.bare_tuple(tag.block);
         for any in macros.iter().filter(|any| any.begin == number) {
             pieces.more_parameters(any);
         }
         pieces.collect(&mut edits);
+        let late = std::mem::take(&mut edits.late);
+        edits.list.extend(late);
         for any in macros.iter().filter(|any| any.end == number) {
             edits.wrap(tag, any);
         }
     }
     edits.apply()
+}
+
+/// A macro's defaults that speak of parameters before them: those are set at its start instead.
+fn defaults(source: &str, tag: &Tag, edits: &mut Edits<'_>, pieces: &mut Pieces<'_>) {
+    let last = tag.tokens.len().wrapping_sub(1);
+    if !pieces.is(0, "macro") || !pieces.is(2, "(") || !pieces.is(last, ")") {
+        return;
+    }
+    let (mut known, mut at, mut late): (Vec<&str>, usize, String) = (Vec::new(), 3, String::new());
+    while at < last {
+        let Some(name) = tag.tokens.get(at).map(|token| text(source, token)) else {
+            return;
+        };
+        let (mut end, mut depth) = (at + 1, 0_usize);
+        while end < last && (depth > 0 || !pieces.is(end, ",")) {
+            if pieces.any(end, &["(", "[", "{"]) {
+                depth += 1;
+            } else if pieces.any(end, &[")", "]", "}"]) {
+                depth = depth.saturating_sub(1);
+            }
+            end += 1;
+        }
+        let default = tag.tokens.get(at + 2..end).unwrap_or_default();
+        let speaks =
+            |token: &Token| token.kind == Kind::Name && known.contains(&text(source, token));
+        if pieces.is(at + 1, "=") && default.iter().any(speaks) {
+            let from = default.first().map_or(0, |token| token.at.start);
+            let to = default.last().map_or(0, |token| token.at.end);
+            let expression = source.get(from..to).unwrap_or_default().replace('\n', " ");
+            late.push_str(&format!(
+                "{{%if {name} is undefined%}}{{%set {name}={expression}%}}{{%endif%}}"
+            ));
+            pieces.replace(at + 2, "__unset");
+            for gone in at + 3..end {
+                pieces.replace(gone, "");
+            }
+        }
+        known.push(name);
+        at = end + 1;
+    }
+    if !late.is_empty() {
+        let late = match late.strip_suffix("%}") {
+            Some(late) if tag.trims => format!("{late}-%}}"),
+            _ => late,
+        };
+        edits.late.push((tag.end..tag.end, late));
+    }
 }
 
 /// A macro that takes more arguments than it names.
@@ -228,18 +289,151 @@ impl<'s> Pieces<'s> {
     }
 
     fn signs(&mut self) {
-        for at in 1..self.tokens.len() {
+        for at in 0..self.tokens.len() {
             if self.is(at, "+") && !self.ends_before(at) {
-                self.replace(at, " ");
+                self.replace(at, "- -");
             }
         }
     }
 
-    /// `a % b`. Its left operand begins after the last operator that binds less, its right one ends
-    /// before the next that binds as much or less.
-    fn remainders(&mut self) {
+    /// Slices of lists, which minijinja makes views that cannot change.
+    fn slices(&mut self) {
+        let mut open: Vec<(bool, bool)> = Vec::new();
         for at in 0..self.tokens.len() {
-            if !self.is(at, "%") || !self.ends_before(at) {
+            if self.any(at, &["(", "[", "{"]) {
+                open.push((self.is(at, "[") && self.ends_before(at), false));
+            } else if self.is(at, ":") {
+                if let Some(innermost) = open.last_mut() {
+                    innermost.1 = true;
+                }
+            } else if self.any(at, &[")", "]", "}"])
+                && let Some((true, true)) = open.pop()
+                && !self.any(at + 1, &[".", "[", "("])
+                && let Some(piece) = self.after.get_mut(at)
+            {
+                piece.push_str("|__copy");
+            }
+        }
+    }
+
+    /// Numbers that only look like some: Python has no `007` and no `1__0`, and what follows a point is
+    /// a name or the rest of a float.
+    fn numbers(&mut self) {
+        for (at, token) in self.tokens.iter().enumerate() {
+            let number = text(self.source, token);
+            let member = at.checked_sub(1).is_some_and(|before| self.is(before, "."));
+            if token.kind != Kind::Number || member {
+                continue;
+            }
+            let zeros = number.len() > 1 && number.bytes().all(|b| b == b'0');
+            let octal =
+                !zeros && number.starts_with('0') && number.bytes().all(|b| b.is_ascii_digit());
+            if octal && number.len() > 1 {
+                self.replace(at, format!("0 {number}"));
+            } else if let Some((head, tail)) = number.split_once("__") {
+                self.replace(at, format!("{head} __{tail}"));
+            } else if self.is(at + 1, ".") {
+                self.replace(at, format!("({number})"));
+            }
+        }
+    }
+
+    /// `{% for in x %}`, which minijinja takes for a loop over a name.
+    fn nothing_to_name(&mut self) {
+        if self.is(0, "for") && self.is(1, "in") && !self.is(2, "in") {
+            self.replace(1, "1");
+        }
+    }
+
+    /// `self` where it is no block's, and `ignore missing`, which without a loader has no effect.
+    fn words(&mut self) {
+        for at in 0..self.tokens.len() {
+            let member = at.checked_sub(1).is_some_and(|before| self.is(before, "."));
+            if self.is(at, "self") && !member && !self.any(at + 1, &[".", "["]) {
+                self.replace(at, "__self");
+            } else if self.is(0, "include") && self.is(at, "ignore") && self.is(at + 1, "missing") {
+                self.replace(at, "");
+                self.replace(at + 1, "");
+            }
+        }
+    }
+
+    /// `a < b` and its like, which fail where Python knows no order. Chains of them stay as they are.
+    fn comparisons(&mut self) {
+        const ALL: [&str; 6] = ["<", ">", "<=", ">=", "==", "!="];
+        const LESS: [&str; 10] = ["and", "or", "not", "in", "is", "if", "else", ",", "=", ":"];
+        const FUNCTIONS: [(&str, &str); 4] =
+            [("<", "__lt"), (">", "__gt"), ("<=", "__le"), (">=", "__ge")];
+        for at in 0..self.tokens.len() {
+            let function = FUNCTIONS.iter().find(|(operator, _)| self.is(at, operator));
+            let Some((_, function)) = function.filter(|_| self.ends_before(at)) else {
+                continue;
+            };
+            let member = |pieces: &Self, at: usize| {
+                at.checked_sub(1)
+                    .is_some_and(|before| pieces.is(before, "."))
+            };
+            let (mut first, mut last, mut chain) = (at, at, false);
+            let mut depth = 0_usize;
+            while let Some(before) = first.checked_sub(1) {
+                if self.any(before, &[")", "]", "}"]) {
+                    depth += 1;
+                } else if self.any(before, &["(", "[", "{"]) {
+                    let Some(less) = depth.checked_sub(1) else {
+                        break;
+                    };
+                    depth = less;
+                } else if depth == 0 && !member(self, before) {
+                    chain |= self.any(before, &ALL);
+                    let tag = before == 0 && self.any(0, &TAGS);
+                    if tag || chain || self.any(before, &LESS) {
+                        break;
+                    }
+                }
+                first = before;
+            }
+            let mut depth = 0_usize;
+            while last + 1 < self.tokens.len() {
+                let next = last + 1;
+                if self.any(next, &["(", "[", "{"]) {
+                    depth += 1;
+                } else if self.any(next, &[")", "]", "}"]) {
+                    let Some(less) = depth.checked_sub(1) else {
+                        break;
+                    };
+                    depth = less;
+                } else if depth == 0 && !member(self, next) {
+                    chain |= self.any(next, &ALL);
+                    if chain || self.any(next, &LESS) || self.is(next, "recursive") {
+                        break;
+                    }
+                }
+                last = next;
+            }
+            if chain || first == at || last == at {
+                continue;
+            }
+            if let Some(piece) = self.before.get_mut(first) {
+                piece.insert_str(0, &format!("{function}(("));
+            }
+            self.replace(at, "),(");
+            if let Some(piece) = self.after.get_mut(last) {
+                piece.push_str("))");
+            }
+        }
+    }
+
+    /// `a % b`, or `a + b`. The left operand begins after the last operator that binds less, the right
+    /// one ends before the next that binds as much or less.
+    fn operator(&mut self, operator: &str, function: &str) {
+        // Sums bind least, then `~`, then products; signs before a value are no sums.
+        let (outside, ending): (&[&str], &[&str]) = match operator {
+            "+" => (&[], &["+", "-"]),
+            "~" => (&["+", "-"], &["+", "-", "~"]),
+            _ => (&["+", "-", "~"], &["+", "-", "~", "*", "/", "//", "%"]),
+        };
+        for at in 0..self.tokens.len() {
+            if !self.is(at, operator) || !self.ends_before(at) {
                 continue;
             }
             let (mut first, mut depth) = (at, 0_usize);
@@ -251,7 +445,10 @@ impl<'s> Pieces<'s> {
                         break;
                     };
                     depth = less;
-                } else if depth == 0 && self.binds_less(before) {
+                } else if depth == 0
+                    && (self.binds_less(before)
+                        || (self.any(before, outside) && self.ends_before(before)))
+                {
                     break;
                 }
                 first = before;
@@ -267,8 +464,7 @@ impl<'s> Pieces<'s> {
                     };
                     depth = less;
                 } else if depth == 0
-                    && (self.binds_less(next) || self.any(next, &["*", "/", "//", "%"]))
-                    && (next > at + 1 || !self.any(next, &["-", "+"]))
+                    && (self.binds_less(next) || (self.any(next, ending) && self.ends_before(next)))
                 {
                     break;
                 }
@@ -278,7 +474,7 @@ impl<'s> Pieces<'s> {
                 continue;
             }
             if let Some(piece) = self.before.get_mut(first) {
-                piece.insert_str(0, "__mod((");
+                piece.insert_str(0, &format!("{function}(("));
             }
             self.replace(at, "),(");
             if let Some(piece) = self.after.get_mut(last) {
@@ -287,16 +483,15 @@ impl<'s> Pieces<'s> {
         }
     }
 
-    /// Whether the token ends what an operator `%` could apply to.
+    /// Whether the token ends what a sum or product could stand in.
     fn binds_less(&self, at: usize) -> bool {
-        const OPERATORS: [&str; 17] = [
-            "~", "==", "!=", "<", ">", "<=", ">=", ",", "=", ":", "and", "or", "not", "in", "is",
-            "if", "else",
+        const OPERATORS: [&str; 16] = [
+            "==", "!=", "<", ">", "<=", ">=", ",", "=", ":", "and", "or", "not", "in", "is", "if",
+            "else",
         ];
-        let sign = self.any(at, &["+", "-"]) && self.ends_before(at);
-        let tag = at == 0 && self.any(at, &["set", "elif", "for", "with", "call", "include", "do"]);
+        let tag = at == 0 && self.any(at, &TAGS);
         let member = at.checked_sub(1).is_some_and(|before| self.is(before, "."));
-        !member && (sign || tag || self.any(at, &OPERATORS) || self.is(at, "recursive"))
+        !member && (tag || self.any(at, &OPERATORS) || self.is(at, "recursive"))
     }
 
     /// List and dict literals.
@@ -324,28 +519,31 @@ impl<'s> Pieces<'s> {
         }
     }
 
-    /// `{% for x in a, b %}`.
-    fn bare_tuple(&mut self) {
-        if !self.is(0, "for") {
-            return;
-        }
-        let Some(from) = (0..self.tokens.len()).find(|&at| self.is(at, "in")) else {
+    /// `{% for x in a, b %}` and `{{ a, b }}`.
+    fn bare_tuple(&mut self, block: bool) {
+        let from = if !block {
+            0
+        } else if let Some(at) = (0..self.tokens.len()).find(|&at| self.is(at, "in"))
+            && self.is(0, "for")
+        {
+            at + 1
+        } else {
             return;
         };
         let (mut depth, mut last, mut comma) = (0_usize, from, false);
-        for at in from + 1..self.tokens.len() {
+        for at in from..self.tokens.len() {
             if self.any(at, &["(", "[", "{"]) {
                 depth += 1;
             } else if self.any(at, &[")", "]", "}"]) {
                 depth = depth.saturating_sub(1);
-            } else if depth == 0 && self.any(at, &["if", "recursive"]) {
+            } else if block && depth == 0 && self.any(at, &["if", "recursive"]) {
                 break;
             }
             comma |= depth == 0 && self.is(at, ",");
             last = at;
         }
         if comma {
-            if let Some(piece) = self.before.get_mut(from + 1) {
+            if let Some(piece) = self.before.get_mut(from) {
                 piece.insert(0, '(');
             }
             if let Some(piece) = self.after.get_mut(last) {
@@ -385,6 +583,8 @@ impl<'s> Pieces<'s> {
 struct Edits<'s> {
     source: &'s str,
     list: Vec<(std::ops::Range<usize>, String)>,
+    /// What comes after the tag at hand.
+    late: Vec<(std::ops::Range<usize>, String)>,
 }
 
 impl<'s> Edits<'s> {

@@ -70,13 +70,7 @@ impl Spec {
     /// If the specification does not suit the value, or the result is too large.
     pub(crate) fn apply(&self, state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
         match value.kind() {
-            ValueKind::Bool | ValueKind::Number => {
-                if value.kind() == ValueKind::Bool && self.kind.is_none() {
-                    let text = if value.is_true() { "True" } else { "False" };
-                    return self.pad(state, "", text, '>');
-                }
-                self.number(state, value)
-            }
+            ValueKind::Bool | ValueKind::Number => self.number(state, value),
             ValueKind::String | ValueKind::Undefined => {
                 if self.kind.is_some_and(|kind| kind != 's') || self.sign.is_some() {
                     let kind = self.kind.unwrap_or(' ');

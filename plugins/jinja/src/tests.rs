@@ -4,7 +4,9 @@ use minijinja::value::{ObjectRepr, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use crate::args::{self, Args};
+use crate::engine::to_str;
 use crate::functions::known;
+use crate::methods::strings;
 use crate::py::{self, Number, wrong};
 
 type Many = Rest<ValueOrKwargs>;
@@ -25,6 +27,12 @@ pub(crate) fn add(environment: &mut Environment<'_>) {
             .is_some(),
         _ => false,
     });
+    for (name, method) in [("lower", "islower"), ("upper", "isupper")] {
+        environment.add_test(name, move |state: &State<'_, '_>, value: &Value| {
+            let text = to_str(state, value)?;
+            Ok::<_, Error>(strings::is(method, &text) == Some(true))
+        });
+    }
     environment.add_test("even", |value: &Value| {
         remainder(value, 2).map(|r| r == 0.0)
     });
@@ -42,12 +50,8 @@ pub(crate) fn add(environment: &mut Environment<'_>) {
             _ => Err(unsupported(&value, "%")),
         }
     });
-    environment.add_test("filter", |value: &Value| {
-        value.as_str().is_some_and(|name| known(name, true))
-    });
-    environment.add_test("test", |value: &Value| {
-        value.as_str().is_some_and(|name| known(name, false))
-    });
+    environment.add_test("filter", |value: &Value| named(value, true));
+    environment.add_test("test", |value: &Value| named(value, false));
     for names in [
         ["lt", "lessthan", "<"],
         ["le", "<=", "le"],
@@ -116,4 +120,10 @@ fn contains(state: &State<'_, '_>, item: &Value, all: &Value) -> Result<bool, Er
         };
     }
     Ok(py::items(state, all)?.contains(item))
+}
+
+/// Whether a filter, or else a test, has this name.
+fn named(value: &Value, filter: bool) -> Result<bool, Error> {
+    py::hashable(value)?;
+    Ok(value.as_str().is_some_and(|name| known(name, filter)))
 }

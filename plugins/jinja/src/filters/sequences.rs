@@ -123,10 +123,7 @@ fn list(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Err
 
 fn first(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error> {
     if let Some(text) = value.as_str() {
-        return Ok(text
-            .chars()
-            .next()
-            .map_or_else(Value::default, |c| py::like(value, c.to_string())));
+        return Ok(text.chars().next().map_or_else(Value::default, Value::from));
     }
     Ok(items(state, value)?.into_iter().next().unwrap_or_default())
 }
@@ -403,6 +400,16 @@ type Many = Rest<ValueOrKwargs>;
 /// Adds the filters that hand arguments on.
 pub(crate) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("map", map);
+    // For slices, where a template changes lists: see `rewrite`.
+    environment.add_filter(
+        "__copy",
+        |state: &State<'_, '_>, value: Value| match value.kind() {
+            ValueKind::Seq | ValueKind::Iterable if !py::is_tuple(&value) => {
+                items(state, &value).map(py::list)
+            }
+            _ => Ok(value),
+        },
+    );
     environment.add_filter("select", |s: &mut State<'_, '_>, v: Value, r: Many| {
         choose(s, &v, r, false, true)
     });

@@ -7,6 +7,7 @@ use super::Filter;
 use super::html::{escape_text, escaped};
 use crate::args::Args;
 use crate::engine::to_str;
+use crate::methods::dicts;
 use crate::methods::strings as methods;
 use crate::percent;
 use crate::py::{self, afford, is_space, like, lines, wrong};
@@ -249,7 +250,12 @@ pub(crate) fn format(
                 "`format` takes arguments by place or by name, not both",
             ));
         }
-        (true, false) => names.into_iter().collect::<Value>(),
+        (true, false) => dicts::dict(
+            names
+                .into_iter()
+                .map(|(name, value)| (Value::from(name), value))
+                .collect(),
+        ),
         _ => py::tuple(places.to_vec()),
     };
     let out = percent::format(state, &text, &operand, value.is_safe())?;

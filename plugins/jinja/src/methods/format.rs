@@ -156,6 +156,10 @@ impl Fields<'_> {
             if key.is_empty() {
                 return Err(wrong("Empty attribute in format string"));
             }
+            // What the sandbox hides is undefined there, and prints as nothing.
+            if key.starts_with('_') {
+                return Ok(Value::from(""));
+            }
             let key = key
                 .parse::<u32>()
                 .map_or_else(|_| Value::from(key), Value::from);

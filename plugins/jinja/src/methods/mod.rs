@@ -22,6 +22,12 @@ pub(crate) fn call(
         ValueKind::String => strings::call(state, value, name, given),
         ValueKind::Map => dicts::call(state, value, name, given),
         ValueKind::Seq | ValueKind::Iterable => lists::call(state, value, name, given),
+        ValueKind::Bytes if name == "decode" => {
+            let bytes = value.as_bytes().unwrap_or_default().to_vec();
+            let text = String::from_utf8(bytes);
+            text.map(Value::from)
+                .map_err(|_| crate::py::wrong("these bytes are no UTF-8"))
+        }
         ValueKind::Number if name == "is_integer" => {
             let number = f64::try_from(value.clone())?;
             Ok(Value::from(number.fract() == 0.0))

@@ -3,10 +3,12 @@
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
+use super::dicts::dict;
 use super::format;
 use super::lists::place;
 use crate::args::Args;
 use crate::engine::to_str;
+use crate::mutable::Pairs;
 use crate::py::{self, afford, is_space, like, lines, wrong};
 use crate::python::{Style, Writer};
 
@@ -185,10 +187,50 @@ pub(crate) fn call(
             format::format_map(state, value, &map)
         }
         "encode" => {
-            Args::bind(&["encoding", "errors"], given)?;
-            Err(wrong(
-                "bytes are not supported; see the filters `b64encode` and `hash`",
-            ))
+            let args = Args::bind(&["encoding", "errors"], given)?;
+            let encoding = args.text(state, 0, "utf-8")?.to_lowercase();
+            match (&*encoding, text.is_ascii()) {
+                ("utf-8" | "utf8", _) | ("ascii" | "latin-1" | "latin1", true) => {
+                    Ok(Value::from_bytes(text.as_bytes().to_vec()))
+                }
+                _ => Err(wrong("only UTF-8 is supported")),
+            }
+        }
+        "maketrans" => {
+            let args = Args::bind_places(&["x!", "y", "z"], given)?;
+            let mut pairs = Pairs::default();
+            let (from, to) = (needle(&args, 0)?, needle(&args, 1)?);
+            if from.chars().count() != to.chars().count() {
+                return Err(wrong("the first two arguments must have equal length"));
+            }
+            for (from, to) in from.chars().zip(to.chars()) {
+                pairs.insert(Value::from(u32::from(from)), Value::from(u32::from(to)));
+            }
+            if args.get(2).is_some() {
+                for c in needle(&args, 2)?.chars() {
+                    pairs.insert(Value::from(u32::from(c)), Value::from(()));
+                }
+            }
+            Ok(dict(pairs))
+        }
+        "translate" => {
+            let table = Args::bind_places(&["table!"], given)?.value(0);
+            let mut out = String::with_capacity(text.len());
+            for c in text.chars() {
+                let to = table
+                    .get_item(&Value::from(u32::from(c)))
+                    .unwrap_or_default();
+                if to.is_undefined() {
+                    out.push(c);
+                } else if let Some(to) = to.as_str() {
+                    afford(state, to.len())?;
+                    out.push_str(to);
+                } else if !to.is_none() {
+                    let code = u32::try_from(py::index(&to)?).ok().and_then(char::from_u32);
+                    out.push(code.ok_or_else(|| wrong("character mapping must be in range"))?);
+                }
+            }
+            Ok(like(value, out))
         }
         _ => {
             let holds = is(name, text).ok_or(ErrorKind::UnknownMethod)?;
@@ -406,7 +448,7 @@ fn expandtabs(text: &str, size: usize) -> String {
 }
 
 /// The questions without arguments: `isalpha()` and its like.
-fn is(name: &str, text: &str) -> Option<bool> {
+pub(crate) fn is(name: &str, text: &str) -> Option<bool> {
     let all = |holds: fn(char) -> bool| !text.is_empty() && text.chars().all(holds);
     let superscript = |c: char| matches!(c, '²' | '³' | '¹' | '⁰'..='⁹' | '₀'..='₉' | '①'..='⑨');
     let decimal =
