@@ -4,10 +4,12 @@
 use std::sync::{Arc, OnceLock};
 
 use hookbox_guest::Failure;
-use minijinja::Value;
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr};
+use minijinja::{Error, ErrorKind, State, Value};
 
+use crate::methods::dicts;
 use crate::parse::Parser;
+use crate::py;
 use crate::scan::{Class, run};
 
 /// How deep arrays and objects may nest. The host lets 64 through; the stack stands several times this.
@@ -114,6 +116,8 @@ pub(crate) struct Lazy {
     number: usize,
     repr: ObjectRepr,
     items: OnceLock<Items>,
+    /// What it became when a template changed it.
+    changed: OnceLock<Value>,
 }
 
 #[derive(Debug)]
@@ -130,7 +134,21 @@ impl Lazy {
             number,
             repr,
             items: OnceLock::new(),
+            changed: OnceLock::new(),
         }
+    }
+
+    /// Whether its text is no longer what it is.
+    pub(crate) fn changed(&self) -> bool {
+        self.changed.get().is_some()
+    }
+
+    /// The list or dict that it becomes for good.
+    fn change(self: &Arc<Self>) -> &Value {
+        self.changed.get_or_init(|| match self.items() {
+            Items::List(list) => py::list(list.try_iter().into_iter().flatten().collect()),
+            Items::Members(members) => dicts::dict(members.pairs.iter().cloned().collect()),
+        })
     }
 
     /// The bytes of its text.
@@ -162,6 +180,9 @@ impl Object for Lazy {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        if let Some(changed) = self.changed.get() {
+            return changed.as_object()?.get_value(key);
+        }
         match self.items() {
             Items::List(list) => list.as_object()?.get_value(key),
             Items::Members(members) => members.get(key.as_str()?),
@@ -169,6 +190,9 @@ impl Object for Lazy {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        if let Some(changed) = self.changed.get() {
+            return changed.as_object()?.get_value_by_str(key);
+        }
         match self.items() {
             Items::List(_) => None,
             Items::Members(members) => members.get(key),
@@ -176,6 +200,9 @@ impl Object for Lazy {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
+        if let Some(changed) = self.changed.get().and_then(Value::as_object) {
+            return changed.enumerate();
+        }
         match self.items() {
             Items::List(list) => list
                 .as_object()
@@ -187,10 +214,39 @@ impl Object for Lazy {
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        if let Some(changed) = self.changed.get() {
+            return changed.len();
+        }
         match self.items() {
             Items::List(list) => list.as_object()?.enumerator_len(),
             Items::Members(members) => Some(members.pairs.len()),
         }
+    }
+
+    fn call_method(
+        self: &Arc<Self>,
+        state: &mut State<'_, '_>,
+        method: &str,
+        given: &[Value],
+    ) -> Result<Value, Error> {
+        const CHANGING: [&str; 11] = [
+            "append",
+            "extend",
+            "insert",
+            "pop",
+            "remove",
+            "sort",
+            "reverse",
+            "clear",
+            "update",
+            "setdefault",
+            "popitem",
+        ];
+        if !CHANGING.contains(&method) {
+            return Err(ErrorKind::UnknownMethod.into());
+        }
+        state.consume_fuel(self.size() as u64 / 64)?;
+        self.change().call_method(state, method, given)
     }
 }
 

@@ -8,9 +8,11 @@ use hookbox_guest::{Failure, FailureKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value};
 
 use crate::{
+    filters::html::escape_text,
     functions, headers,
     json::Place,
     limits, memory, python,
+    rewrite::rewrite,
     scan::{Class, run},
 };
 
@@ -70,7 +72,7 @@ impl Engine {
     pub(crate) fn check(&self, field: Field, source: &str) -> Result<(), Failure> {
         if marked(source).is_some() {
             self.environment
-                .template_from_named_str(field.name(), &normalise(source))
+                .template_from_named_str(field.name(), &rewrite(&normalise(source)))
                 .map_err(|e| failure(field, &e, false))?;
         }
         Ok(())
@@ -95,6 +97,7 @@ impl Engine {
                 Ok(text.as_bytes().to_vec())
             };
         }
+        let source = rewritten(source);
         let price = compilation(&source);
         let fuel = self.fuel.checked_sub(price).ok_or_else(|| {
             let message = "the template is too long for one render; make it shorter";
@@ -167,9 +170,14 @@ fn uses_names(template: &str) -> bool {
     let mut rest = template;
     while let Some(tag) = marked(rest) {
         let end = run(tag.as_bytes(), Class::of(b"}"));
-        let within = tag.get(..end).unwrap_or_default();
+        let within = tag.get(2..end).unwrap_or_default();
+        let within = within.strip_suffix('%').unwrap_or(within);
+        // After a dict literal's bracket the tag goes on; operators may become functions.
+        let marks = Class::of(b"|({%<>~");
         let mut pairs = within.as_bytes().windows(2);
-        if pairs.any(|pair| matches!(pair, b"is" | b"fi" | [b'|' | b'(', _])) {
+        if run(within.as_bytes(), marks) < within.len()
+            || pairs.any(|pair| matches!(pair, b"is" | b"fi"))
+        {
             return true;
         }
         rest = tag.get(end..).unwrap_or_default();
@@ -194,6 +202,14 @@ fn normalise(source: &str) -> Cow<'_, str> {
         source.replace("\r\n", "\n").replace('\r', "\n").into()
     } else {
         source.into()
+    }
+}
+
+/// The source as the engine has to get it, if there is anything in it that could need that.
+fn rewritten(source: Cow<'_, str>) -> Cow<'_, str> {
+    match source {
+        Cow::Borrowed(source) => rewrite(source),
+        Cow::Owned(source) => Cow::Owned(rewrite(&source).into_owned()),
     }
 }
 
@@ -257,6 +273,17 @@ impl Sink {
         value: &Value,
     ) -> Result<(), Error> {
         match (self.field, value.as_str()) {
+            (field, _)
+                if field != Field::JsonBody
+                    && matches!(state.auto_escape(), AutoEscape::Html)
+                    && !value.is_safe() =>
+            {
+                let mut text = escape_text(&to_str(state, value)?);
+                if field == Field::Headers {
+                    text.retain(|c| !headers::is_unsafe(c));
+                }
+                Ok(out.write_str(&text)?)
+            }
             (Field::Headers, _) => {
                 let mut text = to_str(state, value)?;
                 if text.contains(headers::is_unsafe) {

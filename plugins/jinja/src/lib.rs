@@ -3,16 +3,29 @@
 //! One call renders the headers, then the body, then the URL. The library is plain Rust with native
 //! tests; on WebAssembly it is also a component of the world `checking-transformer`.
 
+mod args;
 mod document;
 mod engine;
+mod filters;
 mod functions;
+mod globals;
 mod headers;
 mod json;
 mod limits;
 mod memory;
+mod methods;
+mod mutable;
 mod parse;
+mod percent;
+mod pprint;
+mod py;
 mod python;
+mod rewrite;
 mod scan;
+mod spec;
+mod tests;
+mod tokens;
+mod urlize;
 
 use hookbox_guest::{BodyEscape, Decision, Event, Failure, FailureKind, Request, Webhook};
 

@@ -8,7 +8,11 @@ use minijinja::value::{ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
 use crate::document::Lazy;
+use crate::globals::Range;
+use crate::methods::dicts::View;
+use crate::methods::strings::is_printable;
 use crate::parse::Parser;
+use crate::py::{self, wrong};
 use crate::scan::{Class, run};
 
 /// How deep a value may nest where it is written out. A template can nest further than any event, and
@@ -104,7 +108,10 @@ impl Writer {
         }
         match value.kind() {
             ValueKind::None => self.constant("null", "None"),
-            ValueKind::Undefined => self.constant("null", "undefined"),
+            ValueKind::Undefined if self.json().is_some_and(|json| json.html_safe) => {
+                return Err(wrong("Object of type Undefined is not JSON serializable"));
+            }
+            ValueKind::Undefined => self.constant("null", "Undefined"),
             ValueKind::Bool if value.is_true() => self.constant("true", "True"),
             ValueKind::Bool => self.constant("false", "False"),
             ValueKind::Number => match as_float(value) {
@@ -117,11 +124,30 @@ impl Writer {
     }
 
     fn container(&mut self, value: &Value) -> Result<(), Error> {
-        if let Some(lazy) = value.downcast_object_ref::<Lazy>() {
+        if let Some(lazy) = value
+            .downcast_object_ref::<Lazy>()
+            .filter(|lazy| !lazy.changed())
+        {
             if self.json().is_some() {
                 self.out.reserve(self.limit.min(lazy.size() / 8 * 9));
             }
             return self.raw(&mut lazy.parser());
+        }
+        if self.json().is_none() {
+            if value.downcast_object_ref::<Range>().is_some() {
+                return Ok(write!(self.out, "{value}")?);
+            }
+            if let Some(view) = value.downcast_object_ref::<View>() {
+                self.out.push_str(view.name);
+                self.open('(')?;
+                self.value(&py::list(view.all.clone()))?;
+                self.close(')', false);
+                return Ok(());
+            }
+        } else if value.downcast_object_ref::<Range>().is_some()
+            || value.downcast_object_ref::<View>().is_some()
+        {
+            return Err(unserializable(value));
         }
         let object = value.as_object();
         match object.map(|object| (object.repr(), object)) {
@@ -129,6 +155,14 @@ impl Writer {
                 let mut pairs: Vec<(Value, Value)> =
                     object.try_iter_pairs().into_iter().flatten().collect();
                 if self.json().is_some_and(|json| json.sort_keys) {
+                    let texts = pairs
+                        .iter()
+                        .filter(|(key, _)| key.as_str().is_some())
+                        .count();
+                    let none = pairs.iter().any(|(key, _)| key.is_none());
+                    if (texts > 0 && texts < pairs.len()) || (none && pairs.len() > 1) {
+                        return Err(wrong("keys of different types cannot be sorted"));
+                    }
                     pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
                 }
                 self.open('{')?;
@@ -142,7 +176,7 @@ impl Writer {
                 self.close('}', pairs.is_empty());
             }
             Some((ObjectRepr::Seq | ObjectRepr::Iterable, object)) => {
-                let tuple = value.is_tuple() && self.json().is_none();
+                let tuple = py::is_tuple(value) && self.json().is_none();
                 self.open(if tuple { '(' } else { '[' })?;
                 let mut count = 0;
                 for item in object.try_iter().into_iter().flatten() {
@@ -315,7 +349,7 @@ impl Writer {
 
     fn text(&mut self, text: &str) -> Result<(), Error> {
         match self.style {
-            Style::Repr => write!(self.out, "{:?}", Value::from(text))?,
+            Style::Repr => push_repr(&mut self.out, text),
             Style::Json(json) => {
                 self.out.push('"');
                 push_json_text(&mut self.out, text, json.html_safe);
@@ -484,7 +518,7 @@ fn as_float(value: &Value) -> Option<f64> {
 
 /// Writes `repr()` of a finite float: the shortest digits that read back as the same number, in
 /// scientific notation below 1e-4 and from 1e16 on.
-fn push_float(out: &mut String, number: f64) {
+pub(crate) fn push_float(out: &mut String, number: f64) {
     let magnitude = number.abs();
     if number != 0.0 && !(1e-4..1e16).contains(&magnitude) {
         let text = format!("{number:e}");
@@ -571,6 +605,35 @@ fn push_escaped(out: &mut String, c: char, html_safe: bool) {
             }
         }
     }
+}
+
+/// Writes `repr(text)`.
+fn push_repr(out: &mut String, text: &str) {
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
+    out.push(quote);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\\' => out.push_str("\\\\"),
+            c if c == quote => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if is_printable(c) => out.push(c),
+            c => match u32::from(c) {
+                code @ 0..0x100 => out.push_str(&format!("\\x{code:02x}")),
+                code @ 0x100..0x10000 => out.push_str(&format!("\\u{code:04x}")),
+                code => out.push_str(&format!("\\U{code:08x}")),
+            },
+        }
+    }
+    out.push(quote);
 }
 
 fn unserializable(value: &Value) -> Error {

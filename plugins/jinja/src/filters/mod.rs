@@ -1,0 +1,89 @@
+//! Jinja2's filters, with Jinja2's arguments, by place and by name; and those that its users miss.
+//!
+//! minijinja has most of them, but with arguments, defaults and errors of its own: what Jinja2's own
+//! documentation describes is made here, on minijinja's extension points alone.
+
+use std::sync::Arc;
+
+use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, ValueOrKwargs};
+use minijinja::{Environment, Error, State, Value};
+
+use crate::args::{self, Args};
+
+pub(crate) mod extra;
+pub(crate) mod html;
+pub(crate) mod numbers;
+pub(crate) mod sequences;
+pub(crate) mod strings;
+pub(crate) mod wrap;
+
+/// A filter: what it is called, its parameters after the value, and what it does.
+pub(crate) struct Filter {
+    pub(crate) names: &'static [&'static str],
+    pub(crate) parameters: &'static [&'static str],
+    pub(crate) apply: Apply,
+}
+
+/// What a filter makes of a value.
+pub(crate) type Apply = fn(&mut State<'_, '_>, &Value, &Args) -> Result<Value, Error>;
+
+const TABLES: [&[Filter]; 5] = [
+    strings::FILTERS,
+    html::FILTERS,
+    numbers::FILTERS,
+    sequences::FILTERS,
+    extra::FILTERS,
+];
+
+/// Whether there is a filter of this name.
+pub(crate) fn has(name: &str) -> bool {
+    TABLES
+        .into_iter()
+        .flatten()
+        .any(|filter| filter.names.contains(&name))
+}
+
+/// Adds those filters that the templates could name.
+pub(crate) fn add(environment: &mut Environment<'_>, named: &dyn Fn(&str) -> bool) {
+    for filter in TABLES.into_iter().flatten() {
+        for &name in filter.names {
+            if named(name) {
+                environment.add_filter(name, call(filter));
+            }
+        }
+    }
+}
+
+fn call(
+    filter: &'static Filter,
+) -> impl Fn(&mut State<'_, '_>, Value, Rest<ValueOrKwargs>) -> Result<Value, Error> + Send + Sync {
+    move |state: &mut State<'_, '_>, value: Value, rest: Rest<ValueOrKwargs>| {
+        let arguments = Args::bind(filter.parameters, &args::values(rest))?;
+        (filter.apply)(state, &value, &arguments)
+    }
+}
+
+/// What `groupby` yields: a tuple whose parts have names, too.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) grouper: Value,
+    pub(crate) list: Value,
+}
+
+impl Object for Group {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        match (key.as_str(), key.as_i64()) {
+            (Some("grouper"), _) | (_, Some(0)) => Some(self.grouper.clone()),
+            (Some("list"), _) | (_, Some(1)) => Some(self.list.clone()),
+            _ => None,
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(2)
+    }
+}

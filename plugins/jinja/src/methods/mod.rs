@@ -1,0 +1,41 @@
+//! Python's methods of texts, lists, tuples and dicts.
+
+pub(crate) mod dicts;
+pub(crate) mod format;
+pub(crate) mod lists;
+pub(crate) mod strings;
+
+use minijinja::value::ValueKind;
+use minijinja::{Error, ErrorKind, State, Value};
+
+/// The methods that change nothing. The engine charges for what they return; they also read what they
+/// are called on.
+pub(crate) fn call(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    name: &str,
+    given: &[Value],
+) -> Result<Value, Error> {
+    let read = value.as_str().map_or(0, str::len) as u64;
+    state.consume_fuel(8 + read / 16)?;
+    match value.kind() {
+        ValueKind::String => strings::call(state, value, name, given),
+        ValueKind::Map => dicts::call(state, value, name, given),
+        ValueKind::Seq | ValueKind::Iterable => lists::call(state, value, name, given),
+        ValueKind::Bytes if name == "decode" => {
+            let bytes = value.as_bytes().unwrap_or_default().to_vec();
+            let text = String::from_utf8(bytes);
+            text.map(Value::from)
+                .map_err(|_| crate::py::wrong("these bytes are no UTF-8"))
+        }
+        ValueKind::Number if name == "is_integer" => {
+            let number = f64::try_from(value.clone())?;
+            Ok(Value::from(number.fract() == 0.0))
+        }
+        ValueKind::Number if name == "bit_length" && value.is_integer() => {
+            let number = i128::try_from(value.clone())?.unsigned_abs();
+            Ok(Value::from(128 - number.leading_zeros()))
+        }
+        _ => Err(ErrorKind::UnknownMethod.into()),
+    }
+}

@@ -1,0 +1,672 @@
+//! What Jinja2 understands and minijinja's parser does not, said in words that it does.
+//!
+//! Filters, tests, functions and methods are minijinja's own extension points; operators, literals and
+//! macros are not. The few places where those differ are found in the source by their tokens and
+//! replaced there, without adding or taking a line, so that errors still name the right one:
+//!
+//! - `a % b` becomes `__mod(a, b)`, which also lays out text;
+//! - list and dict literals become calls, where a method of the template could change them;
+//! - a macro that uses `varargs` or `kwargs` gets them as parameters, and a wrapper that fills them;
+//! - escapes in text literals that only Python knows become those that minijinja knows;
+//! - `loop.cycle(…)` becomes a function that checks that there is something to cycle through;
+//! - `{% for x in a, b %}` gets its brackets, and a sign `+` before a value goes.
+//!
+//! A fork of minijinja would have to follow it forever; a parser of our own for whole templates would be
+//! most of a template engine.
+
+use std::borrow::Cow;
+
+use crate::tokens::{Kind, Tag, Token, is, tags, text};
+
+/// The methods that change what they are called on.
+const CHANGING: [&str; 10] = [
+    "append",
+    "extend",
+    "insert",
+    "pop",
+    "remove",
+    "sort",
+    "reverse",
+    "clear",
+    "update",
+    "setdefault",
+];
+
+/// The names of tags that an expression may follow at once.
+const TAGS: [&str; 7] = ["set", "elif", "for", "with", "call", "include", "do"];
+
+/// The template as minijinja has to get it.
+pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
+    let tags = tags(source);
+    let changing = tags.iter().any(|tag| {
+        tag.tokens.windows(3).any(|three| {
+            matches!(three, [dot, name, open] if is(source, dot, ".") && is(source, open, "(")
+                && (CHANGING.contains(&text(source, name)) || is(source, name, "popitem")))
+        })
+    });
+    let macros = macros(source, &tags);
+    let mut edits = Edits {
+        source,
+        list: Vec::new(),
+        late: Vec::new(),
+    };
+    for (number, tag) in tags.iter().enumerate() {
+        let mut pieces = Pieces::new(source, &tag.tokens);
+        pieces.literals();
+        pieces.cycle();
+        pieces.signs();
+        pieces.numbers();
+        pieces.words();
+        if tag.block {
+            pieces.nothing_to_name();
+            defaults(source, tag, &mut edits, &mut pieces);
+        }
+        if changing {
+            pieces.containers();
+            pieces.slices();
+            pieces.operator("+", "__add");
+        }
+        pieces.operator("~", "__concat");
+        pieces.operator("%", "__mod");
+        pieces.comparisons();
+        pieces.bare_tuple(tag.block);
+        for any in macros.iter().filter(|any| any.begin == number) {
+            pieces.more_parameters(any);
+        }
+        pieces.collect(&mut edits);
+        let late = std::mem::take(&mut edits.late);
+        edits.list.extend(late);
+        for any in macros.iter().filter(|any| any.end == number) {
+            edits.wrap(tag, any);
+        }
+    }
+    edits.apply()
+}
+
+/// A macro's defaults that speak of parameters before them: those are set at its start instead.
+fn defaults(source: &str, tag: &Tag, edits: &mut Edits<'_>, pieces: &mut Pieces<'_>) {
+    let last = tag.tokens.len().wrapping_sub(1);
+    if !pieces.is(0, "macro") || !pieces.is(2, "(") || !pieces.is(last, ")") {
+        return;
+    }
+    let (mut known, mut at, mut late): (Vec<&str>, usize, String) = (Vec::new(), 3, String::new());
+    while at < last {
+        let Some(name) = tag.tokens.get(at).map(|token| text(source, token)) else {
+            return;
+        };
+        let (mut end, mut depth) = (at + 1, 0_usize);
+        while end < last && (depth > 0 || !pieces.is(end, ",")) {
+            if pieces.any(end, &["(", "[", "{"]) {
+                depth += 1;
+            } else if pieces.any(end, &[")", "]", "}"]) {
+                depth = depth.saturating_sub(1);
+            }
+            end += 1;
+        }
+        let default = tag.tokens.get(at + 2..end).unwrap_or_default();
+        let speaks =
+            |token: &Token| token.kind == Kind::Name && known.contains(&text(source, token));
+        if pieces.is(at + 1, "=") && default.iter().any(speaks) {
+            let from = default.first().map_or(0, |token| token.at.start);
+            let to = default.last().map_or(0, |token| token.at.end);
+            let expression = source.get(from..to).unwrap_or_default().replace('\n', " ");
+            late.push_str(&format!(
+                "{{%if {name} is undefined%}}{{%set {name}={expression}%}}{{%endif%}}"
+            ));
+            pieces.replace(at + 2, "__unset");
+            for gone in at + 3..end {
+                pieces.replace(gone, "");
+            }
+        }
+        known.push(name);
+        at = end + 1;
+    }
+    if !late.is_empty() {
+        let late = match late.strip_suffix("%}") {
+            Some(late) if tag.trims => format!("{late}-%}}"),
+            _ => late,
+        };
+        edits.late.push((tag.end..tag.end, late));
+    }
+}
+
+/// A macro that takes more arguments than it names.
+struct Macro<'s> {
+    name: &'s str,
+    /// The numbers of its first and last tag.
+    begin: usize,
+    end: usize,
+    varargs: bool,
+    kwargs: bool,
+}
+
+/// The macros in whose bodies `varargs` or `kwargs` stands; all, where a template asks for their kind.
+fn macros<'s>(source: &'s str, tags: &[Tag]) -> Vec<Macro<'s>> {
+    let named = |tag: &Tag, name: &str| {
+        tag.tokens
+            .iter()
+            .any(|t| t.kind == Kind::Name && text(source, t) == name)
+    };
+    let asked = tags
+        .iter()
+        .any(|tag| named(tag, "catch_kwargs") || named(tag, "catch_varargs"));
+    let (mut open, mut found): (Vec<Macro<'_>>, Vec<Macro<'_>>) = (Vec::new(), Vec::new());
+    for (number, tag) in tags.iter().enumerate() {
+        let first = tag
+            .tokens
+            .first()
+            .filter(|_| tag.block)
+            .map(|token| text(source, token));
+        match (first, tag.tokens.get(1)) {
+            (Some("macro"), Some(name)) => open.push(Macro {
+                name: text(source, name),
+                begin: number,
+                end: number,
+                varargs: false,
+                kwargs: false,
+            }),
+            (Some("endmacro"), _) => {
+                if let Some(mut done) = open.pop() {
+                    done.end = number;
+                    if done.varargs || done.kwargs || asked {
+                        found.push(done);
+                    }
+                }
+            }
+            _ => {
+                if let Some(innermost) = open.last_mut() {
+                    innermost.varargs |= named(tag, "varargs");
+                    innermost.kwargs |= named(tag, "kwargs");
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The tokens of one tag, and what becomes of them.
+struct Pieces<'s> {
+    source: &'s str,
+    tokens: &'s [Token],
+    before: Vec<String>,
+    instead: Vec<Option<String>>,
+    after: Vec<String>,
+}
+
+impl<'s> Pieces<'s> {
+    fn new(source: &'s str, tokens: &'s [Token]) -> Self {
+        let empty = vec![String::new(); tokens.len()];
+        Self {
+            source,
+            tokens,
+            before: empty.clone(),
+            instead: vec![None; tokens.len()],
+            after: empty,
+        }
+    }
+
+    fn is(&self, at: usize, what: &str) -> bool {
+        self.tokens
+            .get(at)
+            .is_some_and(|token| is(self.source, token, what))
+    }
+
+    fn any(&self, at: usize, what: &[&str]) -> bool {
+        what.iter().any(|what| self.is(at, what))
+    }
+
+    fn replace(&mut self, at: usize, with: impl Into<String>) {
+        if let Some(piece) = self.instead.get_mut(at) {
+            *piece = Some(with.into());
+        }
+    }
+
+    /// Whether a value ends with this token, so that what follows is an operator or a subscript.
+    fn ends_value(&self, at: usize) -> bool {
+        const WORDS: [&str; 18] = [
+            "in",
+            "and",
+            "or",
+            "not",
+            "if",
+            "else",
+            "elif",
+            "is",
+            "for",
+            "set",
+            "with",
+            "call",
+            "filter",
+            "recursive",
+            "include",
+            "import",
+            "macro",
+            "do",
+        ];
+        match self.tokens.get(at).map(|token| token.kind) {
+            Some(Kind::Name) => self.is(at.wrapping_sub(1), ".") || !self.any(at, &WORDS),
+            Some(Kind::Number | Kind::Text) => true,
+            Some(Kind::Operator) => self.any(at, &[")", "]", "}"]),
+            None => false,
+        }
+    }
+
+    fn ends_before(&self, at: usize) -> bool {
+        at.checked_sub(1)
+            .is_some_and(|before| self.ends_value(before))
+    }
+
+    /// Text literals with escapes that minijinja reads otherwise.
+    fn literals(&mut self) {
+        for (at, token) in self.tokens.iter().enumerate() {
+            let text = text(self.source, token);
+            if token.kind == Kind::Text
+                && text.contains('\\')
+                && let Some(decoded) = text.get(1..text.len() - 1).and_then(unescape)
+                && let Some(piece) = self.instead.get_mut(at)
+            {
+                *piece = Some(format!(
+                    "\"{}\"",
+                    decoded.replace('\\', "\\\\").replace('"', "\\\"")
+                ));
+            }
+        }
+    }
+
+    fn cycle(&mut self) {
+        for at in 0..self.tokens.len() {
+            let call = self.is(at, "loop")
+                && self.is(at + 1, ".")
+                && self.is(at + 2, "cycle")
+                && self.is(at + 3, "(");
+            if call && !at.checked_sub(1).is_some_and(|before| self.is(before, ".")) {
+                self.replace(at, "__cycle");
+                self.replace(at + 1, "(");
+                self.replace(at + 2, "loop");
+                self.replace(at + 3, if self.is(at + 4, ")") { "" } else { ", " });
+            }
+        }
+    }
+
+    fn signs(&mut self) {
+        for at in 0..self.tokens.len() {
+            if self.is(at, "+") && !self.ends_before(at) {
+                self.replace(at, "- -");
+            }
+        }
+    }
+
+    /// Slices of lists, which minijinja makes views that cannot change.
+    fn slices(&mut self) {
+        let mut open: Vec<(bool, bool)> = Vec::new();
+        for at in 0..self.tokens.len() {
+            if self.any(at, &["(", "[", "{"]) {
+                open.push((self.is(at, "[") && self.ends_before(at), false));
+            } else if self.is(at, ":") {
+                if let Some(innermost) = open.last_mut() {
+                    innermost.1 = true;
+                }
+            } else if self.any(at, &[")", "]", "}"])
+                && let Some((true, true)) = open.pop()
+                && !self.any(at + 1, &[".", "[", "("])
+                && let Some(piece) = self.after.get_mut(at)
+            {
+                piece.push_str("|__copy");
+            }
+        }
+    }
+
+    /// Numbers that only look like some: Python has no `007` and no `1__0`, and what follows a point is
+    /// a name or the rest of a float.
+    fn numbers(&mut self) {
+        for (at, token) in self.tokens.iter().enumerate() {
+            let number = text(self.source, token);
+            let member = at.checked_sub(1).is_some_and(|before| self.is(before, "."));
+            if token.kind != Kind::Number || member {
+                continue;
+            }
+            let zeros = number.len() > 1 && number.bytes().all(|b| b == b'0');
+            let octal =
+                !zeros && number.starts_with('0') && number.bytes().all(|b| b.is_ascii_digit());
+            if octal && number.len() > 1 {
+                self.replace(at, format!("0 {number}"));
+            } else if let Some((head, tail)) = number.split_once("__") {
+                self.replace(at, format!("{head} __{tail}"));
+            } else if self.is(at + 1, ".") {
+                self.replace(at, format!("({number})"));
+            }
+        }
+    }
+
+    /// `{% for in x %}`, which minijinja takes for a loop over a name.
+    fn nothing_to_name(&mut self) {
+        if self.is(0, "for") && self.is(1, "in") && !self.is(2, "in") {
+            self.replace(1, "1");
+        }
+    }
+
+    /// `self` where it is no block's, and `ignore missing`, which without a loader has no effect.
+    fn words(&mut self) {
+        for at in 0..self.tokens.len() {
+            let member = at.checked_sub(1).is_some_and(|before| self.is(before, "."));
+            if self.is(at, "self") && !member && !self.any(at + 1, &[".", "["]) {
+                self.replace(at, "__self");
+            } else if self.is(0, "include") && self.is(at, "ignore") && self.is(at + 1, "missing") {
+                self.replace(at, "");
+                self.replace(at + 1, "");
+            }
+        }
+    }
+
+    /// `a < b` and its like, which fail where Python knows no order. Chains of them stay as they are.
+    fn comparisons(&mut self) {
+        const ALL: [&str; 6] = ["<", ">", "<=", ">=", "==", "!="];
+        const LESS: [&str; 10] = ["and", "or", "not", "in", "is", "if", "else", ",", "=", ":"];
+        const FUNCTIONS: [(&str, &str); 4] =
+            [("<", "__lt"), (">", "__gt"), ("<=", "__le"), (">=", "__ge")];
+        for at in 0..self.tokens.len() {
+            let function = FUNCTIONS.iter().find(|(operator, _)| self.is(at, operator));
+            let Some((_, function)) = function.filter(|_| self.ends_before(at)) else {
+                continue;
+            };
+            let member = |pieces: &Self, at: usize| {
+                at.checked_sub(1)
+                    .is_some_and(|before| pieces.is(before, "."))
+            };
+            let (mut first, mut last, mut chain) = (at, at, false);
+            let mut depth = 0_usize;
+            while let Some(before) = first.checked_sub(1) {
+                if self.any(before, &[")", "]", "}"]) {
+                    depth += 1;
+                } else if self.any(before, &["(", "[", "{"]) {
+                    let Some(less) = depth.checked_sub(1) else {
+                        break;
+                    };
+                    depth = less;
+                } else if depth == 0 && !member(self, before) {
+                    chain |= self.any(before, &ALL);
+                    let tag = before == 0 && self.any(0, &TAGS);
+                    if tag || chain || self.any(before, &LESS) {
+                        break;
+                    }
+                }
+                first = before;
+            }
+            let mut depth = 0_usize;
+            while last + 1 < self.tokens.len() {
+                let next = last + 1;
+                if self.any(next, &["(", "[", "{"]) {
+                    depth += 1;
+                } else if self.any(next, &[")", "]", "}"]) {
+                    let Some(less) = depth.checked_sub(1) else {
+                        break;
+                    };
+                    depth = less;
+                } else if depth == 0 && !member(self, next) {
+                    chain |= self.any(next, &ALL);
+                    if chain || self.any(next, &LESS) || self.is(next, "recursive") {
+                        break;
+                    }
+                }
+                last = next;
+            }
+            if chain || first == at || last == at {
+                continue;
+            }
+            if let Some(piece) = self.before.get_mut(first) {
+                piece.insert_str(0, &format!("{function}(("));
+            }
+            self.replace(at, "),(");
+            if let Some(piece) = self.after.get_mut(last) {
+                piece.push_str("))");
+            }
+        }
+    }
+
+    /// `a % b`, or `a + b`. The left operand begins after the last operator that binds less, the right
+    /// one ends before the next that binds as much or less.
+    fn operator(&mut self, operator: &str, function: &str) {
+        // Sums bind least, then `~`, then products; signs before a value are no sums.
+        let (outside, ending): (&[&str], &[&str]) = match operator {
+            "+" => (&[], &["+", "-"]),
+            "~" => (&["+", "-"], &["+", "-", "~"]),
+            _ => (&["+", "-", "~"], &["+", "-", "~", "*", "/", "//", "%"]),
+        };
+        for at in 0..self.tokens.len() {
+            if !self.is(at, operator) || !self.ends_before(at) {
+                continue;
+            }
+            let (mut first, mut depth) = (at, 0_usize);
+            while let Some(before) = first.checked_sub(1) {
+                if self.any(before, &[")", "]", "}"]) {
+                    depth += 1;
+                } else if self.any(before, &["(", "[", "{"]) {
+                    let Some(less) = depth.checked_sub(1) else {
+                        break;
+                    };
+                    depth = less;
+                } else if depth == 0
+                    && (self.binds_less(before)
+                        || (self.any(before, outside) && self.ends_before(before)))
+                {
+                    break;
+                }
+                first = before;
+            }
+            let (mut last, mut depth) = (at, 0_usize);
+            while last + 1 < self.tokens.len() {
+                let next = last + 1;
+                if self.any(next, &["(", "[", "{"]) {
+                    depth += 1;
+                } else if self.any(next, &[")", "]", "}"]) {
+                    let Some(less) = depth.checked_sub(1) else {
+                        break;
+                    };
+                    depth = less;
+                } else if depth == 0
+                    && (self.binds_less(next) || (self.any(next, ending) && self.ends_before(next)))
+                {
+                    break;
+                }
+                last = next;
+            }
+            if first == at || last == at {
+                continue;
+            }
+            if let Some(piece) = self.before.get_mut(first) {
+                piece.insert_str(0, &format!("{function}(("));
+            }
+            self.replace(at, "),(");
+            if let Some(piece) = self.after.get_mut(last) {
+                piece.push_str("))");
+            }
+        }
+    }
+
+    /// Whether the token ends what a sum or product could stand in.
+    fn binds_less(&self, at: usize) -> bool {
+        const OPERATORS: [&str; 16] = [
+            "==", "!=", "<", ">", "<=", ">=", ",", "=", ":", "and", "or", "not", "in", "is", "if",
+            "else",
+        ];
+        let tag = at == 0 && self.any(at, &TAGS);
+        let member = at.checked_sub(1).is_some_and(|before| self.is(before, "."));
+        !member && (tag || self.any(at, &OPERATORS) || self.is(at, "recursive"))
+    }
+
+    /// List and dict literals.
+    fn containers(&mut self) {
+        let mut open: Vec<(bool, bool)> = Vec::new();
+        for at in 0..self.tokens.len() {
+            if self.any(at, &["(", "[", "{"]) {
+                let (list, dict) = (self.is(at, "["), self.is(at, "{"));
+                let literal = dict || (list && !self.ends_before(at));
+                open.push((dict, literal));
+                if literal {
+                    self.replace(at, if dict { "__dict(" } else { "__list(" });
+                }
+            } else if self.any(at, &[")", "]", "}"]) {
+                if let Some((_, true)) = open.pop() {
+                    self.replace(at, ")");
+                    let before = at.wrapping_sub(1);
+                    if self.is(before, ",") {
+                        self.replace(before, " ");
+                    }
+                }
+            } else if self.is(at, ":") && open.last() == Some(&(true, true)) {
+                self.replace(at, ",");
+            }
+        }
+    }
+
+    /// `{% for x in a, b %}` and `{{ a, b }}`.
+    fn bare_tuple(&mut self, block: bool) {
+        let from = if !block {
+            0
+        } else if let Some(at) = (0..self.tokens.len()).find(|&at| self.is(at, "in"))
+            && self.is(0, "for")
+        {
+            at + 1
+        } else {
+            return;
+        };
+        let (mut depth, mut last, mut comma) = (0_usize, from, false);
+        for at in from..self.tokens.len() {
+            if self.any(at, &["(", "[", "{"]) {
+                depth += 1;
+            } else if self.any(at, &[")", "]", "}"]) {
+                depth = depth.saturating_sub(1);
+            } else if block && depth == 0 && self.any(at, &["if", "recursive"]) {
+                break;
+            }
+            comma |= depth == 0 && self.is(at, ",");
+            last = at;
+        }
+        if comma {
+            if let Some(piece) = self.before.get_mut(from) {
+                piece.insert(0, '(');
+            }
+            if let Some(piece) = self.after.get_mut(last) {
+                piece.push(')');
+            }
+        }
+    }
+
+    fn more_parameters(&mut self, of: &Macro<'_>) {
+        let _ = of.name;
+        let last = self.tokens.len().wrapping_sub(1);
+        if self.is(2, "(") && self.is(last, ")") {
+            let comma = if self.is(last.wrapping_sub(1), "(") || self.is(last.wrapping_sub(1), ",")
+            {
+                ""
+            } else {
+                ", "
+            };
+            self.replace(last, format!("{comma}varargs=none, kwargs=none)"));
+        }
+    }
+
+    fn collect(self, edits: &mut Edits<'_>) {
+        let pieces = self.before.into_iter().zip(self.instead).zip(self.after);
+        for (token, ((before, instead), after)) in self.tokens.iter().zip(pieces) {
+            if instead.is_some() || !before.is_empty() || !after.is_empty() {
+                let own = instead.unwrap_or_else(|| text(self.source, token).to_owned());
+                edits
+                    .list
+                    .push((token.at.clone(), format!("{before}{own}{after}")));
+            }
+        }
+    }
+}
+
+/// Replacements in the source, in order.
+struct Edits<'s> {
+    source: &'s str,
+    list: Vec<(std::ops::Range<usize>, String)>,
+    /// What comes after the tag at hand.
+    late: Vec<(std::ops::Range<usize>, String)>,
+}
+
+impl<'s> Edits<'s> {
+    /// After a macro's end, its wrapper.
+    fn wrap(&mut self, tag: &Tag, of: &Macro<'_>) {
+        let Macro {
+            name,
+            varargs,
+            kwargs,
+            ..
+        } = of;
+        let mark = if tag.trims { "-" } else { "" };
+        let set = format!("{{% set {name} = __macro({name}, {varargs}, {kwargs}) {mark}%}}");
+        self.list.push((tag.end..tag.end, set));
+    }
+
+    fn apply(self) -> Cow<'s, str> {
+        if self.list.is_empty() {
+            return self.source.into();
+        }
+        let (mut out, mut from) = (String::with_capacity(self.source.len() * 2), 0);
+        for (at, with) in self.list {
+            out.push_str(self.source.get(from..at.start).unwrap_or_default());
+            out.push_str(&with);
+            from = at.end;
+        }
+        out.push_str(self.source.get(from..).unwrap_or_default());
+        out.into()
+    }
+}
+
+/// The text between a literal's quotes, if Python can read its escapes and minijinja cannot.
+fn unescape(text: &str) -> Option<String> {
+    let (mut out, mut foreign) = (String::with_capacity(text.len()), false);
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        match chars.next()? {
+            'n' => out.push('\n'),
+            't' => out.push('\t'),
+            'r' => out.push('\r'),
+            'b' => out.push('\u{8}'),
+            'f' => out.push('\u{c}'),
+            c @ ('\\' | '\'' | '"') => out.push(c),
+            'x' => out.push(hex(&mut chars, 2)?),
+            'u' => out.push(hex(&mut chars, 4)?),
+            'N' => return None,
+            other => {
+                foreign = true;
+                match other {
+                    'a' => out.push('\u{7}'),
+                    'v' => out.push('\u{b}'),
+                    'U' => out.push(hex(&mut chars, 8)?),
+                    '\n' => {}
+                    '0'..='7' => {
+                        let mut code = other.to_digit(8)?;
+                        for _ in 0..2 {
+                            if let Some(digit) = chars.next_if(|c| c.is_digit(8)) {
+                                code = code * 8 + digit.to_digit(8)?;
+                            }
+                        }
+                        out.push(char::from_u32(code)?);
+                    }
+                    other => {
+                        out.push('\\');
+                        out.push(other);
+                    }
+                }
+            }
+        }
+    }
+    foreign.then_some(out)
+}
+
+/// The character of so many hexadecimal digits.
+fn hex(chars: &mut impl Iterator<Item = char>, digits: usize) -> Option<char> {
+    let text: String = chars.take(digits).collect();
+    let code = u32::from_str_radix(&text, 16)
+        .ok()
+        .filter(|_| text.len() == digits)?;
+    char::from_u32(code)
+}
