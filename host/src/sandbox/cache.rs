@@ -4,6 +4,8 @@
 //! it: the folder belongs to us and nobody else can write to it, and each file carries a MAC, under a key
 //! that lies in the folder, over what it is an artifact of and every byte of it. Whatever does not verify
 //! (damaged, cut, put there by somebody, of another engine) counts as absent, and is replaced.
+//!
+//! The folder has a size. What was used last stays: who uploads plugins must not fill the disk with them.
 
 use std::{
     fs::{DirBuilder, File},
@@ -41,6 +43,8 @@ pub(super) struct Cache {
     key: [u8; KEY_BYTES],
     /// The engine's version and configuration, as far as compiled code depends on them.
     engine: [u8; 32],
+    /// The most bytes that artifacts may have together.
+    most_bytes: u64,
 }
 
 /// Why there is no cache. For the operator's log.
@@ -62,7 +66,7 @@ impl From<Errno> for CacheError {
 
 impl Cache {
     /// Opens the folder, which is made (0700) if it is missing, and its key, likewise (0600).
-    pub(super) fn open(path: &Path, engine: &Engine) -> Result<Self, CacheError> {
+    pub(super) fn open(path: &Path, engine: &Engine, most_bytes: u64) -> Result<Self, CacheError> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let dir = fs::open(
             path,
@@ -88,6 +92,7 @@ impl Cache {
             dir,
             key,
             engine: hasher.0.finalize().into(),
+            most_bytes,
         })
     }
 
@@ -108,6 +113,7 @@ impl Cache {
             );
         }
         let artifact = artifact?;
+        touch(&self.dir, &file_name(&id));
         // `verify` is what makes the promise true
         Artifact::of_our_own(artifact)
             .load(engine)
@@ -128,6 +134,9 @@ impl Cache {
         });
         if let Err(error) = kept {
             tracing::warn!(%error, "a compiled transformer could not be cached");
+        }
+        if let Err(error) = make_room(&self.dir, &file_name(&id), self.most_bytes) {
+            tracing::warn!(%error, "the cache of compiled transformers could not be swept");
         }
     }
 
@@ -223,6 +232,47 @@ fn replace_file(dir: &OwnedFd, name: &str, parts: &[&[u8]]) -> io::Result<()> {
         // best effort: the error to tell is the first one
         let _ = fs::unlinkat(dir, &temporary, AtFlags::empty());
     })
+}
+
+/// Notes that a file was used just now. Best effort: it may be swept too early, and is made again then.
+fn touch(dir: &OwnedFd, name: &str) {
+    let at = |tv_nsec| fs::Timespec { tv_sec: 0, tv_nsec };
+    let times = fs::Timestamps {
+        last_access: at(fs::UTIME_NOW),
+        last_modification: at(fs::UTIME_OMIT),
+    };
+    let _ = fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW);
+}
+
+/// Removes what was used longest ago until the rest is within bounds. `keep` stays in any case, and so does
+/// what is being written just now.
+fn make_room(dir: &OwnedFd, keep: &str, most_bytes: u64) -> io::Result<()> {
+    let mut files = Vec::new();
+    let mut bytes = 0u64;
+    for entry in fs::Dir::read_from(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !name.to_bytes().ends_with(b".bin") {
+            continue;
+        }
+        // Another process may have removed it meanwhile.
+        if let Ok(file) = fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            let size = u64::try_from(file.st_size).unwrap_or(0);
+            bytes = bytes.saturating_add(size);
+            files.push((file.st_atime, file.st_atime_nsec, size, name.to_owned()));
+        }
+    }
+    files.sort();
+    for (.., size, name) in files {
+        if bytes <= most_bytes {
+            break;
+        }
+        if name.to_bytes() != keep.as_bytes() {
+            fs::unlinkat(dir, name, AtFlags::empty())?;
+            bytes = bytes.saturating_sub(size);
+        }
+    }
+    Ok(())
 }
 
 /// Feeds a `Hash` to SHA-256. The standard library's hashers may change with any release.

@@ -147,7 +147,7 @@ impl Sandbox {
             imports::linker(&engine).map_err(|e| SandboxError::Engine(format!("{e:#}")))?;
         let threads =
             RenderThreads::start(threads, config.stack_bytes).map_err(SandboxError::Threads)?;
-        let disk = cache_dir.and_then(|dir| match Cache::open(dir, &engine) {
+        let disk = cache_dir.and_then(|dir| match Cache::open(dir, &engine, config.cache_bytes) {
             Ok(cache) => Some(cache),
             Err(error) => {
                 tracing::warn!(%error, "compiled transformers are not cached");

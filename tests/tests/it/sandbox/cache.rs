@@ -194,3 +194,44 @@ async fn a_folder_that_cannot_be_made_costs_only_the_cache() {
     fs::write(&file, "").expect("written");
     start(&config(), &file.join("cache")).await;
 }
+
+#[tokio::test]
+async fn the_folder_keeps_its_size_and_lets_go_what_was_used_longest_ago() {
+    let home = tempfile::tempdir().expect("a folder");
+    let dir = home.path().join("cache");
+    let component = |n: usize| {
+        let text = format!(
+            r#"(data (i32.const 4096) "{n}")
+               (func (export "transform") (param i32 i32 i32 i32) (result i32)
+                 (call $skip (i32.const 4096) (i32.const 1)))"#
+        );
+        super::guest::assemble("numbered", &text)
+    };
+    let load = |config: &SandboxConfig, n| {
+        let sandbox = Sandbox::new(config, Some(&dir)).expect("a sandbox");
+        sandbox.load("numbered", &component(n)).expect("fits");
+    };
+    load(&config(), 0);
+    let [first] = artifacts(&dir).try_into().expect("one artifact");
+    let size = fs::metadata(&first).expect("there").len();
+    load(&config(), 1);
+    // The first is used again, so the second is what was used longest ago.
+    load(&config(), 0);
+    let room_for_two = SandboxConfig {
+        cache_bytes: 2 * size + size / 2,
+        ..config()
+    };
+    load(&room_for_two, 2);
+    let left = artifacts(&dir);
+    assert_eq!(left.len(), 2);
+    assert!(left.contains(&first));
+    // Whatever the bound, what was made just now stays.
+    load(
+        &SandboxConfig {
+            cache_bytes: 1,
+            ..config()
+        },
+        3,
+    );
+    assert_eq!(artifacts(&dir).len(), 1);
+}
