@@ -132,7 +132,6 @@ section!(
         log_bytes: usize,
         compile_seconds: u64,
         compile_memory_bytes: u64,
-        /// Bytes of compiled transformers that are kept on disk.
         cache_bytes: u64,
     }
 );
