@@ -417,9 +417,13 @@ fn answer(host: &str) -> Vec<IpAddr> {
         "fe80::1",
     ];
     let sum: usize = host.bytes().map(usize::from).sum();
-    [sum, sum / 8]
-        .iter()
-        .filter_map(|n| ADDRESSES.get(n % (ADDRESSES.len() + 8)))
+    // most names are somebody's receiver
+    let chosen = match sum % 5 {
+        0 => vec![ADDRESSES[sum % ADDRESSES.len()], ADDRESSES[0]],
+        _ => vec![ADDRESSES[0], ADDRESSES[4]],
+    };
+    chosen
+        .into_iter()
         .map(|address| address.parse().expect("an address"))
         .collect()
 }

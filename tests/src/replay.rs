@@ -144,7 +144,7 @@ fn job(body: &str) -> RenderJob {
     let event = json!({
         "event": "created", "timestamp": "2026-01-01T00:00:00+00:00", "username": "admin",
         "data": {
-            "zeta": 1, "alpha": "two", "Mid": [3, 4], "nested": {"y": null, "x": true}, "float": 2.718281828,
+            "zeta": 1, "alpha": "two", "Mid": [3, 4], "nested": {"y": null, "x": true}, "float": 2.7128,
             "list": (0..20).map(|n| json!({"n": n * 7 % 5, "k": format!("key {n}")})).collect::<Value>(),
         },
     });

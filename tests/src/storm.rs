@@ -21,10 +21,10 @@ use crate::{
     resident,
 };
 
-/// Windows of each sort.
-const WINDOWS: usize = 5;
+/// Storms of each strength.
+const WINDOWS: usize = 10;
 /// How long the neighbour is measured alone.
-const CALM: Duration = Duration::from_millis(400);
+const CALM: Duration = Duration::from_millis(150);
 /// Renders that the neighbour keeps waiting or running.
 const IN_FLIGHT: usize = 4;
 /// Ways to crash, of the corpus.
@@ -40,12 +40,14 @@ const CRASHES: [&str; 4] = [
 pub struct Storm {
     /// Renders that crashed.
     pub traps: u64,
-    /// The neighbour's renders per second before the first storm.
+    /// The neighbour's renders per second just before each storm, the median.
     pub before: f64,
     /// The same while crashing renders are asked for.
     pub during: Vec<During>,
-    /// The same after each storm, the median.
+    /// The same just after each storm.
     pub after: f64,
+    /// The median of after to before, storm by storm: others on the machine weigh on both.
+    pub recovery: f64,
     /// Bytes resident before the first storm.
     pub resident_before: u64,
     /// And after the last.
@@ -68,12 +70,6 @@ pub struct During {
 }
 
 impl Storm {
-    /// The neighbour's throughput after the storms, relative to before them.
-    #[must_use]
-    pub fn recovery(&self) -> f64 {
-        self.after / self.before
-    }
-
     /// Bytes that the process holds more than before.
     #[must_use]
     pub const fn growth(&self) -> u64 {
@@ -99,7 +95,7 @@ impl fmt::Display for Storm {
             "neighbour after {} crashes: {:.0} renders/s ({:.1} % of before)",
             self.traps,
             self.after,
-            self.recovery() * 100.0
+            self.recovery * 100.0
         )?;
         let mib = |bytes: u64| f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX)) / 1024.0;
         writeln!(
@@ -129,10 +125,6 @@ struct Scene {
 pub async fn run(traps: u64) -> Storm {
     let scene = Arc::new(Scene::new());
     scene.calm().await;
-    let mut before = Vec::new();
-    for _ in 0..WINDOWS {
-        before.push(scene.calm().await);
-    }
     // each sort once more than measured: what is allocated once is there then
     let mut crashes = Vec::new();
     for (name, crashing) in &scene.crashing {
@@ -146,13 +138,18 @@ pub async fn run(traps: u64) -> Storm {
     let resident_before = resident::bytes();
     let strengths = [IN_FLIGHT, 16 * IN_FLIGHT];
     let part = traps / (WINDOWS * strengths.len()) as u64;
-    let (mut during, mut after, mut crashed) = (Vec::new(), Vec::new(), 0);
+    let (mut before, mut during, mut after) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ratios, mut crashed) = (Vec::new(), 0);
     for in_flight in strengths {
         let mut windows = Vec::new();
         for _ in 0..WINDOWS {
+            let calm = scene.calm().await;
             windows.push(scene.storm(in_flight, part).await);
             crashed += part;
-            after.push(scene.calm().await);
+            let again = scene.calm().await;
+            ratios.push(again / calm);
+            before.push(calm);
+            after.push(again);
         }
         windows.sort_by(|a, b| a.share.total_cmp(&b.share));
         during.push(windows[WINDOWS / 2]);
@@ -162,6 +159,7 @@ pub async fn run(traps: u64) -> Storm {
         before: median(before),
         during,
         after: median(after),
+        recovery: median(ratios),
         resident_before,
         resident_after: resident::bytes(),
         crashes,

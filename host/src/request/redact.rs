@@ -18,7 +18,13 @@ const QUERY: &AsciiSet = &CONTROLS
     .add(b'>')
     .add(b'\'');
 /// And in a path.
-const PATH: &AsciiSet = &QUERY.add(b'?').add(b'`').add(b'{').add(b'}').add(b'^');
+const PATH: &AsciiSet = &QUERY
+    .remove(b'\'')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'^');
 
 /// Knows the secrets that one request carries, as they are and as they come back from a receiver that
 /// echoes a URL, a JSON document or credentials.

@@ -44,7 +44,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 fn measure_storm(crashes: u64) {
     let storm = block_on(storm::run(crashes));
     print!("{storm}");
-    println!("recovery {}", storm.recovery());
+    println!("recovery {}", storm.recovery);
     println!("growth {}", storm.growth());
 }
 
