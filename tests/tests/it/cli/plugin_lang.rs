@@ -164,7 +164,7 @@ export default function plugin(event) {
             ("text", FAILURE, "just text"),
             ("nothing", FAILURE, "neither send(...) nor skip(...)"),
             ("promise", FAILURE, "asynchronous"),
-            ("deep", FAILURE, "recursion"),
+            ("deep", Some("out_of_fuel"), "loops without end"),
             ("json", FAILURE, "BigInt"),
             ("prints", None, r#"one {\"two\":2}"#),
         ],
