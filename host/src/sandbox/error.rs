@@ -84,6 +84,14 @@ impl SandboxError {
         Self::Refused(describe(error))
     }
 
+    /// Of an import that a transformer cannot have, as its author named it.
+    pub(super) fn import(name: &str) -> Self {
+        Self::Import {
+            hint: hint(name),
+            name: clean_line(name, 200),
+        }
+    }
+
     pub(super) fn world(error: &wasmtime::Error) -> Self {
         Self::World(describe(error))
     }
@@ -101,4 +109,17 @@ fn describe(error: &wasmtime::Error) -> String {
         text.push_str(&cause.to_string());
     }
     clean_line(&text, MAX_DESCRIPTION)
+}
+
+/// What to do about an import that is refused.
+fn hint(name: &str) -> &'static str {
+    if name.starts_with("wasi:sockets/") {
+        "leave out what uses the network; for Python, build with `componentize-py componentize --stub-wasi`"
+    } else if name.starts_with("wasi:http/") {
+        "leave out `fetch` and the like; for JavaScript, build with `disableFeatures: ['http', 'fetch-event']`"
+    } else if name.starts_with("wasi:") {
+        "of WASI there is a part of 0.2: cli, clocks, io, random, and filesystem without files"
+    } else {
+        "leave out what needs it"
+    }
 }

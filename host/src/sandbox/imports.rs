@@ -12,7 +12,6 @@ use super::{
     bindings::Level,
     limits::{Limits, Meter},
     log::Log,
-    text::clean_line,
     wasi::{self, Wasi},
 };
 
@@ -104,24 +103,8 @@ pub(super) fn check_imports(component: &Component) -> Result<(), SandboxError> {
             _ => false,
         };
         if !known {
-            return Err(SandboxError::Import {
-                name: clean_line(name, 200),
-                hint: hint(name),
-            });
+            return Err(SandboxError::import(name));
         }
     }
     Ok(())
-}
-
-/// What to do about an import that is refused.
-fn hint(name: &str) -> &'static str {
-    if name.starts_with("wasi:sockets/") {
-        "leave out what uses the network; for Python, build with `componentize-py componentize --stub-wasi`"
-    } else if name.starts_with("wasi:http/") {
-        "leave out `fetch` and the like; for JavaScript, build with `disableFeatures: ['http', 'fetch-event']`"
-    } else if name.starts_with("wasi:") {
-        "of WASI there is a part of 0.2: cli, clocks, io, random, and filesystem without files"
-    } else {
-        "leave out what needs it"
-    }
 }

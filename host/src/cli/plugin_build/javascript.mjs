@@ -1,6 +1,6 @@
 // Written by `hookbox plugin build`, anew each time. Bundles the project's entry and makes a component of it that
 // imports nothing but the transformer's own world.
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { componentize } from '@bytecodealliance/componentize-js';
 import { build } from 'esbuild';
 
@@ -20,8 +20,8 @@ try {
 } catch {
   process.exit(1); // esbuild has said why
 }
-const { component } = await componentize({
-  sourcePath: bundle,
+// As text: of a file the component would hold the path, and where that lies is nobody's business.
+const { component } = await componentize(await readFile(bundle, 'utf8'), {
   witPath: 'wit',
   worldName: 'transformer',
   disableFeatures: ['stdio', 'random', 'clocks', 'http', 'fetch-event'],

