@@ -62,6 +62,7 @@ fn main() {
         event: Arc::clone(&event),
         webhook: Arc::clone(&webhook),
         secrets: Arc::new(SecretHandles::default()),
+        owner: Arc::default(),
     };
     let sandboxed = || runtime.block_on(sandbox.render(&jinja, job()));
     let native = || {

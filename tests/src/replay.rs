@@ -161,6 +161,7 @@ fn job(body: &str) -> RenderJob {
         event: event.to_string().into(),
         webhook: webhook.to_string().into(),
         secrets: Arc::new(SecretHandles(handles)),
+        owner: Arc::default(),
     }
 }
 

@@ -190,6 +190,7 @@ impl Scene {
                 event: event.to_string().into(),
                 webhook: webhook.to_string().into(),
                 secrets: Arc::new(SecretHandles::default()),
+                owner: "neighbour".into(),
             },
             crashing: crashing.into(),
             sandbox,

@@ -201,6 +201,7 @@ async fn render(
         event: input.event.as_str().into(),
         webhook: input.webhook.as_str().into(),
         secrets: Arc::new(SecretHandles(handles.into_iter().collect())),
+        owner: Arc::default(),
     };
     let rendering = sandbox.render(transformer, job).await;
     let (mut request, mut skip_reason, mut error) = (None, None, None);

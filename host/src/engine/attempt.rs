@@ -206,6 +206,7 @@ impl Engine {
             event: merged_context(&leased.event, action_data),
             webhook: Arc::clone(&prepared.guest_view),
             secrets: Arc::clone(&secrets.handles),
+            owner: leased.delivery.tenant.as_str().into(),
         };
         let rendering = self.sandbox.render(&transformer, job).await;
         attempt.timings.render_us = micros(clock.elapsed());

@@ -86,6 +86,8 @@ impl RenderSetup<'_> {
             event: Arc::clone(event.context()),
             webhook: guest_view(webhook),
             secrets: Arc::clone(&self.secrets.handles),
+            // Dry runs wait for one another before they come here.
+            owner: Arc::default(),
         };
         let rendering = self.sandbox.render(self.transformer, job).await;
         let mut report = RenderReport {

@@ -24,6 +24,7 @@ mod error;
 mod fault;
 mod imports;
 mod limits;
+mod line;
 mod log;
 mod report;
 mod run;
@@ -100,6 +101,8 @@ pub struct RenderJob {
     pub webhook: Arc<str>,
     /// The secrets it may name.
     pub secrets: Arc<SecretHandles>,
+    /// Whose run it is, such as a tenant's id. Owners with work get equal shares of the render threads' time.
+    pub owner: Arc<str>,
 }
 
 /// Name to handle: what `host.secret(name)` answers from. The secrets themselves never come near a guest.
@@ -238,8 +241,9 @@ impl Sandbox {
     pub async fn render(&self, transformer: &Transformer, job: RenderJob) -> Rendering {
         let compiled = Arc::clone(&transformer.compiled);
         let limits = self.inner.limits;
+        let owner = Arc::clone(&job.owner);
         let work = move || run::transform(&compiled.pre, &limits, job);
-        match self.inner.threads.run(work).await {
+        match self.inner.threads.run(&owner, work).await {
             Ok(rendering) => rendering,
             Err(threads::Died) => Rendering {
                 output: Output::Error(fault::internal()),
@@ -274,7 +278,9 @@ impl Sandbox {
         let compiled = Arc::clone(&transformer.compiled);
         let limits = self.inner.limits;
         let work = move || run::check(compiled.pre.instance_pre(), &limits, &webhook);
-        match self.inner.threads.run(work).await {
+        // Callers let one in at a time.
+        let owner = Arc::default();
+        match self.inner.threads.run(&owner, work).await {
             Ok(verdict) => verdict,
             Err(threads::Died) => Err(fault::internal()),
         }

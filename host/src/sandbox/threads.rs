@@ -1,15 +1,18 @@
 //! The render threads: a few OS threads that do nothing but run guests.
 //!
 //! A guest computes for about a millisecond and never waits, so it runs synchronously, on a stack whose
-//! size is known, away from the runtime that does the I/O.
+//! size is known, away from the runtime that does the I/O. [`Line`] says whose turn it is.
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Instant,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
+
+use super::line::Line;
 
 /// Native stack beside what Wasm may use, for the engine's and the host's own frames.
 const HOST_STACK: usize = 2 << 20;
@@ -19,12 +22,35 @@ type Job = Box<dyn FnOnce() + Send>;
 /// A fixed number of threads and the way to them. Dropping it ends them once they are idle.
 #[derive(Debug)]
 pub(super) struct RenderThreads {
-    queue: mpsc::SyncSender<Job>,
-    /// One permit for each job that is running or in the queue. Who gets none waits here, in order.
-    permits: Arc<Semaphore>,
+    shared: Arc<Shared>,
 }
 
-/// The job ended without a result: it panicked, or the threads are gone.
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    line: Line<Job>,
+    closed: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code of a job runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// The job ended without a result: it panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Died;
 
@@ -34,51 +60,51 @@ impl RenderThreads {
     /// # Errors
     /// The system's, if it refuses a thread.
     pub(super) fn start(count: usize, wasm_stack: usize) -> io::Result<Self> {
-        // the next job waits at each thread's elbow; everything behind it waits without a place
-        let places = count.saturating_mul(2);
-        let (queue, jobs) = mpsc::sync_channel(places);
-        let jobs = Arc::new(Mutex::new(jobs));
+        // Dropped, and so closed, if a thread is refused.
+        let threads = Self {
+            shared: Arc::default(),
+        };
         for _ in 0..count {
             Thread {
-                jobs: Arc::clone(&jobs),
+                shared: Arc::clone(&threads.shared),
                 stack: wasm_stack.saturating_add(HOST_STACK),
             }
             .start()?;
         }
-        Ok(Self {
-            queue,
-            permits: Arc::new(Semaphore::new(places)),
-        })
+        Ok(threads)
     }
 
-    /// Runs `work` on a render thread. If the caller has gone away by then, it is not run.
+    /// Runs `work` on a render thread when it is the owner's turn. If the caller has gone away by then, it is
+    /// not run. How much may wait is the callers' business.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        owner: &Arc<str>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Died> {
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map_err(|_| Died)?;
         let (answer, result) = oneshot::channel();
         let job: Job = Box::new(move || {
-            // held until the work is done, or the job is dropped unrun
-            let _permit: OwnedSemaphorePermit = permit;
             if !answer.is_closed() {
                 // an answer that nobody waits for any more is no concern of ours
                 drop(answer.send(work()));
             }
         });
-        // never full: there are as many places as permits
-        self.queue.try_send(job).map_err(|_| Died)?;
+        self.shared.state().line.push(owner, job);
+        self.shared.work.notify_one();
         result.await.map_err(|_| Died)
+    }
+}
+
+impl Drop for RenderThreads {
+    fn drop(&mut self) {
+        self.shared.state().closed = true;
+        self.shared.work.notify_all();
     }
 }
 
 /// One thread, which starts its own successor should a job ever panic: what the panic left behind in
 /// thread-local state is then gone with it.
 struct Thread {
-    jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
+    shared: Arc<Shared>,
     stack: usize,
 }
 
@@ -93,16 +119,39 @@ impl Thread {
 
     fn work(self) {
         loop {
-            // one idle thread waits in `recv`, the others for the lock
-            let job = self
-                .jobs
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .recv();
-            match job {
-                Ok(job) => job(),
-                Err(mpsc::RecvError) => return,
-            }
+            let mut state = self.shared.state();
+            let (started, job) = loop {
+                if let Some(next) = state.line.pop() {
+                    break next;
+                }
+                if state.closed {
+                    return;
+                }
+                let waited = self.shared.work.wait(state);
+                state = waited.unwrap_or_else(PoisonError::into_inner);
+            };
+            drop(state);
+            let began = Instant::now();
+            let ending = Ending {
+                shared: &self.shared,
+                job: Some((started, began)),
+            };
+            job();
+            drop(ending);
+        }
+    }
+}
+
+/// Charges a job's time to its owner when it ends, also by a panic.
+struct Ending<'a> {
+    shared: &'a Shared,
+    job: Option<(super::line::Started, Instant)>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if let Some((started, began)) = self.job.take() {
+            self.shared.state().line.ended(started, began.elapsed());
         }
     }
 }
@@ -114,7 +163,7 @@ impl Drop for Thread {
         }
         tracing::error!("a render thread panicked, which is a fault of hookbox; it is replaced");
         let successor = Self {
-            jobs: Arc::clone(&self.jobs),
+            shared: Arc::clone(&self.shared),
             stack: self.stack,
         };
         if let Err(error) = successor.start() {
@@ -125,37 +174,47 @@ impl Drop for Thread {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use futures_util::FutureExt;
 
     use super::*;
+
+    fn nobody() -> Arc<str> {
+        Arc::from("")
+    }
 
     #[tokio::test]
     async fn a_job_that_panics_is_reported_and_its_thread_replaced() {
         let threads = RenderThreads::start(1, 64 << 10).expect("started");
         for _ in 0..3 {
-            let died = threads.run(|| panic!("on purpose")).await;
+            let died = threads.run(&nobody(), || panic!("on purpose")).await;
             assert_eq!(died.map(|(): ()| ()), Err(Died));
-            assert_eq!(threads.run(|| 7).await, Ok(7));
+            assert_eq!(threads.run(&nobody(), || 7).await, Ok(7));
         }
     }
 
     #[tokio::test]
-    async fn many_more_jobs_than_places_all_finish() {
+    async fn many_more_jobs_than_threads_all_finish() {
         let threads = RenderThreads::start(2, 64 << 10).expect("started");
-        let jobs = (0..500).map(|i| threads.run(move || i * 2));
+        let owner = nobody();
+        let jobs = (0..500).map(|i| threads.run(&owner, move || i * 2));
         let results = futures_util::future::join_all(jobs).await;
         assert!(results.into_iter().enumerate().all(|(i, r)| r == Ok(i * 2)));
     }
 
     #[tokio::test]
-    async fn a_job_whose_caller_left_is_not_run_and_gives_its_place_back() {
+    async fn a_job_whose_caller_left_is_not_run() {
         let threads = RenderThreads::start(1, 64 << 10).expect("started");
         let (release, gate) = mpsc::channel::<()>();
         let ran = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let blocker = threads.run(move || gate.recv());
+        let owner = nobody();
+        let blocker = threads.run(&owner, move || gate.recv());
         let abandoned = {
             let ran = Arc::clone(&ran);
-            threads.run(move || ran.store(true, std::sync::atomic::Ordering::SeqCst))
+            threads.run(&owner, move || {
+                ran.store(true, std::sync::atomic::Ordering::SeqCst)
+            })
         };
         let mut blocker = Box::pin(blocker);
         let mut abandoned = Box::pin(abandoned);
@@ -164,8 +223,38 @@ mod tests {
         drop(abandoned);
         release.send(()).expect("the blocker waits");
         assert!(blocker.await.is_ok());
-        assert_eq!(threads.run(|| 1).await, Ok(1));
+        assert_eq!(threads.run(&owner, || 1).await, Ok(1));
         assert!(!ran.load(std::sync::atomic::Ordering::SeqCst));
-        assert_eq!(threads.permits.available_permits(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_of_one_owner_does_not_keep_another_waiting() {
+        let threads = RenderThreads::start(1, 64 << 10).expect("started");
+        let (crowd, single): (Arc<str>, Arc<str>) = (Arc::from("crowd"), Arc::from("single"));
+        let done = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let (release, gate) = mpsc::channel::<()>();
+        let mut blocker = Box::pin(threads.run(&crowd, move || gate.recv()));
+        assert!((&mut blocker).now_or_never().is_none());
+        let mut jobs: Vec<_> = (0..100)
+            .map(|_| {
+                let done = Arc::clone(&done);
+                Box::pin(threads.run(&crowd, move || {
+                    done.fetch_add(1, std::sync::atomic::Ordering::SeqCst)
+                }))
+            })
+            .collect();
+        for job in &mut jobs {
+            assert!(job.now_or_never().is_none());
+        }
+        let mut late = Box::pin({
+            let done = Arc::clone(&done);
+            threads.run(&single, move || {
+                done.load(std::sync::atomic::Ordering::SeqCst)
+            })
+        });
+        assert!((&mut late).now_or_never().is_none());
+        release.send(()).expect("the blocker waits");
+        let before_it = late.await.expect("it ran");
+        assert!(before_it <= 1, "{before_it} of the crowd went before it");
     }
 }

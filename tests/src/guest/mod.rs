@@ -172,6 +172,7 @@ pub fn job(event: &str) -> RenderJob {
         event: event.into(),
         webhook: "{}".into(),
         secrets: Arc::new(SecretHandles::default()),
+        owner: Arc::default(),
     }
 }
 

@@ -159,6 +159,7 @@ async fn render(
         event: Arc::clone(event.event.context()),
         webhook,
         secrets: Arc::new(secrets(project)),
+        owner: Arc::default(),
     };
     sandbox.render(transformer, job).await
 }

@@ -53,6 +53,7 @@ impl Trial {
             event: Arc::clone(event.context()),
             webhook: guest_view(&webhook),
             secrets: Arc::new(SecretHandles::default()),
+            owner: Arc::default(),
         };
         let rendering = sandbox.render(transformer, job).await;
         let outcome = match rendering.output {

@@ -48,6 +48,7 @@ fn job(fields: Value) -> RenderJob {
         event: event.to_string().into(),
         webhook: webhook(fields).to_string().into(),
         secrets: Arc::new(SecretHandles(secrets)),
+        owner: Arc::default(),
     }
 }
 
@@ -325,6 +326,7 @@ async fn a_broken_contract_of_the_host_is_an_error_and_no_crash() {
                     event: event.into(),
                     webhook: webhook.into(),
                     secrets: Arc::default(),
+                    owner: Arc::default(),
                 },
             )
             .await;
