@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod fleet;
+pub mod netbox;
 pub mod process;
 pub mod redis;
 pub mod server;

@@ -11,6 +11,8 @@ mod contract;
 #[cfg(test)]
 mod e2e;
 #[cfg(test)]
+mod netbox;
+#[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod rules;

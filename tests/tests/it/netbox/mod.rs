@@ -1,0 +1,128 @@
+//! Coming over from NetBox: the importer against a stand-in for NetBox's API, and what is sent against the
+//! libraries that NetBox sends with.
+
+mod check;
+mod events;
+mod import;
+mod python;
+mod sources;
+mod wire;
+
+use std::{
+    fs,
+    process::{Output, Stdio},
+};
+
+use hookbox_tests::{
+    netbox::{NetBox, TOKEN},
+    process::{Running, hookbox, stderr, stdout},
+};
+use serde_json::Value;
+
+const KEY: &str = "hb_netbox_tests_admin_key_0123456789";
+
+/// A hookbox to import into.
+struct Session {
+    _server: Running,
+    folder: tempfile::TempDir,
+    url: String,
+    client: reqwest::Client,
+}
+
+impl Session {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Running::start(
+            hookbox()
+                .args(["serve", "--listen", "127.0.0.1:0"])
+                .args(["--allow-network", "127.0.0.0/8"])
+                .arg("--data-dir")
+                .arg(folder.path().join("data"))
+                .env("HOOKBOX_ADMIN_KEY", KEY),
+        );
+        let url = format!("http://127.0.0.1:{}", server.port());
+        Self {
+            _server: server,
+            folder,
+            url,
+            client: reqwest::Client::new(),
+        }
+    }
+
+    /// Runs `hookbox import netbox` with these arguments.
+    async fn import(&self, arguments: &[&str]) -> Ended {
+        self.import_with_token(TOKEN, arguments).await
+    }
+
+    async fn import_with_token(&self, token: &str, arguments: &[&str]) -> Ended {
+        let mut command = hookbox();
+        command
+            .args(["import", "netbox"])
+            .args(arguments)
+            .env("HOOKBOX_URL", &self.url)
+            .env("HOOKBOX_KEY", KEY)
+            .env("NETBOX_TOKEN", token)
+            .stdin(Stdio::null());
+        // The stand-in runs on this runtime, which must not be blocked.
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap();
+        Ended::of(&output)
+    }
+
+    /// An import from a NetBox, without a question.
+    async fn import_from(&self, netbox: &NetBox) -> Ended {
+        self.import(&["--url", &netbox.url, "--yes"]).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let request = self
+            .client
+            .get(format!("{}{path}", self.url))
+            .bearer_auth(KEY);
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// What hookbox has under a name.
+    async fn stored(&self, list: &str, name: &str) -> Value {
+        let answer = self.get(&format!("/v1/{list}?limit=500")).await;
+        let all = answer["results"].as_array().unwrap();
+        let found = all.iter().find(|item| item["name"] == name);
+        found.cloned().unwrap_or(Value::Null)
+    }
+
+    async fn count(&self, list: &str) -> usize {
+        let answer = self.get(&format!("/v1/{list}?limit=500")).await;
+        answer["results"].as_array().unwrap().len()
+    }
+
+    fn file(&self, name: &str, content: &Value) -> String {
+        let path = self.folder.path().join(name);
+        fs::write(&path, content.to_string()).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ended {
+    fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: stdout(output),
+            err: stderr(output),
+        }
+    }
+
+    /// Stdout of a run that must have had this exit code.
+    fn expect(&self, code: i32) -> &str {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        &self.out
+    }
+}
