@@ -10,8 +10,10 @@ import re
 import socket
 import sys
 import threading
+from collections import namedtuple
 
 import requests
+import urllib3.connection
 import urllib3.util.connection
 from jinja2 import BaseLoader
 from jinja2.sandbox import SandboxedEnvironment
@@ -28,20 +30,34 @@ class Wire:
     def create_connection(self, address, *_args, **_kwargs):
         self.connect = list(address)
         ours, theirs = socket.socketpair()
+        ours.settimeout(10)
         threading.Thread(target=self.read, args=(theirs,), daemon=True).start()
         return ours
 
     def read(self, stream):
         with stream:
             while b"\r\n\r\n" not in self.bytes:
-                self.bytes += stream.recv(65536)
+                more = stream.recv(65536)
+                if not more:
+                    return
+                self.bytes += more
             head, _, body = self.bytes.partition(b"\r\n\r\n")
             length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
             while length and len(body) < int(length[1]):
                 more = stream.recv(65536)
+                if not more:
+                    return
                 self.bytes += more
                 body += more
             stream.sendall(ANSWER)
+
+
+def plain(sock, **_kwargs):
+    """In the place of the TLS handshake: what goes through it is what counts here."""
+    return namedtuple("Wrapped", "socket is_verified")(sock, True)
+
+
+urllib3.connection._ssl_wrap_socket_and_match_hostname = plain
 
 
 def render(template, context, **filters):

@@ -103,7 +103,12 @@ pub(super) async fn run(args: NetboxArgs) -> CliResult {
     let objects = match &args.url {
         Some(url) => {
             let timeout = Duration::from_secs(args.timeout);
-            let netbox = NetBox::new(url.clone(), args.token.as_ref(), timeout)?;
+            // A variable that is set to nothing is none.
+            let token = args
+                .token
+                .as_ref()
+                .filter(|t| !t.expose().trim().is_empty());
+            let netbox = NetBox::new(url.clone(), token, timeout)?;
             netbox.objects().await?
         }
         None => source::from_files(&args.files)?,

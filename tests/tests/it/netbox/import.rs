@@ -3,7 +3,9 @@
 use hookbox_tests::netbox::{NetBox, TOKEN, TOKEN_V2, Version, rule, webhook};
 use serde_json::{Value, json};
 
-use super::Session;
+use reqwest::Method;
+
+use super::{KEY, Session};
 
 fn with(mut object: Value, key: &str, value: Value) -> Value {
     object[key] = value;
@@ -87,15 +89,13 @@ async fn a_change_in_netbox_is_the_only_thing_that_a_later_run_sends() {
         .as_str()
         .unwrap()
         .to_owned();
-    let response = session
-        .client
-        .patch(format!("{}/v1/webhooks/{id}", session.url))
-        .bearer_auth(super::KEY)
-        .json(&json!({"retry": {"schedule": [5, 50], "jitter": 0.5}}))
-        .send()
-        .await
-        .unwrap();
-    assert!(response.status().is_success());
+    let policy = json!({"retry": {"schedule": [5, 50], "jitter": 0.5}});
+    let path = format!("/v1/webhooks/{id}");
+    let (status, _) = session
+        .server
+        .request(Method::PATCH, &path, Some(&policy))
+        .await;
+    assert!(status.is_success());
     netbox.change(|webhooks, rules| {
         webhooks[0]["name"] = json!("renamed");
         // As in the switch-over: NetBox's own delivery ends.
@@ -271,7 +271,7 @@ async fn nothing_secret_is_printed() {
     ] {
         let ended = session.import(&arguments).await;
         let all = format!("{}{}", ended.out, ended.err);
-        for secret in [TOKEN, "very-secret-value", "s3cr3t-of-netbox", super::KEY] {
+        for secret in [TOKEN, "very-secret-value", "s3cr3t-of-netbox", KEY] {
             assert!(!all.contains(secret), "{arguments:?}: {all}");
         }
     }
@@ -309,20 +309,14 @@ async fn a_rule_that_was_imported_runs_its_webhook() {
     let rule = rule(Version::V4_6, 2, "rule", &hook);
     let netbox = NetBox::start(vec![hook], vec![rule]).await;
     session.import_from(&netbox).await.expect(0);
-    let body = include_bytes!("../../../data/netbox/body-4.6.json");
-    let response = session
-        .client
-        .post(format!("{}/v1/events", session.url))
-        .bearer_auth(super::KEY)
-        .header("content-type", "application/json")
-        .body(&body[..])
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(response.status().as_u16(), 202);
+    let body = include_str!("../../../data/netbox/body-4.6.json");
+    session
+        .server
+        .send(&serde_json::from_str(body).unwrap())
+        .await;
     sink.wait_for(1).await;
     let received = sink.received();
     // The default body is what NetBox sent, byte for byte.
-    assert_eq!(received[0].body, body.strip_suffix(b"\n").unwrap_or(body));
+    assert_eq!(received[0].body, body.trim_end());
     assert_eq!(received[0].header("x-hook-signature").len(), 128);
 }

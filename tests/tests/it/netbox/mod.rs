@@ -10,43 +10,28 @@ mod wire;
 
 use std::{
     fs,
+    path::Path,
     process::{Output, Stdio},
 };
 
 use hookbox_tests::{
     netbox::{NetBox, TOKEN},
-    process::{Running, hookbox, stderr, stdout},
+    process::{hookbox, stderr, stdout},
+    server::{KEY, Server},
 };
 use serde_json::Value;
 
-const KEY: &str = "hb_netbox_tests_admin_key_0123456789";
-
 /// A hookbox to import into.
 struct Session {
-    _server: Running,
+    server: Server,
     folder: tempfile::TempDir,
-    url: String,
-    client: reqwest::Client,
 }
 
 impl Session {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let server = Running::start(
-            hookbox()
-                .args(["serve", "--listen", "127.0.0.1:0"])
-                .args(["--allow-network", "127.0.0.0/8"])
-                .arg("--data-dir")
-                .arg(folder.path().join("data"))
-                .env("HOOKBOX_ADMIN_KEY", KEY),
-        );
-        let url = format!("http://127.0.0.1:{}", server.port());
-        Self {
-            _server: server,
-            folder,
-            url,
-            client: reqwest::Client::new(),
-        }
+        let server = Server::start(&folder.path().join("data"));
+        Self { server, folder }
     }
 
     /// Runs `hookbox import netbox` with these arguments.
@@ -55,19 +40,7 @@ impl Session {
     }
 
     async fn import_with_token(&self, token: &str, arguments: &[&str]) -> Ended {
-        let mut command = hookbox();
-        command
-            .args(["import", "netbox"])
-            .args(arguments)
-            .env("HOOKBOX_URL", &self.url)
-            .env("HOOKBOX_KEY", KEY)
-            .env("NETBOX_TOKEN", token)
-            .stdin(Stdio::null());
-        // The stand-in runs on this runtime, which must not be blocked.
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap())
-            .await
-            .unwrap();
-        Ended::of(&output)
+        import(&self.server.url, token, arguments).await
     }
 
     /// An import from a NetBox, without a question.
@@ -75,32 +48,43 @@ impl Session {
         self.import(&["--url", &netbox.url, "--yes"]).await
     }
 
-    async fn get(&self, path: &str) -> Value {
-        let request = self
-            .client
-            .get(format!("{}{path}", self.url))
-            .bearer_auth(KEY);
-        request.send().await.unwrap().json().await.unwrap()
-    }
-
     /// What hookbox has under a name.
     async fn stored(&self, list: &str, name: &str) -> Value {
-        let answer = self.get(&format!("/v1/{list}?limit=500")).await;
+        let answer = self.server.get(&format!("/v1/{list}?limit=500")).await;
         let all = answer["results"].as_array().unwrap();
         let found = all.iter().find(|item| item["name"] == name);
         found.cloned().unwrap_or(Value::Null)
     }
 
     async fn count(&self, list: &str) -> usize {
-        let answer = self.get(&format!("/v1/{list}?limit=500")).await;
+        let answer = self.server.get(&format!("/v1/{list}?limit=500")).await;
         answer["results"].as_array().unwrap().len()
     }
 
     fn file(&self, name: &str, content: &Value) -> String {
-        let path = self.folder.path().join(name);
-        fs::write(&path, content.to_string()).unwrap();
-        path.to_str().unwrap().to_owned()
+        file(self.folder.path(), name, content)
     }
+}
+
+fn file(folder: &Path, name: &str, content: &Value) -> String {
+    let path = folder.join(name);
+    fs::write(&path, content.to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Runs `hookbox import netbox` with these arguments.
+async fn import(server: &str, token: &str, arguments: &[&str]) -> Ended {
+    let mut command = hookbox();
+    command
+        .args(["import", "netbox"])
+        .args(arguments)
+        .env("HOOKBOX_URL", server)
+        .env("HOOKBOX_KEY", KEY)
+        .env("NETBOX_TOKEN", token)
+        .stdin(Stdio::null());
+    // The stand-in runs on this runtime, which must not be blocked.
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    Ended::of(&output.await.unwrap())
 }
 
 /// How a run ended.
