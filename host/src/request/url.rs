@@ -157,42 +157,61 @@ fn default_port(uri: &http::Uri) -> Option<u16> {
     }
 }
 
-/// Percent-encodes what `requests` would: every ASCII character that is neither unreserved nor reserved
-/// (RFC 3986), control characters and `\` among them, brackets past the host, and `%` where no two hexadecimal
-/// digits follow; where they do, they become upper case. Characters beyond ASCII stay, for the URL parser to
-/// turn into punycode or UTF-8 by where they stand.
+/// Quotes as `requests` and its `urllib3` do: in the path and the query, every ASCII character that is neither
+/// unreserved nor reserved (RFC 3986) is percent-encoded, control characters, `\` and brackets among them.
+/// Characters beyond ASCII stay, for the URL parser to turn into punycode or UTF-8 by where they stand.
 fn quote(text: &str) -> String {
-    let authority = text.find("://").map_or(0, |at| at + 3);
-    let path = text
-        .get(authority..)
-        .and_then(|rest| rest.find(['/', '?', '#']));
-    let path = path.map_or(text.len(), |at| at + authority);
     let mut quoted = String::with_capacity(text.len() + 16);
-    let mut digits_left = 0;
-    for (at, c) in text.char_indices() {
-        if digits_left > 0 {
-            digits_left -= 1;
-            quoted.push(c.to_ascii_uppercase());
+    let authority = text.find("://").map_or(0, |at| at + 3);
+    let rest = text.get(authority..).unwrap_or_default();
+    let path = authority + rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (head, tail) = (
+        text.get(..path).unwrap_or(text),
+        text.get(path..).unwrap_or_default(),
+    );
+    quote_part(&mut quoted, head, "[]");
+    let query = tail.find(['?', '#']).unwrap_or(tail.len());
+    for part in [tail.get(..query), tail.get(query..)].into_iter().flatten() {
+        quote_part(&mut quoted, part, "");
+    }
+    quoted
+}
+
+/// One part of a URL. If each `%` in it begins an escape, the escapes stay, in upper case, but for those of
+/// unreserved characters, which are not needed. Otherwise all `%` stand for themselves; even then the digits
+/// of those that look like escapes become upper case.
+fn quote_part(quoted: &mut String, part: &str, also_kept: &str) {
+    let escaped = |at: usize| {
+        let digits = part.get(at + 1..at + 3)?;
+        let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+        is_hex.then(|| u8::from_str_radix(digits, 16).ok())?
+    };
+    let has_escapes = part.match_indices('%').all(|(at, _)| escaped(at).is_some());
+    let is_unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+    let mut skipped_to = 0;
+    for (at, c) in part.char_indices() {
+        if at < skipped_to {
             continue;
         }
-        let keep = match c {
-            '%' => {
-                let digits = text.get(at + 1..at + 3);
-                let is_escape = digits.is_some_and(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
-                digits_left = if is_escape { 2 } else { 0 };
-                is_escape
+        if let ('%', Some(byte)) = (c, escaped(at)) {
+            skipped_to = at + 3;
+            if !has_escapes {
+                quoted.push_str(&format!("%25{byte:02X}"));
+            } else if is_unreserved(char::from(byte)) {
+                quoted.push(char::from(byte));
+            } else {
+                quoted.push_str(&format!("%{byte:02X}"));
             }
-            '[' | ']' => at < path,
-            c if c.is_ascii() => c.is_ascii_alphanumeric() || "-._~!#$&'()*+,/:;=?@".contains(c),
-            _ => true,
-        };
-        if keep {
+        } else if !c.is_ascii()
+            || is_unreserved(c)
+            || "!#$&'()*+,/:;=?@".contains(c)
+            || also_kept.contains(c)
+        {
             quoted.push(c);
         } else {
             quoted.push_str(&format!("%{:02X}", u32::from(c)));
         }
     }
-    quoted
 }
 
 #[cfg(test)]

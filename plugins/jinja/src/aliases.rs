@@ -4,6 +4,7 @@
 //! finds the same here: `model` (until 4.4), `username` and `request_id` (until 4.6), `request` (since 4.6).
 //! What an event holds itself always wins, and the default body is the event as it came.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use minijinja::Value;
@@ -43,9 +44,8 @@ impl Aliased {
             "request" => {
                 let parts = [("id", "request_id"), ("user", "username")];
                 let members = parts.map(|(name, old)| Some((name, self.own(&[old])?)));
-                let mut members = members.into_iter().flatten().peekable();
-                members.peek()?;
-                Some(members.collect())
+                let members: BTreeMap<_, _> = members.into_iter().flatten().collect();
+                (!members.is_empty()).then(|| members.into())
             }
             _ => None,
         }

@@ -30,6 +30,9 @@ const NOT_COMPARED: [&str; 8] = [
     "webhook-timestamp",
 ];
 
+/// Method, URL, headers with names in lower case, body.
+pub(super) type Sent = (String, url::Url, Vec<(String, String)>, Vec<u8>);
+
 pub(super) struct Renderer {
     config: Config,
     sandbox: Sandbox,
@@ -50,11 +53,7 @@ impl Renderer {
     }
 
     /// What hookbox would send for an event: method, URL, headers with names in lower case, body.
-    pub(super) async fn send(
-        &self,
-        spec: &WebhookSpec,
-        event: &str,
-    ) -> Result<(String, url::Url, Vec<(String, String)>, Vec<u8>), String> {
+    pub(super) async fn send(&self, spec: &WebhookSpec, event: &str) -> Result<Sent, String> {
         let tenant = TenantId::default_tenant();
         let event = ingest::parse_event(&tenant, event.as_bytes(), &self.config.ingest)
             .map_err(|e| e.to_string())?
@@ -111,7 +110,7 @@ fn spec(case: &Value) -> WebhookSpec {
 }
 
 /// Our side in the words of the wire.
-fn ours(sent: Result<(String, url::Url, Vec<(String, String)>, Vec<u8>), String>) -> Value {
+fn ours(sent: Result<Sent, String>) -> Value {
     let (method, url, headers, body) = match sent {
         Ok(sent) => sent,
         Err(error) => return json!({ "error": error }),
@@ -192,7 +191,7 @@ async fn each_request_of_the_corpus_is_netboxs_own_or_differs_for_a_reason() {
         match (agree, is_meant) {
             (true, false) => same += 1,
             (false, true) => meant += 1,
-            _ => wrong.push(format!("{}\n  NetBox: {theirs}\n  ours:   {ours}", case)),
+            _ => wrong.push(format!("{case}\n  NetBox: {theirs}\n  ours:   {ours}")),
         }
     }
     println!("{same} the same, {meant} differ for a reason");
