@@ -11,6 +11,7 @@ mod deliveries;
 mod demo;
 mod error;
 mod export;
+mod import;
 mod instance;
 mod openapi;
 pub mod plugin_build;
@@ -67,6 +68,7 @@ enum Command {
     Deliveries(deliveries::DeliveriesArgs),
     Apply(apply::ApplyArgs),
     Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Plugin(PluginArgs),
     Bench(bench::BenchArgs),
     #[command(hide = true)]
@@ -170,6 +172,7 @@ fn run(command: Command) -> CliResult {
             Command::Deliveries(args) => deliveries::run(args).await,
             Command::Apply(args) => apply::run(args).await,
             Command::Export(args) => export::run(args).await,
+            Command::Import(args) => import::run(args).await,
             Command::Plugin(args) => plugin(args).await,
             Command::Bench(args) => bench::run(args).await,
             Command::BenchReceiver(args) => bench::run_receiver(args).await,

@@ -229,9 +229,7 @@ fn from_guest(name: &str, value: &str, ctx: &RequestContext<'_>) -> Result<Heade
             "the value of the Host header is no host name with an optional port",
         ));
     }
-    let is_credential = CREDENTIALS
-        .iter()
-        .any(|word| parsed.as_str().contains(word));
+    let is_credential = is_credential(parsed.as_str());
     value.set_sensitive(is_credential || substituted.is_some());
     Ok(Header {
         name: parsed,
@@ -239,6 +237,11 @@ fn from_guest(name: &str, value: &str, ctx: &RequestContext<'_>) -> Result<Heade
         value,
         shown: if is_credential { "[redacted]" } else { shown }.to_owned(),
     })
+}
+
+/// Whether the value of a header of this name (in lower case) is not to be shown.
+pub(crate) fn is_credential(name: &str) -> bool {
+    CREDENTIALS.iter().any(|word| name.contains(word))
 }
 
 fn is_host(text: &str) -> bool {

@@ -28,6 +28,7 @@ use crate::{
     sandbox::{ErrorKind, RenderError, Rendered},
 };
 use headers::Headers;
+pub(crate) use headers::is_credential;
 
 /// What a request is built with.
 #[derive(Clone, Copy, Debug)]

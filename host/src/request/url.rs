@@ -96,13 +96,14 @@ fn parse(text: &str) -> Result<(Url, Option<String>), String> {
     }
     let mut url = Url::parse(&quote(text)).map_err(|e| format!("the URL is not valid: {e}"))?;
 
-    let basic =
-        (!url.username().is_empty() || url.password().is_some_and(|p| !p.is_empty())).then(|| {
-            let mut credentials: Vec<u8> = percent_decode_str(url.username()).collect();
-            credentials.push(b':');
-            credentials.extend(percent_decode_str(url.password().unwrap_or_default()));
-            format!("Basic {}", STANDARD.encode(credentials))
-        });
+    if url
+        .host_str()
+        .is_some_and(|host| host.starts_with(['.', '*']))
+    {
+        return Err("the URL's host has an empty label or a wildcard".to_owned());
+    }
+
+    let basic = credentials(after_scheme, &url)?;
     let stripped = url.set_username("").and_then(|()| url.set_password(None));
     if stripped.is_err() {
         return Err("the URL names no host".to_owned());
@@ -120,6 +121,34 @@ fn parse(text: &str) -> Result<(Url, Option<String>), String> {
     Ok((url, basic))
 }
 
+/// The value of `Authorization` for a URL's user information. As in `requests`, a user without a colon and a
+/// password is none, and the text is sent in Latin-1.
+fn credentials(after_scheme: &str, url: &Url) -> Result<Option<String>, String> {
+    let authority = after_scheme.split(['/', '?', '#']).next();
+    let user_info = authority.and_then(|a| Some(a.rsplit_once('@')?.0));
+    let password = url.password().unwrap_or_default();
+    if !user_info.is_some_and(|u| u.contains(':'))
+        || (url.username().is_empty() && password.is_empty())
+    {
+        return Ok(None);
+    }
+    let mut credentials = Vec::new();
+    for (i, part) in [url.username(), password].into_iter().enumerate() {
+        if i > 0 {
+            credentials.push(b':');
+        }
+        for c in percent_decode_str(part).decode_utf8_lossy().chars() {
+            let byte = u8::try_from(c).map_err(|_| {
+                "the URL's user name or password holds a character that cannot be sent: only those up to U+00FF \
+                 (Latin-1) can"
+                    .to_owned()
+            })?;
+            credentials.push(byte);
+        }
+    }
+    Ok(Some(format!("Basic {}", STANDARD.encode(credentials))))
+}
+
 fn default_port(uri: &http::Uri) -> Option<u16> {
     match uri.scheme_str() {
         Some("http") => Some(80),
@@ -128,27 +157,61 @@ fn default_port(uri: &http::Uri) -> Option<u16> {
     }
 }
 
-/// Percent-encodes what `requests` would: every ASCII character that is neither unreserved nor reserved
-/// (RFC 3986), control characters and `\` among them, and `%` where no two hexadecimal digits follow.
+/// Quotes as `requests` and its `urllib3` do: in the path and the query, every ASCII character that is neither
+/// unreserved nor reserved (RFC 3986) is percent-encoded, control characters, `\` and brackets among them.
 /// Characters beyond ASCII stay, for the URL parser to turn into punycode or UTF-8 by where they stand.
 pub(super) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 16);
-    for (at, c) in text.char_indices() {
-        let keep = match c {
-            '%' => {
-                let digits = text.get(at + 1..at + 3);
-                digits.is_some_and(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))
+    let authority = text.find("://").map_or(0, |at| at + 3);
+    let rest = text.get(authority..).unwrap_or_default();
+    let path = authority + rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (head, tail) = (
+        text.get(..path).unwrap_or(text),
+        text.get(path..).unwrap_or_default(),
+    );
+    quote_part(&mut quoted, head, "[]");
+    let query = tail.find(['?', '#']).unwrap_or(tail.len());
+    for part in [tail.get(..query), tail.get(query..)].into_iter().flatten() {
+        quote_part(&mut quoted, part, "");
+    }
+    quoted
+}
+
+/// One part of a URL. If each `%` in it begins an escape, the escapes stay, in upper case, but for those of
+/// unreserved characters, which are not needed. Otherwise all `%` stand for themselves; even then the digits
+/// of those that look like escapes become upper case.
+fn quote_part(quoted: &mut String, part: &str, also_kept: &str) {
+    let escaped = |at: usize| {
+        let digits = part.get(at + 1..at + 3)?;
+        let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+        is_hex.then(|| u8::from_str_radix(digits, 16).ok())?
+    };
+    let has_escapes = part.match_indices('%').all(|(at, _)| escaped(at).is_some());
+    let is_unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+    let mut skipped_to = 0;
+    for (at, c) in part.char_indices() {
+        if at < skipped_to {
+            continue;
+        }
+        if let ('%', Some(byte)) = (c, escaped(at)) {
+            skipped_to = at + 3;
+            if !has_escapes {
+                quoted.push_str(&format!("%25{byte:02X}"));
+            } else if is_unreserved(char::from(byte)) {
+                quoted.push(char::from(byte));
+            } else {
+                quoted.push_str(&format!("%{byte:02X}"));
             }
-            c if c.is_ascii() => c.is_ascii_alphanumeric() || "-._~!#$&'()*+,/:;=?@[]".contains(c),
-            _ => true,
-        };
-        if keep {
+        } else if !c.is_ascii()
+            || is_unreserved(c)
+            || "!#$&'()*+,/:;=?@".contains(c)
+            || also_kept.contains(c)
+        {
             quoted.push(c);
         } else {
             quoted.push_str(&format!("%{:02X}", u32::from(c)));
         }
     }
-    quoted
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use hookbox_guest::{Failure, FailureKind};
 use crate::limits;
 
 /// The headers of a webhook: `Content-Type` first, then one for each line `Name: value` of the rendered
-/// text. Lines without a colon are skipped. A later line replaces an earlier one of the same name,
-/// whatever its case, and stands in its place.
+/// text. Lines without a colon are skipped. A later line replaces an earlier one of the same name and
+/// stands in its place; see [`fold`] for names in another case.
 ///
 /// # Errors
 /// If there are too many or one is too large; with the line of the template, if its name is written there.
@@ -29,9 +29,7 @@ pub(crate) fn parse(
             return Err(too_large(message, template, name));
         }
         let header = (name.to_owned(), value.to_owned());
-        let known = headers
-            .iter_mut()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let known = headers.iter_mut().find(|(known, _)| known == name);
         if let Some(known) = known {
             *known = header;
         } else if headers.len() < limits::HEADER_COUNT {
@@ -41,7 +39,23 @@ pub(crate) fn parse(
             return Err(too_large(message, template, name));
         }
     }
-    Ok(headers)
+    Ok(fold(headers))
+}
+
+/// Of names that differ in case alone the last counts. NetBox keeps headers in a dictionary that tells cases
+/// apart, in which a name keeps its first place, and only its HTTP library folds them.
+fn fold(headers: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut folded: Vec<(String, String)> = Vec::with_capacity(headers.len());
+    for header in headers {
+        let known = folded
+            .iter_mut()
+            .find(|(known, _)| known.eq_ignore_ascii_case(&header.0));
+        match known {
+            Some(known) => *known = header,
+            None => folded.push(header),
+        }
+    }
+    folded
 }
 
 fn too_large(message: String, template: &str, name: &str) -> Failure {

@@ -3,6 +3,7 @@
 //! One call renders the headers, then the body, then the URL. The library is plain Rust with native
 //! tests; on WebAssembly it is also a component of the world `checking-transformer`.
 
+mod aliases;
 mod args;
 mod document;
 mod engine;
@@ -44,7 +45,8 @@ hookbox_guest::transformer!(transform, check);
 /// The first template that does not parse, fails, or goes past a limit, by field and line.
 pub fn transform(event: &Event, webhook: &Webhook) -> Result<Decision, Failure> {
     let document = Document::new(event.text())?;
-    let context = document.value()?;
+    let event_value = document.value()?;
+    let context = aliases::with_aliases(event_value.clone());
     let engine = engine(webhook, event.text().len());
     let headers = engine.render(Field::Headers, &webhook.additional_headers, &context)?;
     let headers = headers::parse(
@@ -53,7 +55,7 @@ pub fn transform(event: &Event, webhook: &Webhook) -> Result<Decision, Failure> 
         &text(headers),
     )?;
     let body = if webhook.body_template.is_empty() {
-        default_body(&context)?
+        default_body(&event_value)?
     } else {
         engine.render(body_field(webhook), &webhook.body_template, &context)?
     };

@@ -1,0 +1,357 @@
+//! `--check`: what NetBox would send for an event beside what hookbox would.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde_json::{Map, Value};
+
+use super::{
+    netbox::Bench,
+    python,
+    translate::{Translated, place_id},
+};
+use crate::{
+    cli::{
+        error::{CliError, CliResult},
+        terminal::{Clean, Paint, one_line, read_input, shortened},
+    },
+    ingest::{self, Event},
+    model::{DeliveryId, TenantId, Timestamp, Webhook, json},
+    registry::directory::guest_view,
+    request::{OutboundRequest, RequestContext, SecretValues, is_credential},
+    rules::RuleSet,
+    sandbox::{Output, RenderError, RenderJob, SecretHandles},
+};
+
+/// Pairs of an event and a webhook; each takes a Python process.
+const MAX_PAIRS: usize = 1000;
+/// Bytes of a body that are printed.
+const MAX_SHOWN: usize = 16 * 1024;
+/// Headers that every client sends in its own way, or that follow from the body and the secret.
+const NOT_COMPARED: [&str; 8] = [
+    "accept",
+    "accept-encoding",
+    "content-length",
+    "user-agent",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+    "x-hook-signature",
+];
+
+/// A request as its receiver sees it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Sent {
+    pub(super) method: String,
+    pub(super) url: String,
+    /// Names in lower case.
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+/// Compares, for each event, all webhooks that its rules run.
+///
+/// # Errors
+/// If anything that a receiver could notice differs, or the comparison could not be made.
+pub(super) async fn run(
+    events: &[PathBuf],
+    python: &Path,
+    all: &Translated,
+    bench: &Bench,
+) -> CliResult {
+    let rules = RuleSet::compile(&all.rules, &all.webhooks, bench.config.condition_limits());
+    let paint = Paint::for_stdout();
+    let mut out = io::stdout();
+    let (mut pairs, mut differ) = (0usize, 0usize);
+    for path in events {
+        let shown = one_line(&path.display().to_string());
+        let fail = |why: &str| CliError::failed(format!("{shown}: {}", one_line(why)));
+        let bytes = read_input(path, bench.config.ingest.max_event_bytes as u64)?;
+        let context = json::parse(&bytes, json::MAX_DEPTH)
+            .map_err(|e| fail(&format!("this is not valid JSON: {e}")))?;
+        let event = parse(&bytes, bench).map_err(|why| fail(&why))?;
+        let matched = rules.match_event(&event);
+        if matched.targets().is_empty() {
+            writeln!(out, "{shown}: no rule runs a webhook for it")?;
+        }
+        for target in matched.targets() {
+            pairs += 1;
+            if pairs > MAX_PAIRS {
+                return Err(CliError::failed(format!(
+                    "there are more than {MAX_PAIRS} pairs of an event and a webhook; check fewer events at once"
+                )));
+            }
+            let Some((place, webhook)) = all
+                .webhooks
+                .iter()
+                .enumerate()
+                .find(|(_, webhook)| webhook.id == *target.webhook())
+            else {
+                continue;
+            };
+            let rule = all.rules.iter().find(|rule| rule.id == *target.rule());
+            let action_data = rule.and_then(|rule| rule.spec.action_data.as_ref());
+            let context = merged(&context, action_data);
+            let merged_event =
+                parse(context.to_string().as_bytes(), bench).map_err(|why| fail(&why))?;
+            let old = python::render(python, &webhook.spec, &context).await?;
+            let new = render(bench, webhook, &merged_event).await;
+            let rule_name = (0..all.items.len())
+                .find(|place| *target.rule().as_str() == place_id(*place))
+                .map_or_else(String::new, |place| Bench::name_of(all, place));
+            let title = format!("{shown}, {rule_name}, {}", Bench::name_of(all, place));
+            differ += usize::from(!compare(&mut out, paint, &title, &old, &new)?);
+        }
+    }
+    writeln!(out, "{pairs} compared, {differ} differ")?;
+    match differ {
+        0 if pairs == 0 => Err(CliError::failed(
+            "no rule runs a webhook for any of these events, so nothing was compared",
+        )),
+        0 => Ok(()),
+        n => Err(CliError::failed(format!(
+            "{n} of {pairs} differ in something that a receiver could notice"
+        ))),
+    }
+}
+
+fn parse(bytes: &[u8], bench: &Bench) -> Result<Event, String> {
+    ingest::parse_event(&TenantId::default_tenant(), bytes, &bench.config.ingest)
+        .map(|incoming| incoming.event)
+        .map_err(|e| e.to_string())
+}
+
+/// The context with a rule's action data under its `data`; the event's own keys win, as in NetBox.
+fn merged(context: &Value, action_data: Option<&Map<String, Value>>) -> Value {
+    let mut context = context.clone();
+    if let (Some(extra), Some(Value::Object(data))) = (action_data, context.get_mut("data")) {
+        let mut all = extra.clone();
+        all.extend(std::mem::take(data));
+        *data = all;
+    }
+    context
+}
+
+/// What hookbox would send. The request stays in this process, secrets are not part of the comparison.
+async fn render(bench: &Bench, webhook: &Webhook, event: &Event) -> Result<Sent, String> {
+    let job = RenderJob {
+        event: Arc::clone(event.context()),
+        webhook: guest_view(&webhook.spec),
+        secrets: Arc::<SecretHandles>::default(),
+    };
+    let rendering = bench.sandbox.render(&bench.transformer, job).await;
+    let rendered = match rendering.output {
+        Output::Request(rendered) => rendered,
+        Output::Skip(reason) => {
+            return Err(format!("nothing is sent: {}", shortened(&reason, 300)));
+        }
+        Output::Error(error) => return Err(error_line(&error)),
+    };
+    let context = RequestContext {
+        webhook: &webhook.spec,
+        delivery: &DeliveryId::from("dlv_dry_run"),
+        now: Timestamp::now(),
+        secrets: &SecretValues::default(),
+        limits: &bench.config.sandbox,
+        user_agent: &bench.config.delivery.user_agent,
+    };
+    let request = OutboundRequest::build(rendered, &context).map_err(|e| error_line(&e))?;
+    Ok(Sent {
+        method: request.method().as_str().to_owned(),
+        url: request.url().to_string(),
+        headers: request
+            .headers()
+            .iter()
+            .map(|(name, value)| {
+                let value = value.as_bytes().iter().map(|&b| char::from(b)).collect();
+                (name.as_str().to_owned(), value)
+            })
+            .collect(),
+        body: request.body().to_vec(),
+    })
+}
+
+fn error_line(error: &RenderError) -> String {
+    let field = error
+        .field
+        .as_deref()
+        .map(|f| format!("{f}: "))
+        .unwrap_or_default();
+    format!("{field}{}", shortened(&error.message, 300))
+}
+
+/// Prints both sides, what they share once, and answers whether a receiver would see no difference.
+fn compare(
+    out: &mut impl Write,
+    paint: Paint,
+    title: &str,
+    old: &Result<Sent, String>,
+    new: &Result<Sent, String>,
+) -> io::Result<bool> {
+    let (old_lines, new_lines) = (lines(old), lines(new));
+    let same = match (old, new) {
+        (Ok(_), Ok(_)) => old_lines == new_lines,
+        // Nothing is sent by either; the words differ.
+        (Err(_), Err(_)) => true,
+        _ => false,
+    };
+    let verdict = if same {
+        paint.green("the same")
+    } else {
+        paint.red("different")
+    };
+    writeln!(out, "{title}: {verdict}")?;
+    let show = |out: &mut dyn Write, mark: char, line: &Line| -> io::Result<()> {
+        let text = format!("  {mark} {}", Clean(&line.shown));
+        let text = match mark {
+            '-' => paint.red(&text),
+            '+' => paint.green(&text),
+            _ => text,
+        };
+        writeln!(out, "{text}")
+    };
+    for (mark, line) in diff(&old_lines, &new_lines) {
+        show(out, mark, line)?;
+    }
+    writeln!(out)?;
+    Ok(same)
+}
+
+/// One line of a request: what is compared, and what of it may be shown.
+#[derive(Debug, PartialEq)]
+struct Line {
+    whole: String,
+    shown: String,
+}
+
+fn lines(sent: &Result<Sent, String>) -> Vec<Line> {
+    let plain = |text: String| Line {
+        shown: one_line(&text),
+        whole: text,
+    };
+    let sent = match sent {
+        Ok(sent) => sent,
+        Err(why) => return vec![plain(format!("nothing is sent: {why}"))],
+    };
+    let mut lines = vec![plain(format!("{} {}", sent.method, sent.url))];
+    let headers: BTreeSet<_> = sent
+        .headers
+        .iter()
+        .filter(|(name, _)| !NOT_COMPARED.contains(&name.as_str()))
+        .collect();
+    for (name, value) in headers {
+        let whole = format!("{name}: {value}");
+        let shown = if is_credential(name) {
+            format!("{name}: [redacted]")
+        } else {
+            one_line(&whole)
+        };
+        lines.push(Line { whole, shown });
+    }
+    if !sent.body.is_empty() {
+        lines.push(plain(String::new()));
+        let text = String::from_utf8_lossy(&sent.body);
+        let (mut shown, mut whole) = (0usize, text.split('\n').peekable());
+        while let Some(line) = whole.next() {
+            let line = plain(line.to_owned());
+            shown = shown.saturating_add(line.shown.len());
+            lines.push(if shown > MAX_SHOWN {
+                Line {
+                    shown: "…".to_owned(),
+                    ..line
+                }
+            } else {
+                line
+            });
+            if whole.peek().is_none() {
+                break;
+            }
+        }
+    }
+    lines
+}
+
+/// Marked lines: what both share at the beginning and the end, and what differs in between.
+fn diff<'a>(old: &'a [Line], new: &'a [Line]) -> Vec<(char, &'a Line)> {
+    let head = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+    let (old_rest, new_rest) = (
+        old.get(head..).unwrap_or_default(),
+        new.get(head..).unwrap_or_default(),
+    );
+    let tail = old_rest
+        .iter()
+        .rev()
+        .zip(new_rest.iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let middle = |lines: &'a [Line]| lines.get(..lines.len() - tail).unwrap_or_default();
+    let mark = |mark: char| move |line: &'a Line| (mark, line);
+    let shared = old.iter().take(head).map(mark(' '));
+    let end = old_rest.iter().skip(old_rest.len() - tail).map(mark(' '));
+    shared
+        .chain(middle(old_rest).iter().map(mark('-')))
+        .chain(middle(new_rest).iter().map(mark('+')))
+        .chain(end)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(header: (&str, &str), body: &str) -> Result<Sent, String> {
+        Ok(Sent {
+            method: "POST".to_owned(),
+            url: "https://x.example/".to_owned(),
+            headers: vec![(header.0.to_owned(), header.1.to_owned())],
+            body: body.as_bytes().to_vec(),
+        })
+    }
+
+    fn compared(old: &Result<Sent, String>, new: &Result<Sent, String>) -> (bool, String) {
+        let mut out = Vec::new();
+        let same = compare(&mut out, Paint::for_stdout(), "t", old, new).unwrap();
+        (same, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn what_differs_is_marked_and_what_is_shared_is_shown_once() {
+        let (same, text) = compared(
+            &request(("x-a", "1"), "a\nb\nc"),
+            &request(("x-a", "1"), "a\nB\nc"),
+        );
+        assert!(!same);
+        assert!(text.contains("  - b\n  + B\n    c\n"), "{text}");
+        assert_eq!(text.matches("x-a: 1").count(), 1);
+    }
+
+    #[test]
+    fn a_credential_is_compared_and_not_shown() {
+        let (same, text) = compared(
+            &request(("authorization", "one"), ""),
+            &request(("authorization", "two"), ""),
+        );
+        assert!(
+            !same && !text.contains("one") && !text.contains("two"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn each_clients_own_headers_are_not_compared() {
+        let (same, _) = compared(
+            &request(("user-agent", "python"), "x"),
+            &request(("webhook-id", "dlv"), "x"),
+        );
+        assert!(same);
+        let (same, text) = compared(&request(("x", "1"), "x"), &Err("it fails".to_owned()));
+        assert!(
+            !same && text.contains("+ nothing is sent: it fails"),
+            "{text}"
+        );
+    }
+}
