@@ -44,6 +44,9 @@ pub struct Storm {
     pub before: f64,
     /// The same while crashing renders are asked for.
     pub during: Vec<During>,
+    /// Of a neighbour that asks for a quarter of what it could have, the part that it gets while 64 renders crash at
+    /// once.
+    pub modest: f64,
     /// The same just after each storm.
     pub after: f64,
     /// The median of after to before, storm by storm: others on the machine weigh on both.
@@ -90,6 +93,11 @@ impl fmt::Display for Storm {
                 during.share * 100.0
             )?;
         }
+        writeln!(
+            f,
+            "a neighbour that asks for a quarter of that: {:.1} % of what it asks for, while 64 crash at once",
+            self.modest * 100.0
+        )?;
         writeln!(
             f,
             "neighbour after {} crashes: {:.0} renders/s ({:.1} % of before)",
@@ -154,10 +162,13 @@ pub async fn run(traps: u64) -> Storm {
         windows.sort_by(|a, b| a.share.total_cmp(&b.share));
         during.push(windows[WINDOWS / 2]);
     }
+    let before = median(before);
+    let modest = scene.modest(before / 4.0, 16 * IN_FLIGHT).await;
     Storm {
         traps: crashed,
-        before: median(before),
+        before,
         during,
+        modest,
         after: median(after),
         recovery: median(ratios),
         resident_before,
@@ -225,6 +236,43 @@ impl Scene {
         let neighbour = Neighbour::start(self);
         tokio::time::sleep(CALM).await;
         neighbour.stop().await.0
+    }
+
+    /// The part of its renders that a neighbour gets done in a second if it asks for so many, evenly, while others
+    /// crash.
+    async fn modest(self: &Arc<Self>, per_second: f64, in_flight: usize) -> f64 {
+        const TICKS: u64 = 500;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut crashing = JoinSet::new();
+        for n in 0..in_flight {
+            let (scene, stop) = (Arc::clone(self), Arc::clone(&stop));
+            crashing.spawn(async move {
+                let (_, crashing) = &scene.crashing[n % scene.crashing.len()];
+                while !stop.load(SeqCst) {
+                    let _micros = scene.crash(crashing).await;
+                }
+            });
+        }
+        let done = Arc::new(AtomicU64::new(0));
+        let mut asked = 0;
+        let mut renders = JoinSet::new();
+        let begun = Instant::now();
+        let mut ticks = tokio::time::interval(Duration::from_secs(1) / TICKS as u32);
+        while begun.elapsed() < Duration::from_secs(1) {
+            let _ = ticks.tick().await;
+            while per(asked, begun.elapsed().as_secs_f64()) < per_second {
+                asked += 1;
+                let (scene, done) = (Arc::clone(self), Arc::clone(&done));
+                renders.spawn(async move {
+                    let _micros = scene.render().await;
+                    done.fetch_add(1, SeqCst);
+                });
+            }
+        }
+        let done = done.load(SeqCst);
+        stop.store(true, SeqCst);
+        let _ = (renders.join_all().await, crashing.join_all().await);
+        per(done, per(asked, 1.0))
     }
 
     /// The neighbour while so many renders crash, `in_flight` of them at once.

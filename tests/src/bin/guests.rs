@@ -45,6 +45,7 @@ fn measure_storm(crashes: u64) {
     let storm = block_on(storm::run(crashes));
     print!("{storm}");
     println!("recovery {}", storm.recovery);
+    println!("modest {}", storm.modest);
     println!("growth {}", storm.growth());
 }
 

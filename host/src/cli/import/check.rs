@@ -142,6 +142,7 @@ async fn render(bench: &Bench, webhook: &Webhook, event: &Event) -> Result<Sent,
         event: Arc::clone(event.context()),
         webhook: guest_view(&webhook.spec),
         secrets: Arc::<SecretHandles>::default(),
+        owner: Arc::default(),
     };
     let rendering = bench.sandbox.render(&bench.transformer, job).await;
     let rendered = match rendering.output {

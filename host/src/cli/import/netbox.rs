@@ -287,6 +287,7 @@ impl Bench {
             event: "{}".into(),
             webhook: guest_view(&probe),
             secrets: Arc::<SecretHandles>::default(),
+            owner: Arc::default(),
         };
         let rendering = self.sandbox.render(&self.transformer, job).await;
         !matches!(rendering.output, Output::Error(error) if error.kind == ErrorKind::TemplateSyntax)

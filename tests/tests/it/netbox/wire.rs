@@ -62,6 +62,7 @@ impl Renderer {
             event: Arc::clone(event.context()),
             webhook: guest_view(spec),
             secrets: Arc::<SecretHandles>::default(),
+            owner: Arc::default(),
         };
         let rendered = match self.sandbox.render(&self.jinja, job).await.output {
             Output::Request(rendered) => rendered,

@@ -2,6 +2,7 @@
 
 mod big;
 mod canary;
+mod languages;
 mod redis;
 mod refused;
 mod replay;

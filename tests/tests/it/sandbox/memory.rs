@@ -36,5 +36,6 @@ fn ten_thousand_crashes_leave_a_neighbour_as_fast_as_before_and_no_memory_behind
     let printed = guests(&["storm", "10000"]);
     println!("{printed}");
     assert!(figure(&printed, "recovery") > 0.5, "{printed}");
+    assert!(figure(&printed, "modest") > 0.5, "{printed}");
     assert!(figure(&printed, "growth") < SLACK, "{printed}");
 }
