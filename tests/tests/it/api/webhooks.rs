@@ -258,7 +258,7 @@ async fn a_webhook_may_name_the_version_of_its_plugin_that_is_there() {
     );
     let unknown = api.post("/v1/webhooks", &naming("mustache@1")).await;
     let text = unknown.problem(422, "validation-failed");
-    assert!(text.contains("no transformer named \"mustache\""), "{text}");
+    assert!(text.contains("no plugin named \"mustache\""), "{text}");
 }
 
 #[tokio::test]
