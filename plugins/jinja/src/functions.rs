@@ -4,6 +4,8 @@
     reason = "the engine hands arguments over by value"
 )]
 
+use std::sync::{Mutex, PoisonError};
+
 use minijinja::value::{Kwargs, Rest, Value, ValueOrKwargs};
 use minijinja::{Environment, Error, State};
 
@@ -106,9 +108,25 @@ pub(crate) fn known(name: &str, filter: bool) -> bool {
     }
 }
 
+/// The handles that templates have got.
+static HANDLES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Whether a secret's handle stands in the text.
+pub(crate) fn holds_secret(text: &str) -> bool {
+    let handles = HANDLES.lock().unwrap_or_else(PoisonError::into_inner);
+    handles.iter().any(|handle| text.contains(handle))
+}
+
 /// `secret('name')`: the handle that the host replaces by the secret's value.
 fn secret(name: &str) -> Result<String, Error> {
-    hookbox_guest::secret(name).ok_or_else(|| {
+    let handle = hookbox_guest::secret(name);
+    if let Some(handle) = handle.clone().filter(|handle| !handle.is_empty()) {
+        HANDLES
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(handle);
+    }
+    handle.ok_or_else(|| {
         wrong(format!(
             "there is no secret `{name}`; create it or correct the name"
         ))
