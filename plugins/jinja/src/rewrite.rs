@@ -61,13 +61,14 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
             pieces.nothing_to_name();
             defaults(source, tag, &mut edits, &mut pieces);
         }
+        // Inner operators first: each puts its function around what is there.
+        pieces.operator("%", "__mod");
+        pieces.operator("~", "__concat");
         if changing {
             pieces.containers();
             pieces.slices();
             pieces.operator("+", "__add");
         }
-        pieces.operator("~", "__concat");
-        pieces.operator("%", "__mod");
         pieces.comparisons();
         pieces.bare_tuple(tag.block);
         for any in macros.iter().filter(|any| any.begin == number) {

@@ -161,10 +161,9 @@ fn project(
     rest: &str,
     depth: usize,
 ) -> Result<Value, Error> {
-    // Flattening ends a projection: it looks at all its items together.
-    if rest.starts_with("[]") {
-        return path(state, &py::list(items), rest, depth + 1);
-    }
+    // Flattening ends a projection: it looks at all that was found so far together.
+    let (rest, flatten) = rest.split_at(rest.find("[]").unwrap_or(rest.len()));
+    let rest = rest.strip_suffix('.').unwrap_or(rest);
     let mut found = Vec::new();
     for item in items {
         let item = path(state, &item, rest, depth + 1)?;
@@ -172,7 +171,7 @@ fn project(
             found.push(item);
         }
     }
-    Ok(py::list(found))
+    path(state, &py::list(found), flatten, depth + 1)
 }
 
 /// Whether a filter's condition holds for an item.
