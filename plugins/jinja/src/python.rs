@@ -104,7 +104,15 @@ impl Writer {
     /// which is out of fuel.
     pub(crate) fn value(&mut self, value: &Value) -> Result<(), Error> {
         if let Some(text) = value.as_str() {
-            return self.text(text);
+            let markup = value.is_safe() && self.json().is_none();
+            if markup {
+                self.out.push_str("Markup(");
+            }
+            self.text(text)?;
+            if markup {
+                self.out.push(')');
+            }
+            return Ok(());
         }
         match value.kind() {
             ValueKind::None => self.constant("null", "None"),

@@ -58,7 +58,6 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
         pieces.numbers();
         pieces.words();
         if tag.block {
-            pieces.nothing_to_name();
             defaults(source, tag, &mut edits, &mut pieces);
         }
         // Inner operators first: each puts its function around what is there.
@@ -336,13 +335,6 @@ impl<'s> Pieces<'s> {
             } else if self.is(at + 1, ".") {
                 self.replace(at, format!("({number})"));
             }
-        }
-    }
-
-    /// `{% for in x %}`, which minijinja takes for a loop over a name.
-    fn nothing_to_name(&mut self) {
-        if self.is(0, "for") && self.is(1, "in") && !self.is(2, "in") {
-            self.replace(1, "1");
         }
     }
 

@@ -35,7 +35,6 @@ fn top(text: &str, by: char) -> Vec<&str> {
     for (at, c) in text.char_indices() {
         match (quote, c) {
             (Some(open), c) if open == c => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"' | '`') => quote = Some(c),
             (None, '[') => depth += 1,
             (None, ']') => depth = depth.saturating_sub(1),
@@ -80,11 +79,10 @@ fn path(state: &State<'_, '_>, value: &Value, path: &str, depth: usize) -> Resul
         let mut chosen = Vec::new();
         for item in py::items(state, value)? {
             match inner.trim() {
-                "*" => chosen.push(item),
                 "" if matches!(item.kind(), ValueKind::Seq | ValueKind::Iterable) => {
                     chosen.extend(py::items(state, &item)?);
                 }
-                "" => chosen.push(item),
+                "" | "*" => chosen.push(item),
                 other => {
                     let condition = other.strip_prefix('?').ok_or_else(|| odd(path))?;
                     if holds(state, &item, condition, depth)? {
@@ -134,7 +132,6 @@ fn closing(text: &str) -> Option<(&str, &str)> {
     for (at, c) in text.char_indices() {
         match (quote, c) {
             (Some(open), c) if open == c => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"' | '`') => quote = Some(c),
             (None, '[') => depth += 1,
             (None, ']') => depth -= 1,
