@@ -78,7 +78,7 @@ impl Place {
             Self::Text => {
                 let (text, cost) = python::to_str(value, limit)?;
                 let mut out = String::with_capacity(text.len());
-                python::push_json_text(&mut out, &text, false);
+                crate::literals::push_json_text(&mut out, &text, false);
                 Ok((out.into(), cost))
             }
             Self::Escape | Self::Hex(_) => Err(Error::new(

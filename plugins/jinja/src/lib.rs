@@ -6,12 +6,15 @@
 mod args;
 mod document;
 mod engine;
+mod escapes;
 mod filters;
 mod functions;
 mod globals;
 mod headers;
 mod json;
 mod limits;
+mod literals;
+mod macros;
 mod memory;
 mod methods;
 mod mutable;
