@@ -9,7 +9,6 @@ use super::{Guest, Reference, folder};
 struct Case {
     file: String,
     template: String,
-    context: Value,
 }
 
 fn read(path: &Path) -> Value {
@@ -21,10 +20,8 @@ fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
-/// The cases: a template each, on its own or as `{"template", "context"}`; that context goes over the
-/// common one.
+/// The cases: a template each, on the common context.
 fn corpus() -> Vec<Case> {
-    let common = read(&folder().join("context.json"));
     let mut files: Vec<_> = fs::read_dir(folder().join("cases"))
         .expect("the corpus")
         .map(|entry| entry.expect("an entry").path())
@@ -32,21 +29,11 @@ fn corpus() -> Vec<Case> {
     files.sort();
     let mut cases = Vec::new();
     for path in files {
-        for case in read(&path)["cases"].as_array().expect("a list") {
-            let mut context = common.clone();
-            let template = match case {
-                Value::String(template) => template.clone(),
-                case => {
-                    let own = case["context"].as_object().cloned().unwrap_or_default();
-                    context.as_object_mut().expect("an object").extend(own);
-                    text(&case["template"])
-                }
-            };
-            let file = path.file_stem().expect("a name").to_string_lossy().into();
+        let file = path.file_stem().expect("a name").to_string_lossy();
+        for template in read(&path)["cases"].as_array().expect("a list") {
             cases.push(Case {
-                file,
-                template,
-                context,
+                file: file.to_string(),
+                template: text(template),
             });
         }
     }
@@ -64,9 +51,19 @@ fn known() -> Vec<Difference> {
     let group = |group: &Value| Difference {
         title: text(&group["title"]),
         reason: text(&group["reason"]),
-        cases: group["cases"].as_array().expect("a list").iter().map(text).collect(),
+        cases: group["cases"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(text)
+            .collect(),
     };
-    known.as_array().expect("a list").iter().map(group).collect()
+    known
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(group)
+        .collect()
 }
 
 /// COMPATIBILITY.md.
@@ -83,7 +80,12 @@ fn page(known: &[Difference], all: usize, same: usize) -> String {
         same * 10_000 / all % 100,
     );
     for difference in known {
-        write!(page, "\n## {}\n\n{}\n\n", difference.title, difference.reason).expect("a string");
+        write!(
+            page,
+            "\n## {}\n\n{}\n\n",
+            difference.title, difference.reason
+        )
+        .expect("a string");
         for case in difference.cases.iter().take(4) {
             writeln!(page, "- `` {} ``", case.replace('\n', "\\n")).expect("a string");
         }
@@ -98,21 +100,31 @@ fn page(known: &[Difference], all: usize, same: usize) -> String {
 fn every_case_renders_as_in_jinja2_or_is_a_known_difference() {
     let (cases, known) = (corpus(), known());
     assert!(cases.len() >= 600, "only {} cases", cases.len());
+    let context = fs::read_to_string(folder().join("context.json")).expect("readable");
     let (reference, guest) = (Reference::start(), Guest::start());
     let (mut same, mut wrong, mut seen) = (0, String::new(), BTreeSet::new());
     for case in &cases {
-        let expected = reference.render(&case.template, &case.context);
-        let got = guest.render(&case.template, &case.context);
+        let expected = reference.render(&case.template, &context);
+        let got = guest.render(&case.template, &context);
         if expected.agrees(&got) {
             same += 1;
             continue;
         }
-        let listed = known.iter().find(|group| group.cases.contains(&case.template));
+        let listed = known
+            .iter()
+            .find(|group| group.cases.contains(&case.template));
         let mark = listed.map_or("NEW", |group| &group.title);
-        println!("{mark}: {}: {:?}\n  Jinja2  {expected:?}\n  hookbox {got:?}", case.file, case.template);
+        println!(
+            "{mark}: {}: {:?}\n  Jinja2  {expected:?}\n  hookbox {got:?}",
+            case.file, case.template
+        );
         if listed.is_none() {
-            writeln!(wrong, "{}: {:?}: Jinja2 {expected:?}, hookbox {got:?}", case.file, case.template)
-                .expect("a string");
+            writeln!(
+                wrong,
+                "{}: {:?}: Jinja2 {expected:?}, hookbox {got:?}",
+                case.file, case.template
+            )
+            .expect("a string");
         }
         seen.insert(case.template.clone());
     }
@@ -122,11 +134,20 @@ fn every_case_renders_as_in_jinja2_or_is_a_known_difference() {
         cases.len() - same,
         same as f64 * 100.0 / cases.len() as f64
     );
-    assert!(wrong.is_empty(), "these differ, and differences.json does not list them:\n{wrong}");
+    assert!(
+        wrong.is_empty(),
+        "these differ, and differences.json does not list them:\n{wrong}"
+    );
     for case in known.iter().flat_map(|group| &group.cases) {
-        assert!(seen.contains(case), "listed in differences.json, but the same now: {case:?}");
+        assert!(
+            seen.contains(case),
+            "listed in differences.json, but the same now: {case:?}"
+        );
     }
-    assert!(same * 100 >= cases.len() * 99, "less than 99 % are the same");
+    assert!(
+        same * 100 >= cases.len() * 99,
+        "less than 99 % are the same"
+    );
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../COMPATIBILITY.md");
     let page = page(&known, cases.len(), same);
