@@ -12,6 +12,7 @@ pub mod guest;
 pub mod netbox;
 pub mod plugins;
 pub mod process;
+pub mod python;
 pub mod redis;
 pub mod replay;
 pub mod resident;

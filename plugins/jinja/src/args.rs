@@ -105,11 +105,14 @@ impl Args {
     }
 }
 
+/// Arguments by name.
+pub(crate) type Named = Vec<(String, Value)>;
+
 /// Arguments by place and those by name.
 ///
 /// # Errors
 /// If a name is no text.
-pub(crate) fn split(given: &[Value]) -> Result<(&[Value], Vec<(String, Value)>), Error> {
+pub(crate) fn split(given: &[Value]) -> Result<(&[Value], Named), Error> {
     match given.split_last() {
         Some((last, places)) if last.is_kwargs() => {
             let kwargs = Kwargs::try_from(last.clone())?;

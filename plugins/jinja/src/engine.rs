@@ -56,7 +56,7 @@ impl Engine {
         // A fresh instance would fill its tables of filters, tests and functions each time; most
         // templates need none.
         let mut environment = if templates.iter().any(|template| uses_names(template)) {
-            functions::environment()
+            functions::environment(templates)
         } else {
             Environment::empty()
         };
@@ -167,17 +167,24 @@ fn marked(text: &str) -> Option<&str> {
 /// Whether a template could use a filter, test or function. Whoever does writes `|`, `(`, `is` or `filter`
 /// within a tag; that these, or parts of them, also stand elsewhere costs nothing but time.
 fn uses_names(template: &str) -> bool {
+    // After a dict literal's bracket the tag goes on; operators may become functions.
+    any_tag(template, Class::of(b"|({%<>~"))
+}
+
+/// Whether there is anything in the template's tags that has to be said in other words.
+fn needs_rewriting(template: &str) -> bool {
+    any_tag(template, Class::of(b"({%<>~\\,+:0123456789"))
+}
+
+/// Whether a tag has any of these bytes within, or `is` or `filter`.
+fn any_tag(template: &str, marks: Class) -> bool {
     let mut rest = template;
     while let Some(tag) = marked(rest) {
         let end = run(tag.as_bytes(), Class::of(b"}"));
         let within = tag.get(2..end).unwrap_or_default();
-        let within = within.strip_suffix('%').unwrap_or(within);
-        // After a dict literal's bracket the tag goes on; operators may become functions.
-        let marks = Class::of(b"|({%<>~");
-        let mut pairs = within.as_bytes().windows(2);
-        if run(within.as_bytes(), marks) < within.len()
-            || pairs.any(|pair| matches!(pair, b"is" | b"fi"))
-        {
+        let within = within.strip_suffix('%').unwrap_or(within).as_bytes();
+        let mut pairs = within.windows(2);
+        if run(within, marks) < within.len() || pairs.any(|pair| matches!(pair, b"is" | b"fi")) {
             return true;
         }
         rest = tag.get(end..).unwrap_or_default();
@@ -208,6 +215,7 @@ fn normalise(source: &str) -> Cow<'_, str> {
 /// The source as the engine has to get it, if there is anything in it that could need that.
 fn rewritten(source: Cow<'_, str>) -> Cow<'_, str> {
     match source {
+        source if !needs_rewriting(&source) => source,
         Cow::Borrowed(source) => rewrite(source),
         Cow::Owned(source) => Cow::Owned(rewrite(&source).into_owned()),
     }

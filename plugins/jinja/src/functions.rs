@@ -4,7 +4,10 @@
     reason = "the engine hands arguments over by value"
 )]
 
-use minijinja::value::{Kwargs, Rest, Value, ValueOrKwargs};
+use std::sync::{Mutex, PoisonError};
+
+use minijinja::functions::Function;
+use minijinja::value::{FunctionArgs, FunctionResult, Kwargs, Rest, Value, ValueOrKwargs};
 use minijinja::{Environment, Error, State};
 
 use crate::args::{self, Args};
@@ -16,14 +19,36 @@ use crate::py::wrong;
 use crate::python::{Json, Style, Writer};
 use crate::{globals, tests};
 
-/// An environment with everything in it.
-pub(crate) fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
+/// An environment with all that the templates name. It is made anew for each render, and a hundred names
+/// cost more than most templates do.
+pub(crate) fn environment(templates: &[&str]) -> Environment<'static> {
+    let mut words: Vec<&str> = templates
+        .iter()
+        .flat_map(|template| template.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')))
+        .collect();
+    words.sort_unstable();
+    let has = |name: &str| words.binary_search(&name).is_ok();
+    // These take the names of others, which need not be written in the template.
+    let all = ["map", "select", "reject", "selectattr", "rejectattr"]
+        .into_iter()
+        .any(has);
+    // What `rewrite` puts into templates is not written in them either.
+    let named = |name: &str| {
+        all || has(name)
+            || name == "undefined"
+            || !name.starts_with(|c: char| c.is_ascii_alphabetic())
+    };
+
+    let mut environment = Environment::empty();
     environment.set_unknown_method_callback(methods::call);
-    globals::add(&mut environment);
-    tests::add(&mut environment);
-    filters::add(&mut environment, &|_| true);
-    filters::sequences::add(&mut environment);
+    let mut names = Names {
+        environment: &mut environment,
+        named: &named,
+    };
+    globals::add(&mut names);
+    tests::add(&mut names);
+    filters::sequences::add(&mut names);
+    filters::add(&mut environment, &named);
     environment.add_function("secret", secret);
     // NetBox's way to reach a token that is kept outside the template.
     environment.add_filter("env", secret);
@@ -32,14 +57,63 @@ pub(crate) fn environment() -> Environment<'static> {
         engine::to_str(state, value).map(|text| Value::from_safe_string(text.into_owned()))
     });
     environment.add_filter("header_safe", header_safe);
-    environment.add_filter(
-        "wordwrap",
-        |state: &mut State<'_, '_>, value: Value, rest: Rest<ValueOrKwargs>| {
-            let args = Args::bind(wrap::PARAMETERS, &args::values(rest))?;
-            wrap::wordwrap(state, &value, &args)
-        },
-    );
+    if named("wordwrap") {
+        environment.add_filter(
+            "wordwrap",
+            |state: &mut State<'_, '_>, value: Value, rest: Rest<ValueOrKwargs>| {
+                let args = Args::bind(wrap::PARAMETERS, &args::values(rest))?;
+                wrap::wordwrap(state, &value, &args)
+            },
+        );
+    }
     environment
+}
+
+/// An environment that takes only what templates name.
+pub(crate) struct Names<'e> {
+    environment: &'e mut Environment<'static>,
+    named: &'e dyn Fn(&str) -> bool,
+}
+
+impl Names<'_> {
+    pub(crate) fn add_filter<F, Rv, Args>(&mut self, name: &'static str, filter: F)
+    where
+        F: Function<Rv, Args>,
+        Rv: FunctionResult,
+        Args: for<'a> FunctionArgs<'a>,
+    {
+        if (self.named)(name) {
+            self.environment.add_filter(name, filter);
+        }
+    }
+
+    pub(crate) fn add_test<F, Rv, Args>(&mut self, name: &'static str, test: F)
+    where
+        F: Function<Rv, Args>,
+        Rv: FunctionResult,
+        Args: for<'a> FunctionArgs<'a>,
+    {
+        if (self.named)(name) {
+            self.environment.add_test(name, test);
+        }
+    }
+
+    pub(crate) fn add_function<F, Rv, Args>(&mut self, name: &'static str, function: F)
+    where
+        F: Function<Rv, Args>,
+        Rv: FunctionResult,
+        Args: for<'a> FunctionArgs<'a>,
+    {
+        if (self.named)(name) {
+            self.environment.add_function(name, function);
+        }
+    }
+
+    pub(crate) fn add_global(&mut self, name: &'static str, value: Value) {
+        if (self.named)(name) {
+            self.environment.add_global(name, value);
+        }
+    }
 }
 
 /// Whether Jinja2 or hookbox has a filter, or else a test, of this name.
@@ -106,9 +180,25 @@ pub(crate) fn known(name: &str, filter: bool) -> bool {
     }
 }
 
+/// The handles that templates have got.
+static HANDLES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Whether a secret's handle stands in the text.
+pub(crate) fn holds_secret(text: &str) -> bool {
+    let handles = HANDLES.lock().unwrap_or_else(PoisonError::into_inner);
+    handles.iter().any(|handle| text.contains(handle))
+}
+
 /// `secret('name')`: the handle that the host replaces by the secret's value.
 fn secret(name: &str) -> Result<String, Error> {
-    hookbox_guest::secret(name).ok_or_else(|| {
+    let handle = hookbox_guest::secret(name);
+    if let Some(handle) = handle.clone().filter(|handle| !handle.is_empty()) {
+        HANDLES
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(handle);
+    }
+    handle.ok_or_else(|| {
         wrong(format!(
             "there is no secret `{name}`; create it or correct the name"
         ))

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, ValueOrKwargs};
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value};
+use minijinja::{AutoEscape, Error, ErrorKind, State, Value};
 
 use crate::args::{self, Args};
 use crate::engine::to_str;
 use crate::filters::html::escaped;
+use crate::functions::Names;
 use crate::methods::dicts;
 use crate::mutable::Pairs;
 use crate::percent;
@@ -19,15 +20,12 @@ use crate::py::{self, Number, wrong};
 type Many = Rest<ValueOrKwargs>;
 
 /// Adds the functions, and those that [`crate::rewrite`] puts into templates.
-pub(crate) fn add(environment: &mut Environment<'_>) {
-    environment.remove_global("debug");
-    let namespace = environment.globals().find(|(name, _)| *name == "namespace");
-    let namespace = namespace.map(|(_, value)| value).unwrap_or_default();
+pub(crate) fn add(environment: &mut Names<'_>) {
     environment.add_function("range", range);
     environment.add_function("dict", dict);
-    environment.add_function("namespace", move |state: &mut State<'_, '_>, rest: Many| {
+    environment.add_function("namespace", |state: &mut State<'_, '_>, rest: Many| {
         let pairs = dicts::pairs(state, &args::values(rest))?;
-        namespace.call(state, &[dicts::dict(pairs.into_iter().collect())])
+        minijinja::functions::namespace(Some(dicts::dict(pairs.into_iter().collect()).into()))
     });
     environment.add_function("cycler", |rest: Many| {
         let given = args::values(rest);

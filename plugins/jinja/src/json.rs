@@ -53,9 +53,8 @@ impl Place {
     /// A value, written so that it stays one value, or a part of the string around it, and its price in
     /// bytes.
     ///
-    /// In a string it is `str(value)`, escaped. Outside it is the value as JSON; what a template marked
-    /// as safe there (`tojson` does) is left as it is. Either way the place is the same after it, unless
-    /// the text was one marked as safe.
+    /// In a string it is `str(value)`, escaped. Outside it is the value as JSON; JSON that a template
+    /// marked as safe there (`tojson` does) is left as it is. Either way the place is the same after it.
     ///
     /// # Errors
     /// Where an escape has been begun, for it would swallow the value's first characters; and if the text
@@ -63,7 +62,9 @@ impl Place {
     pub(crate) fn write(self, value: &Value, limit: usize) -> Result<(Cow<'_, str>, usize), Error> {
         match self {
             Self::Outside => match value.as_str() {
-                Some(text) if value.is_safe() => Ok((text.into(), text.len())),
+                Some(text) if value.is_safe() && is_json(text) => {
+                    Ok((text.into(), text.len().saturating_mul(2)))
+                }
                 _ => {
                     let style = Style::Json(Json {
                         strict: true,
@@ -77,7 +78,7 @@ impl Place {
             Self::Text => {
                 let (text, cost) = python::to_str(value, limit)?;
                 let mut out = String::with_capacity(text.len());
-                python::push_json_text(&mut out, &text, false);
+                crate::literals::push_json_text(&mut out, &text, false);
                 Ok((out.into(), cost))
             }
             Self::Escape | Self::Hex(_) => Err(Error::new(
@@ -87,4 +88,9 @@ impl Place {
             )),
         }
     }
+}
+
+/// Whether a text is one whole JSON value: what is marked as safe may also be none.
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
 }

@@ -97,9 +97,12 @@ pub(crate) fn items(state: &State<'_, '_>, value: &Value) -> Result<Vec<Value>, 
         let name = type_name(value);
         return Err(wrong(format!("'{name}' object is not iterable")));
     }
+    // All at once where the number is known, so that too many are refused before they are made.
+    let known = value.as_str().is_none().then(|| value.len()).flatten();
+    state.consume_fuel(known.unwrap_or(0) as u64 / 2)?;
     let mut items = Vec::new();
     for item in value.try_iter()?.checked() {
-        if items.len() % 32 == 0 {
+        if known.is_none() && items.len() % 32 == 0 {
             state.consume_fuel(16)?;
         }
         items.push(item?);

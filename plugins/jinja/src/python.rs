@@ -9,11 +9,11 @@ use minijinja::{Error, ErrorKind, Value};
 
 use crate::document::Lazy;
 use crate::globals::Range;
+use crate::literals::{push_escaped, push_float, push_json_text, push_repr};
 use crate::methods::dicts::View;
-use crate::methods::strings::is_printable;
 use crate::parse::Parser;
 use crate::py::{self, wrong};
-use crate::scan::{Class, run};
+use crate::scan::Class;
 
 /// How deep a value may nest where it is written out. A template can nest further than any event, and
 /// writing recurses.
@@ -104,7 +104,15 @@ impl Writer {
     /// which is out of fuel.
     pub(crate) fn value(&mut self, value: &Value) -> Result<(), Error> {
         if let Some(text) = value.as_str() {
-            return self.text(text);
+            let markup = value.is_safe() && self.json().is_none();
+            if markup {
+                self.out.push_str("Markup(");
+            }
+            self.text(text)?;
+            if markup {
+                self.out.push(')');
+            }
+            return Ok(());
         }
         match value.kind() {
             ValueKind::None => self.constant("null", "None"),
@@ -516,41 +524,14 @@ fn as_float(value: &Value) -> Option<f64> {
         .flatten()
 }
 
-/// Writes `repr()` of a finite float: the shortest digits that read back as the same number, in
-/// scientific notation below 1e-4 and from 1e16 on.
-pub(crate) fn push_float(out: &mut String, number: f64) {
-    let magnitude = number.abs();
-    if number != 0.0 && !(1e-4..1e16).contains(&magnitude) {
-        let text = format!("{number:e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, exponent) = match exponent.strip_prefix('-') {
-            Some(exponent) => ('-', exponent),
-            None => ('+', exponent),
-        };
-        out.push_str(digits);
-        out.push('e');
-        out.push(sign);
-        if exponent.len() < 2 {
-            out.push('0');
-        }
-        out.push_str(exponent);
-        return;
-    }
-    let text = number.to_string();
-    out.push_str(&text);
-    if !text.contains('.') {
-        out.push_str(".0");
-    }
-}
-
 /// What cannot stand in a JSON string of ASCII only as it is.
-const ESCAPED: Class = Class {
+pub(crate) const ESCAPED: Class = Class {
     any: b"\"\\",
     outside: (b' ', b'~'),
 };
 
 /// What Jinja2's `tojson` escapes.
-const ESCAPED_HTML: Class = Class {
+pub(crate) const ESCAPED_HTML: Class = Class {
     any: b"\"\\<>&'",
     outside: (b' ', b'~'),
 };
@@ -563,78 +544,6 @@ const ESCAPED_REPR: Class = Class {
 
 /// What an item costs beside the bytes written, in bytes, if it is a value of the engine's.
 const ITEM: usize = 48;
-
-/// Writes what stands between the quotes of a JSON string, ASCII only.
-pub(crate) fn push_json_text(out: &mut String, text: &str, html_safe: bool) {
-    let mut rest = text;
-    loop {
-        let plain = if html_safe {
-            run(rest.as_bytes(), ESCAPED_HTML)
-        } else {
-            run(rest.as_bytes(), ESCAPED)
-        };
-        out.push_str(rest.get(..plain).unwrap_or_default());
-        let mut after = rest.get(plain..).unwrap_or_default().chars();
-        let Some(c) = after.next() else { return };
-        push_escaped(out, c, html_safe);
-        rest = after.as_str();
-    }
-}
-
-/// Writes a character of a JSON string that may have to be escaped.
-fn push_escaped(out: &mut String, c: char, html_safe: bool) {
-    const HEX: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
-    match c {
-        '"' => out.push_str("\\\""),
-        '\\' => out.push_str("\\\\"),
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '\t' => out.push_str("\\t"),
-        '\u{8}' => out.push_str("\\b"),
-        '\u{c}' => out.push_str("\\f"),
-        // An escape that the event had and Python would not have written.
-        ' '..='~' if !html_safe || !ESCAPED_HTML.has(c as u8) => out.push(c),
-        _ => {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                out.push_str("\\u");
-                for shift in [12, 8, 4, 0] {
-                    out.extend(HEX.get(usize::from(*unit >> shift & 15)));
-                }
-            }
-        }
-    }
-}
-
-/// Writes `repr(text)`.
-fn push_repr(out: &mut String, text: &str) {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
-    out.push(quote);
-    for c in text.chars() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\\' => out.push_str("\\\\"),
-            c if c == quote => {
-                out.push('\\');
-                out.push(c);
-            }
-            c if is_printable(c) => out.push(c),
-            c => match u32::from(c) {
-                code @ 0..0x100 => out.push_str(&format!("\\x{code:02x}")),
-                code @ 0x100..0x10000 => out.push_str(&format!("\\u{code:04x}")),
-                code => out.push_str(&format!("\\U{code:08x}")),
-            },
-        }
-    }
-    out.push(quote);
-}
 
 fn unserializable(value: &Value) -> Error {
     Error::new(

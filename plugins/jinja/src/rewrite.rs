@@ -16,7 +16,9 @@
 
 use std::borrow::Cow;
 
-use crate::tokens::{Kind, Tag, Token, is, tags, text};
+use crate::escapes::unescape;
+use crate::macros::{Edits, Macro, defaults, macros};
+use crate::tokens::{Kind, Token, is, tags, text};
 
 /// The methods that change what they are called on.
 const CHANGING: [&str; 10] = [
@@ -58,16 +60,16 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
         pieces.numbers();
         pieces.words();
         if tag.block {
-            pieces.nothing_to_name();
             defaults(source, tag, &mut edits, &mut pieces);
         }
+        // Inner operators first: each puts its function around what is there.
+        pieces.operator("%", "__mod");
+        pieces.operator("~", "__concat");
         if changing {
             pieces.containers();
             pieces.slices();
             pieces.operator("+", "__add");
         }
-        pieces.operator("~", "__concat");
-        pieces.operator("%", "__mod");
         pieces.comparisons();
         pieces.bare_tuple(tag.block);
         for any in macros.iter().filter(|any| any.begin == number) {
@@ -83,109 +85,8 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
     edits.apply()
 }
 
-/// A macro's defaults that speak of parameters before them: those are set at its start instead.
-fn defaults(source: &str, tag: &Tag, edits: &mut Edits<'_>, pieces: &mut Pieces<'_>) {
-    let last = tag.tokens.len().wrapping_sub(1);
-    if !pieces.is(0, "macro") || !pieces.is(2, "(") || !pieces.is(last, ")") {
-        return;
-    }
-    let (mut known, mut at, mut late): (Vec<&str>, usize, String) = (Vec::new(), 3, String::new());
-    while at < last {
-        let Some(name) = tag.tokens.get(at).map(|token| text(source, token)) else {
-            return;
-        };
-        let (mut end, mut depth) = (at + 1, 0_usize);
-        while end < last && (depth > 0 || !pieces.is(end, ",")) {
-            if pieces.any(end, &["(", "[", "{"]) {
-                depth += 1;
-            } else if pieces.any(end, &[")", "]", "}"]) {
-                depth = depth.saturating_sub(1);
-            }
-            end += 1;
-        }
-        let default = tag.tokens.get(at + 2..end).unwrap_or_default();
-        let speaks =
-            |token: &Token| token.kind == Kind::Name && known.contains(&text(source, token));
-        if pieces.is(at + 1, "=") && default.iter().any(speaks) {
-            let from = default.first().map_or(0, |token| token.at.start);
-            let to = default.last().map_or(0, |token| token.at.end);
-            let expression = source.get(from..to).unwrap_or_default().replace('\n', " ");
-            late.push_str(&format!(
-                "{{%if {name} is undefined%}}{{%set {name}={expression}%}}{{%endif%}}"
-            ));
-            pieces.replace(at + 2, "__unset");
-            for gone in at + 3..end {
-                pieces.replace(gone, "");
-            }
-        }
-        known.push(name);
-        at = end + 1;
-    }
-    if !late.is_empty() {
-        let late = match late.strip_suffix("%}") {
-            Some(late) if tag.trims => format!("{late}-%}}"),
-            _ => late,
-        };
-        edits.late.push((tag.end..tag.end, late));
-    }
-}
-
-/// A macro that takes more arguments than it names.
-struct Macro<'s> {
-    name: &'s str,
-    /// The numbers of its first and last tag.
-    begin: usize,
-    end: usize,
-    varargs: bool,
-    kwargs: bool,
-}
-
-/// The macros in whose bodies `varargs` or `kwargs` stands; all, where a template asks for their kind.
-fn macros<'s>(source: &'s str, tags: &[Tag]) -> Vec<Macro<'s>> {
-    let named = |tag: &Tag, name: &str| {
-        tag.tokens
-            .iter()
-            .any(|t| t.kind == Kind::Name && text(source, t) == name)
-    };
-    let asked = tags
-        .iter()
-        .any(|tag| named(tag, "catch_kwargs") || named(tag, "catch_varargs"));
-    let (mut open, mut found): (Vec<Macro<'_>>, Vec<Macro<'_>>) = (Vec::new(), Vec::new());
-    for (number, tag) in tags.iter().enumerate() {
-        let first = tag
-            .tokens
-            .first()
-            .filter(|_| tag.block)
-            .map(|token| text(source, token));
-        match (first, tag.tokens.get(1)) {
-            (Some("macro"), Some(name)) => open.push(Macro {
-                name: text(source, name),
-                begin: number,
-                end: number,
-                varargs: false,
-                kwargs: false,
-            }),
-            (Some("endmacro"), _) => {
-                if let Some(mut done) = open.pop() {
-                    done.end = number;
-                    if done.varargs || done.kwargs || asked {
-                        found.push(done);
-                    }
-                }
-            }
-            _ => {
-                if let Some(innermost) = open.last_mut() {
-                    innermost.varargs |= named(tag, "varargs");
-                    innermost.kwargs |= named(tag, "kwargs");
-                }
-            }
-        }
-    }
-    found
-}
-
 /// The tokens of one tag, and what becomes of them.
-struct Pieces<'s> {
+pub(crate) struct Pieces<'s> {
     source: &'s str,
     tokens: &'s [Token],
     before: Vec<String>,
@@ -205,17 +106,17 @@ impl<'s> Pieces<'s> {
         }
     }
 
-    fn is(&self, at: usize, what: &str) -> bool {
+    pub(crate) fn is(&self, at: usize, what: &str) -> bool {
         self.tokens
             .get(at)
             .is_some_and(|token| is(self.source, token, what))
     }
 
-    fn any(&self, at: usize, what: &[&str]) -> bool {
+    pub(crate) fn any(&self, at: usize, what: &[&str]) -> bool {
         what.iter().any(|what| self.is(at, what))
     }
 
-    fn replace(&mut self, at: usize, with: impl Into<String>) {
+    pub(crate) fn replace(&mut self, at: usize, with: impl Into<String>) {
         if let Some(piece) = self.instead.get_mut(at) {
             *piece = Some(with.into());
         }
@@ -335,13 +236,6 @@ impl<'s> Pieces<'s> {
             } else if self.is(at + 1, ".") {
                 self.replace(at, format!("({number})"));
             }
-        }
-    }
-
-    /// `{% for in x %}`, which minijinja takes for a loop over a name.
-    fn nothing_to_name(&mut self) {
-        if self.is(0, "for") && self.is(1, "in") && !self.is(2, "in") {
-            self.replace(1, "1");
         }
     }
 
@@ -577,96 +471,4 @@ impl<'s> Pieces<'s> {
             }
         }
     }
-}
-
-/// Replacements in the source, in order.
-struct Edits<'s> {
-    source: &'s str,
-    list: Vec<(std::ops::Range<usize>, String)>,
-    /// What comes after the tag at hand.
-    late: Vec<(std::ops::Range<usize>, String)>,
-}
-
-impl<'s> Edits<'s> {
-    /// After a macro's end, its wrapper.
-    fn wrap(&mut self, tag: &Tag, of: &Macro<'_>) {
-        let Macro {
-            name,
-            varargs,
-            kwargs,
-            ..
-        } = of;
-        let mark = if tag.trims { "-" } else { "" };
-        let set = format!("{{% set {name} = __macro({name}, {varargs}, {kwargs}) {mark}%}}");
-        self.list.push((tag.end..tag.end, set));
-    }
-
-    fn apply(self) -> Cow<'s, str> {
-        if self.list.is_empty() {
-            return self.source.into();
-        }
-        let (mut out, mut from) = (String::with_capacity(self.source.len() * 2), 0);
-        for (at, with) in self.list {
-            out.push_str(self.source.get(from..at.start).unwrap_or_default());
-            out.push_str(&with);
-            from = at.end;
-        }
-        out.push_str(self.source.get(from..).unwrap_or_default());
-        out.into()
-    }
-}
-
-/// The text between a literal's quotes, if Python can read its escapes and minijinja cannot.
-fn unescape(text: &str) -> Option<String> {
-    let (mut out, mut foreign) = (String::with_capacity(text.len()), false);
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        match chars.next()? {
-            'n' => out.push('\n'),
-            't' => out.push('\t'),
-            'r' => out.push('\r'),
-            'b' => out.push('\u{8}'),
-            'f' => out.push('\u{c}'),
-            c @ ('\\' | '\'' | '"') => out.push(c),
-            'x' => out.push(hex(&mut chars, 2)?),
-            'u' => out.push(hex(&mut chars, 4)?),
-            'N' => return None,
-            other => {
-                foreign = true;
-                match other {
-                    'a' => out.push('\u{7}'),
-                    'v' => out.push('\u{b}'),
-                    'U' => out.push(hex(&mut chars, 8)?),
-                    '\n' => {}
-                    '0'..='7' => {
-                        let mut code = other.to_digit(8)?;
-                        for _ in 0..2 {
-                            if let Some(digit) = chars.next_if(|c| c.is_digit(8)) {
-                                code = code * 8 + digit.to_digit(8)?;
-                            }
-                        }
-                        out.push(char::from_u32(code)?);
-                    }
-                    other => {
-                        out.push('\\');
-                        out.push(other);
-                    }
-                }
-            }
-        }
-    }
-    foreign.then_some(out)
-}
-
-/// The character of so many hexadecimal digits.
-fn hex(chars: &mut impl Iterator<Item = char>, digits: usize) -> Option<char> {
-    let text: String = chars.take(digits).collect();
-    let code = u32::from_str_radix(&text, 16)
-        .ok()
-        .filter(|_| text.len() == digits)?;
-    char::from_u32(code)
 }

@@ -207,7 +207,7 @@ impl Spec {
             None if self.precision.is_some() => self.general(number, precision.max(1), true),
             None => {
                 let mut out = String::new();
-                crate::python::push_float(&mut out, number);
+                crate::literals::push_float(&mut out, number);
                 out
             }
         })

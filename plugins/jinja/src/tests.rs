@@ -1,18 +1,32 @@
 //! Jinja2's tests, where minijinja's differ from them.
 
 use minijinja::value::{ObjectRepr, Rest, ValueKind, ValueOrKwargs};
-use minijinja::{Environment, Error, ErrorKind, State, Value};
+use minijinja::{Error, ErrorKind, State, Value};
 
 use crate::args::{self, Args};
 use crate::engine::to_str;
-use crate::functions::known;
+use crate::functions::{Names, known};
 use crate::methods::strings;
+use crate::percent;
 use crate::py::{self, Number, wrong};
 
 type Many = Rest<ValueOrKwargs>;
 
 /// Adds the tests.
-pub(crate) fn add(environment: &mut Environment<'_>) {
+pub(crate) fn add(environment: &mut Names<'_>) {
+    // minijinja's own, where they are Jinja2's.
+    macro_rules! own {
+        ($($name:literal => $test:ident),*) => {
+            $(environment.add_test($name, minijinja::tests::$test);)*
+        };
+    }
+    own!(
+        "defined" => is_defined, "undefined" => is_undefined, "none" => is_none,
+        "escaped" => is_safe, "boolean" => is_boolean, "number" => is_number,
+        "integer" => is_integer, "float" => is_float, "string" => is_string,
+        "mapping" => is_mapping, "sameas" => is_sameas, "eq" => is_eq, "equalto" => is_eq,
+        "==" => is_eq, "ne" => is_ne, "!=" => is_ne, "true" => is_true, "false" => is_false
+    );
     environment.add_test("callable", |value: &Value| is_callable(value));
     environment.add_test("iterable", |value: &Value| {
         !matches!(
@@ -33,23 +47,30 @@ pub(crate) fn add(environment: &mut Environment<'_>) {
             Ok::<_, Error>(strings::is(method, &text) == Some(true))
         });
     }
-    environment.add_test("even", |value: &Value| {
-        remainder(value, 2).map(|r| r == 0.0)
+    environment.add_test("even", |state: &State<'_, '_>, value: &Value| {
+        remainder(state, value, 2).map(|rest| rest == 0.0)
     });
-    environment.add_test("odd", |value: &Value| remainder(value, 2).map(|r| r == 1.0));
-    environment.add_test("divisibleby", |value: Value, rest: Many| {
-        let args = Args::bind(&["num!"], &args::values(rest))?;
-        match (Number::of(&value), Number::of(&args.value(0))) {
-            (Some(Number::Int(number)), Some(Number::Int(by))) => {
-                let rest = number.checked_rem(by);
-                rest.map(|rest| rest == 0)
-                    .ok_or_else(|| wrong("modulo by zero"))
+    environment.add_test("odd", |state: &State<'_, '_>, value: &Value| {
+        remainder(state, value, 2).map(|rest| rest == 1.0)
+    });
+    environment.add_test(
+        "divisibleby",
+        |state: &State<'_, '_>, value: Value, rest: Many| {
+            let args = Args::bind(&["num!"], &args::values(rest))?;
+            match (Number::of(&value), Number::of(&args.value(0))) {
+                (Some(Number::Int(number)), Some(Number::Int(by))) => {
+                    let rest = number.checked_rem(by);
+                    rest.map(|rest| rest == 0)
+                        .ok_or_else(|| wrong("modulo by zero"))
+                }
+                (Some(number), Some(by)) if by.float() != 0.0 => {
+                    Ok(number.float() % by.float() == 0.0)
+                }
+                (Some(_), Some(_)) => Err(wrong("modulo by zero")),
+                _ => remainder(state, &value, 1).map(|_| false),
             }
-            (Some(number), Some(by)) if by.float() != 0.0 => Ok(number.float() % by.float() == 0.0),
-            (Some(_), Some(_)) => Err(wrong("modulo by zero")),
-            _ => Err(unsupported(&value, "%")),
-        }
-    });
+        },
+    );
     environment.add_test("filter", |value: &Value| named(value, true));
     environment.add_test("test", |value: &Value| named(value, false));
     for names in [
@@ -102,7 +123,11 @@ fn unsupported(value: &Value, operator: &str) -> Error {
 }
 
 /// `value % by`.
-fn remainder(value: &Value, by: i128) -> Result<f64, Error> {
+fn remainder(state: &State<'_, '_>, value: &Value, by: i128) -> Result<f64, Error> {
+    if let Some(text) = value.as_str() {
+        // A text's `%` lays it out; what that gives is no number.
+        return percent::format(state, text, &Value::from(by), false).map(|_| f64::NAN);
+    }
     match Number::of(value) {
         Some(Number::Int(number)) => Ok(number.rem_euclid(by) as f64),
         Some(Number::Float(number)) => Ok(number.rem_euclid(by as f64)),

@@ -144,6 +144,26 @@ fn body(webhook: Value, event: &Value) -> Value {
     serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {body}"))
 }
 
+/// Ways in which a value can come into a body.
+const SHAPES: [&str; 16] = [
+    r#"{"text": "{{ x }}", "n": {{ y }}}"#,
+    r#"{"a": {{ x|safe }}, "b": "{{ x|safe }}", "c": {{ y|string|safe }}}"#,
+    r#"{"a": {{ x|escape }}, "b": {{ x|e|upper }}, "c": "{{ y|forceescape }}"}"#,
+    r#"{"a": {{ x|tojson }}, "b": "{{ x|tojson }}", "c": {{ y|tojson(indent=2) }}, "d": {{ y|tojson|safe }}}"#,
+    r#"{% set z %}{{ x }}"{{ y }}{% endset %}{"a": "{{ z }}", "b": {{ z }}, "c": {{ z|safe }}}"#,
+    r#"{% macro m(a) %}<{{ a }}">{% endmacro %}{"a": "{{ m(x) }}", "b": {{ m(y) }}, "c": {{ m(x)|safe }}}"#,
+    r#"{% macro m() %}"{{ caller() }}{% endmacro %}{"a": "{% call m() %}{{ x }}\{% endcall %}"}"#,
+    r#"{"a": "{% filter upper %}{{ x }}"{% endfilter %}", "b": {% filter trim %} {{ y }}{% endfilter %}}"#,
+    r#"[{% for i in l %}{{ i }}, "{{ i }}"{% if not loop.last %},{% endif %}{% endfor %}]"#,
+    r#"{% autoescape true %}{"a": "{{ x }}", "b": {{ x }}, "c": {{ y }}, "d": {{ x|safe }}}{% endautoescape %}"#,
+    r#"{% autoescape true %}{% set z %}{{ x }}{% endset %}{"a": {{ z }}, "b": "{{ z }}"}{% endautoescape %}"#,
+    r#"{"a": {{ x ~ y }}, "b": "{{ '%s' % x }}", "c": {{ [x, y]|join('"') }}, "d": {{ (x, y) }}}"#,
+    r#"{"a": {{ x|regex_replace('.', '"') }}, "b": "{{ x|replace('a', '\\') }}", "c": {{ missing }}}"#,
+    r#"{"a": "{{ x }}{{ y }}", "b": {{ {'k': x, 'v': y} }}, "c": {{ l|list }}, "d": {{ range(2) | list }}}"#,
+    r#"{% block b %}{"a": "{{ x }}", "b": {{ y }}}{% endblock %}"#,
+    r#"{"a": {{ x|urlize }}, "b": {{ {'k': x}|xmlattr }}, "c": "{{ y|pprint }}", "d": {{ y|pprint }}}"#,
+];
+
 proptest! {
     #[test]
     fn an_escaped_body_is_json_whatever_the_values(x in any::<String>(), y in json_values()) {
@@ -155,6 +175,12 @@ proptest! {
         prop_assert_eq!(&made["text"], &json!(format!("a {x} b")));
         prop_assert_eq!(&made["n"], &reread(&y));
         prop_assert_eq!(&made["both"][1], &json!(x));
+    }
+
+    #[test]
+    fn an_escaped_body_is_json_however_the_values_get_there(x in any::<String>(), y in json_values(), shape in 0..SHAPES.len()) {
+        let webhook = json!({"body_escape": "json", "body_template": SHAPES[shape]});
+        body(webhook, &json!({"x": x, "y": y, "l": [x, y]}));
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod contract;
 #[cfg(test)]
 mod e2e;
 #[cfg(test)]
+mod jinja2;
+#[cfg(test)]
 mod netbox;
 #[cfg(test)]
 mod plugins;

@@ -12,9 +12,12 @@ use crate::args::{self, Args};
 
 pub(crate) mod extra;
 pub(crate) mod html;
+pub(crate) mod net;
 pub(crate) mod numbers;
+pub(crate) mod query;
 pub(crate) mod sequences;
 pub(crate) mod strings;
+pub(crate) mod time;
 pub(crate) mod wrap;
 
 /// A filter: what it is called, its parameters after the value, and what it does.

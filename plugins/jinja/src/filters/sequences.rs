@@ -5,12 +5,13 @@
 use std::collections::HashSet;
 
 use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value};
+use minijinja::{AutoEscape, Error, ErrorKind, State, Value};
 
 use super::html::escaped;
 use super::{Filter, Group};
 use crate::args::{self, Args};
 use crate::engine::{charge, to_str};
+use crate::functions::Names;
 use crate::pprint;
 use crate::py::{self, Path, fold, items, wrong};
 
@@ -398,8 +399,10 @@ fn default(_: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, E
 type Many = Rest<ValueOrKwargs>;
 
 /// Adds the filters that hand arguments on.
-pub(crate) fn add(environment: &mut Environment<'_>) {
-    environment.add_filter("map", map);
+pub(crate) fn add(environment: &mut Names<'_>) {
+    environment.add_filter("map", |s: &mut State<'_, '_>, v: Value, r: Many| {
+        map(s, &v, r)
+    });
     // For slices, where a template changes lists: see `rewrite`.
     environment.add_filter(
         "__copy",
@@ -423,16 +426,16 @@ pub(crate) fn add(environment: &mut Environment<'_>) {
         choose(s, &v, r, true, false)
     });
     environment.add_filter("format", |s: &mut State<'_, '_>, v: Value, r: Many| {
-        super::strings::format(s, v, &args::values(r))
+        super::strings::format(s, &v, &args::values(r))
     });
 }
 
 /// `map(filter, *args)`, or `map(attribute=…, default=…)`.
-fn map(state: &mut State<'_, '_>, value: Value, rest: Many) -> Result<Value, Error> {
+fn map(state: &mut State<'_, '_>, value: &Value, rest: Many) -> Result<Value, Error> {
     let given = args::values(rest);
     let (places, names) = args::split(&given)?;
     let all = if value.is_true() {
-        items(state, &value)?
+        items(state, value)?
     } else {
         Vec::new()
     };

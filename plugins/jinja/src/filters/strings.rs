@@ -135,7 +135,7 @@ fn replace(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Valu
 }
 
 /// The length that Python's `len()` gives, and the text if it is one.
-fn sized<'v>(value: &'v Value) -> Result<(usize, Option<&'v str>), Error> {
+fn sized(value: &Value) -> Result<(usize, Option<&str>), Error> {
     if let Some(text) = value.as_str() {
         return Ok((text.chars().count(), Some(text)));
     }
@@ -166,10 +166,7 @@ fn truncate(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Val
     }
     let (has, text) = sized(value)?;
     if i64::try_from(has).unwrap_or(i64::MAX) <= length.saturating_add(leeway) {
-        return Ok(match text {
-            Some("") => Value::from(""),
-            _ => value.clone(),
-        });
+        return Ok(value.clone());
     }
     let text = text.ok_or_else(|| wrong("only text can be truncated"))?;
     let keep = usize::try_from(keep).unwrap_or_default();
@@ -239,11 +236,11 @@ fn string(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, E
 /// `format(*args, **kwargs)`: the value's `%` with them.
 pub(crate) fn format(
     state: &mut State<'_, '_>,
-    value: Value,
+    value: &Value,
     given: &[Value],
 ) -> Result<Value, Error> {
     let (places, names) = crate::args::split(given)?;
-    let text = to_str(state, &value)?.into_owned();
+    let text = to_str(state, value)?.into_owned();
     let operand = match (places.is_empty(), names.is_empty()) {
         (false, false) => {
             return Err(wrong(
@@ -259,7 +256,7 @@ pub(crate) fn format(
         _ => py::tuple(places.to_vec()),
     };
     let out = percent::format(state, &text, &operand, value.is_safe())?;
-    Ok(like(&value, out))
+    Ok(like(value, out))
 }
 
 /// `urllib.parse.quote()`; in a query, `/` is quoted and a space is `+`.

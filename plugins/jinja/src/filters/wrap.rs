@@ -80,8 +80,7 @@ fn chunks(line: &str, hyphens: bool) -> Vec<Vec<char>> {
             if let Some(end) = dash(from) {
                 to = end;
             } else {
-                loop {
-                    let Some(next) = at(Some(to)) else { break };
+                while let Some(next) = at(Some(to)) {
                     let hyphenated = hyphens && at(to.checked_sub(1)) == Some('-') && {
                         let before = |n| at(to.checked_sub(n)).is_some_and(is_letter);
                         let apart = at(to.checked_sub(3)) == Some('-') && before(4);

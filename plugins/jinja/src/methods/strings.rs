@@ -68,8 +68,9 @@ pub(crate) fn call(
                 return Err(wrong("empty separator"));
             }
             let [a, b, c] = match (name, text.split_once(by), text.rsplit_once(by)) {
-                ("partition", Some((head, tail)), _) => [head, by, tail],
-                ("rpartition", _, Some((head, tail))) => [head, by, tail],
+                ("partition", Some((head, tail)), _) | ("rpartition", _, Some((head, tail))) => {
+                    [head, by, tail]
+                }
                 ("partition", ..) => [text, "", ""],
                 _ => ["", "", text],
             };

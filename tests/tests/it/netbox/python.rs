@@ -1,33 +1,14 @@
-//! CPython with the libraries that NetBox uses, in the folder where `tests/run` puts it.
+//! Scripts for CPython with the libraries that NetBox uses.
 
 use std::{
-    env,
     io::Write,
-    path::PathBuf,
     process::{Command, Stdio},
     thread,
 };
 
-use serde_json::Value;
+pub(super) use hookbox_tests::python::interpreter;
 
-/// The interpreter.
-///
-/// # Panics
-/// If it is not there: a comparison that was not made must not pass.
-pub(super) fn interpreter() -> PathBuf {
-    let own = env::current_exe().unwrap();
-    // target/debug/deps/it-… → target/python-venv
-    let target = own.ancestors().nth(3).unwrap();
-    let python = target.join("python-venv/bin/python");
-    assert!(
-        python.exists(),
-        "{} is missing: run `tests/run` once, or `python3 -m venv {venv} && {venv}/bin/pip install jinja2==3.1.6 \
-         requests==2.34.2`",
-        python.display(),
-        venv = target.join("python-venv").display()
-    );
-    python
-}
+use serde_json::Value;
 
 /// Runs a script on this input; its JSON answer.
 pub(super) fn run(script: &str, input: &Value) -> Value {

@@ -1,0 +1,163 @@
+//! `to_datetime` and `strftime`, by Ansible's names.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::civil;
+use jiff::fmt::strtime::{self, BrokenDownTime};
+use jiff::tz::Offset;
+use minijinja::value::{Object, ObjectRepr};
+use minijinja::{Error, ErrorKind, State, Value};
+
+use crate::args::Args;
+use crate::engine::to_str;
+use crate::py::{Number, wrong};
+
+/// A date and time, with an offset from UTC if one is known.
+#[derive(Debug)]
+struct DateTime {
+    at: civil::DateTime,
+    offset: Option<Offset>,
+}
+
+impl DateTime {
+    fn format(&self, state: &State<'_, '_>, format: &str) -> Result<Value, Error> {
+        state.consume_fuel(16 + format.len() as u64)?;
+        let mut parts = BrokenDownTime::from(self.at);
+        parts.set_offset(self.offset);
+        let text = parts.to_string(format);
+        text.map(Value::from)
+            .map_err(|e| wrong(format!("the format does not suit: {e}")))
+    }
+
+    /// Seconds since 1970; without an offset as if it were UTC.
+    fn timestamp(&self) -> Result<f64, Error> {
+        let offset = self.offset.unwrap_or(Offset::UTC);
+        let at = offset.to_timestamp(self.at);
+        at.map(|at| at.as_microsecond() as f64 / 1e6)
+            .map_err(|e| wrong(format!("this time has no timestamp: {e}")))
+    }
+
+    fn iso(&self, between: char) -> String {
+        let at = self.at;
+        let mut out = format!(
+            "{:04}-{:02}-{:02}{between}{:02}:{:02}:{:02}",
+            at.year(),
+            at.month(),
+            at.day(),
+            at.hour(),
+            at.minute(),
+            at.second()
+        );
+        let micros = at.subsec_nanosecond() / 1000;
+        if micros > 0 {
+            out.push_str(&format!(".{micros:06}"));
+        }
+        if let Some(offset) = self.offset {
+            let seconds = offset.seconds();
+            let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.abs() / 60);
+            out.push_str(&format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60));
+        }
+        out
+    }
+}
+
+impl Object for DateTime {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let at = self.at;
+        Some(match key.as_str()? {
+            "year" => Value::from(at.year()),
+            "month" => Value::from(at.month()),
+            "day" => Value::from(at.day()),
+            "hour" => Value::from(at.hour()),
+            "minute" => Value::from(at.minute()),
+            "second" => Value::from(at.second()),
+            "microsecond" => Value::from(at.subsec_nanosecond() / 1000),
+            _ => return None,
+        })
+    }
+
+    fn call_method(
+        self: &Arc<Self>,
+        state: &mut State<'_, '_>,
+        method: &str,
+        given: &[Value],
+    ) -> Result<Value, Error> {
+        match method {
+            "strftime" => {
+                let format = Args::bind(&["format!"], given)?.text(state, 0, "")?;
+                self.format(state, &format)
+            }
+            "isoformat" => Args::bind(&[], given).map(|_| Value::from(self.iso('T'))),
+            "timestamp" => self.timestamp().map(Value::from),
+            "weekday" => Ok(Value::from(self.at.weekday().to_monday_zero_offset())),
+            "isoweekday" => Ok(Value::from(self.at.weekday().to_monday_one_offset())),
+            _ => Err(ErrorKind::UnknownMethod.into()),
+        }
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.iso(' '))
+    }
+}
+
+/// ISO 8601 as NetBox writes it.
+fn iso(text: &str) -> Option<DateTime> {
+    let at: civil::DateTime = text.parse().ok()?;
+    let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
+    let offset = pieces.to_numeric_offset();
+    Some(DateTime { at, offset })
+}
+
+/// `to_datetime(format='%Y-%m-%d %H:%M:%S')`. Without a format it also takes ISO 8601.
+pub(crate) fn to_datetime(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    args: &Args,
+) -> Result<Value, Error> {
+    let text = to_str(state, value)?;
+    state.consume_fuel(32 + text.len() as u64 / 4)?;
+    if args.get(0).is_none()
+        && let Some(found) = iso(&text)
+    {
+        return Ok(Value::from_object(found));
+    }
+    let format = args.text(state, 0, "%Y-%m-%d %H:%M:%S")?;
+    let unsuited = |e: jiff::Error| wrong(format!("the time does not suit `{format}`: {e}"));
+    let parts = strtime::parse(&format, &*text).map_err(unsuited)?;
+    let offset = parts.offset();
+    let at = parts.to_datetime();
+    let at = at.or_else(|_| parts.to_date().map(|date| date.at(0, 0, 0, 0)));
+    let at = at.map_err(unsuited)?;
+    Ok(Value::from_object(DateTime { at, offset }))
+}
+
+/// Ansible's `format | strftime(seconds)`, always UTC; or `time | strftime(format)` of what
+/// [`to_datetime`] gave.
+pub(crate) fn strftime(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    args: &Args,
+) -> Result<Value, Error> {
+    if let Some(time) = value.downcast_object_ref::<DateTime>() {
+        return time.format(state, &args.text(state, 0, "%Y-%m-%d %H:%M:%S")?);
+    }
+    let format = to_str(state, value)?;
+    let seconds = args.some(0).ok_or_else(|| {
+        wrong("there is no clock here: give the seconds since 1970, as in `'%Y' | strftime(0)`")
+    })?;
+    let seconds = match seconds.as_str() {
+        Some(text) => super::numbers::parse_float(text),
+        None => Number::of(seconds).map(Number::float),
+    };
+    let seconds = seconds.ok_or_else(|| wrong("the seconds since 1970 have to be a number"))?;
+    let at = jiff::Timestamp::from_microsecond((seconds * 1e6) as i64);
+    let at = at.map_err(|e| wrong(format!("this is no time: {e}")))?;
+    let at = Offset::UTC.to_datetime(at);
+    let offset = Some(Offset::UTC);
+    DateTime { at, offset }.format(state, &format)
+}
