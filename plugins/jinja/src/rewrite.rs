@@ -161,6 +161,13 @@ impl<'s> Pieces<'s> {
     fn literals(&mut self) {
         for (at, token) in self.tokens.iter().enumerate() {
             let text = text(self.source, token);
+            // A character by its name: there is no table of them here, and a bad escape says so.
+            if token.kind == Kind::Text && text.contains("\\N{") {
+                if let Some(piece) = self.instead.get_mut(at) {
+                    *piece = Some(r#""\x""#.to_owned());
+                }
+                continue;
+            }
             if token.kind == Kind::Text
                 && text.contains('\\')
                 && let Some(decoded) = text.get(1..text.len() - 1).and_then(unescape)

@@ -24,9 +24,12 @@ pub(crate) fn add(environment: &mut Names<'_>) {
         "defined" => is_defined, "undefined" => is_undefined, "none" => is_none,
         "escaped" => is_safe, "boolean" => is_boolean, "number" => is_number,
         "integer" => is_integer, "float" => is_float, "string" => is_string,
-        "mapping" => is_mapping, "sameas" => is_sameas, "eq" => is_eq, "equalto" => is_eq,
+        "mapping" => is_mapping, "eq" => is_eq, "equalto" => is_eq,
         "==" => is_eq, "ne" => is_ne, "!=" => is_ne, "true" => is_true, "false" => is_false
     );
+    environment.add_test("sameas", |a: &Value, b: &Value| {
+        !a.is_undefined() && minijinja::tests::is_sameas(a, b)
+    });
     environment.add_test("callable", |value: &Value| is_callable(value));
     environment.add_test("iterable", |value: &Value| {
         !matches!(

@@ -144,6 +144,7 @@ fn is_known(template: &str, expected: &Answer, got: &Answer) -> bool {
             "requires string as left operand",
             "unhashable",
             "object is not subscriptable",
+            "by non-int of type 'float'",
         ]
         .iter()
         .any(|known| class.contains(known)),
