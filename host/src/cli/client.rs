@@ -293,17 +293,20 @@ impl Client {
             };
         }
         let text = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default();
-        let mut parts: Vec<String> = [text("title"), text("detail")]
+        let errors = problem.get("errors").and_then(Value::as_array);
+        let errors = errors.map(Vec::as_slice).unwrap_or_default();
+        // Where there are errors, the detail only repeats one or counts them.
+        let detail = if errors.is_empty() {
+            text("detail")
+        } else {
+            ""
+        };
+        let mut parts: Vec<String> = [text("title"), detail]
             .into_iter()
             .filter(|t| !t.is_empty())
             .map(one_line)
             .collect();
-        for error in problem
-            .get("errors")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
+        for error in errors {
             let part = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
             let line = error.get("line").and_then(Value::as_u64);
             let line = line.map(|n| format!(" (line {n})")).unwrap_or_default();
