@@ -61,6 +61,9 @@ pub(super) struct RenderArgs {
     /// ran then, and it may be a plugin of the server's: NAME or NAME@VERSION
     #[arg(long, value_name = "FILE")]
     plugin: Option<PathBuf>,
+    /// Let the webhook use a secret of this name, which shows as [secret:NAME]; may be given several times
+    #[arg(long, value_name = "NAME", conflicts_with = "delivery")]
+    secret: Vec<String>,
     /// Render the last attempt of this delivery of the server's again
     #[arg(long, value_name = "ID", conflicts_with_all = ["webhook", "event", "name"])]
     delivery: Option<String>,
@@ -127,7 +130,7 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
         sandbox: &sandbox,
         transformer: &transformer,
         guard: &Guard::new(&config.guard),
-        secrets: WebhookSecrets::default(),
+        secrets: WebhookSecrets::stand_ins(&args.secret),
     };
     let report = setup.report(&webhook, &event).await;
     let report = serde_json::to_value(&report).map_err(CliError::failed)?;
