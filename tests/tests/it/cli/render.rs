@@ -97,7 +97,7 @@ fn a_webhook_with_an_unknown_field_is_refused_by_name() {
 fn a_secret_that_is_said_to_be_there_shows_by_its_name() {
     let webhook = json!({
         "payload_url": "http://example.com/{{ secret('path') }}",
-        "additional_headers": "X-Token: Bearer {{ secret('token') }}",
+        "additional_headers": "X-Note: Bearer {{ secret('token') }}",
     });
     let output = render(&webhook, &["--secret", "token", "--secret", "path"]);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -106,7 +106,7 @@ fn a_secret_that_is_said_to_be_there_shows_by_its_name() {
         shown.contains("http://example.com/[secret:path]"),
         "{shown}"
     );
-    assert!(shown.contains("X-Token: Bearer [secret:token]"), "{shown}");
+    assert!(shown.contains("X-Note: Bearer [secret:token]"), "{shown}");
     let output = render(&webhook, &["--secret", "path"]);
     assert!(stderr(&output).contains("token"), "{}", stderr(&output));
 }
