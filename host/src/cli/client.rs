@@ -1,6 +1,6 @@
 //! The API client of the commands that talk to a server.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use clap::Args;
 use reqwest::{Method, Response, StatusCode};
@@ -183,6 +183,7 @@ impl Client {
     ) -> CliResult<Vec<Value>> {
         let mut results = Vec::new();
         let mut cursor: Option<String> = None;
+        let mut seen = HashSet::new();
         loop {
             let limit = (max - results.len()).min(PAGE).to_string();
             let mut query = query.to_vec();
@@ -197,6 +198,12 @@ impl Client {
             let was_empty = more.is_empty();
             results.append(&mut more);
             cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
+            if cursor
+                .as_ref()
+                .is_some_and(|cursor| !seen.insert(cursor.clone()))
+            {
+                return Err(self.not_hookbox());
+            }
             if cursor.is_none() || was_empty || results.len() >= max {
                 results.truncate(max);
                 return Ok(results);

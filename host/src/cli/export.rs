@@ -8,7 +8,13 @@ use std::{
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{apply::KINDS, client::Server, deliveries::text, error::CliResult, terminal::one_line};
+use super::{
+    apply::KINDS,
+    client::Server,
+    deliveries::text,
+    error::CliResult,
+    terminal::{Json, one_line},
+};
 use crate::{engine::BUILT_IN, model::split_reference};
 
 const MAX_ITEMS: usize = 100_000;
@@ -50,7 +56,7 @@ pub(super) async fn run(args: ExportArgs) -> CliResult {
         let items = items.iter().map(|item| portable(item, &names)).collect();
         file.insert(key.to_owned(), Value::Array(items));
     }
-    writeln!(io::stdout(), "{:#}", Value::Object(file))?;
+    writeln!(io::stdout(), "{}", Json(&Value::Object(file)))?;
     let plugins: Vec<String> = plugins.into_iter().collect();
     for (what, names) in [("secrets of", with_secret), ("components of", plugins)] {
         if !names.is_empty() {

@@ -14,7 +14,7 @@ use super::{
     error::{CliError, CliResult},
     replay::{self, Replay},
     setup::{ConfigFlags, Overrides, user_cache},
-    terminal::{Clean, Paint, one_line, read_input, read_json},
+    terminal::{Clean, Json, Paint, one_line, read_input, read_json},
 };
 use crate::{
     config::Config,
@@ -137,7 +137,7 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
 
     let mut out = io::stdout();
     if args.json {
-        writeln!(out, "{report:#}")?;
+        writeln!(out, "{}", Json(&report))?;
     } else {
         out.write_all(&describe(&report, &webhook)?)?;
     }
