@@ -56,13 +56,6 @@ pub(crate) fn add(environment: &mut Names<'_>) {
     environment.add_function("__add", |state: &State<'_, '_>, a: &Value, b: &Value| {
         py::add(state, a, b)
     });
-    environment.add_function(
-        "__cycle",
-        |state: &mut State<'_, '_>, looping: Value, rest: Many| match args::values(rest) {
-            items if items.is_empty() => Err(wrong("no items for cycling given")),
-            items => looping.call_method(state, "cycle", &items),
-        },
-    );
     environment.add_function("__concat", concat);
     environment.add_global("__self", Value::from_object(Itself));
     for (name, holds) in [

@@ -8,7 +8,8 @@
 //! - list and dict literals become calls, where a method of the template could change them;
 //! - a macro that uses `varargs` or `kwargs` gets them as parameters, and a wrapper that fills them;
 //! - escapes in text literals that only Python knows become those that minijinja knows;
-//! - `loop.cycle(…)` becomes a function that checks that there is something to cycle through;
+//! - `loop.cycle(…)`, whatever the loop is called, becomes a method that checks that there is something to
+//!   cycle through, without which minijinja panics;
 //! - `{% for x in a, b %}` gets its brackets, and a sign `+` before a value goes.
 //!
 //! A fork of minijinja would have to follow it forever; a parser of our own for whole templates would be
@@ -183,15 +184,9 @@ impl<'s> Pieces<'s> {
 
     fn cycle(&mut self) {
         for at in 0..self.tokens.len() {
-            let call = self.is(at, "loop")
-                && self.is(at + 1, ".")
-                && self.is(at + 2, "cycle")
-                && self.is(at + 3, "(");
-            if call && !at.checked_sub(1).is_some_and(|before| self.is(before, ".")) {
-                self.replace(at, "__cycle");
-                self.replace(at + 1, "(");
-                self.replace(at + 2, "loop");
-                self.replace(at + 3, if self.is(at + 4, ")") { "" } else { ", " });
+            let call = self.is(at, ".") && self.is(at + 1, "cycle") && self.is(at + 2, "(");
+            if call && !at.checked_sub(1).is_some_and(|of| self.is(of, "self")) {
+                self.replace(at + 1, "__cycle");
             }
         }
     }

@@ -15,6 +15,7 @@ pub(crate) mod html;
 pub(crate) mod net;
 pub(crate) mod numbers;
 pub(crate) mod query;
+pub(crate) mod regex;
 pub(crate) mod sequences;
 pub(crate) mod strings;
 pub(crate) mod time;

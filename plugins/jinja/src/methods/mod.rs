@@ -16,6 +16,14 @@ pub(crate) fn call(
     name: &str,
     given: &[Value],
 ) -> Result<Value, Error> {
+    if name == "__cycle" {
+        // Not of a loop, if it has such an attribute of its own.
+        let own = value.get_attr("cycle")?;
+        if given.is_empty() && own.is_undefined() {
+            return Err(crate::py::wrong("no items for cycling given"));
+        }
+        return value.call_method(state, "cycle", given);
+    }
     let read = value.as_str().map_or(0, str::len) as u64;
     state.consume_fuel(8 + read / 16)?;
     match value.kind() {
