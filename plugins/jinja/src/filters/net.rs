@@ -179,13 +179,13 @@ impl Interface {
 
     /// The address at an offset within the network, or whether it lies in another.
     fn select(self, query: &str) -> Result<Option<Value>, Error> {
-        if let Ok(offset) = query.parse::<i64>() {
+        if let Ok(offset) = query.parse::<i128>() {
             let from = if offset < 0 {
                 self.network() | self.hosts()
             } else {
                 self.network()
             };
-            let steps = u128::from(offset.unsigned_abs());
+            let steps = offset.unsigned_abs();
             let steps = if offset < 0 { steps - 1 } else { steps };
             let address = if offset < 0 {
                 from.checked_sub(steps)

@@ -18,9 +18,16 @@ pub(crate) fn json_query(
     args: &Args,
 ) -> Result<Value, Error> {
     let expression = args.text(state, 0, "")?;
-    let mut value = value.clone();
-    for part in top(&expression, '|') {
-        value = path(state, &value, part.trim(), 0)?;
+    let pipes = unquoted(&expression).filter(|&(_, c, depth)| c == '|' && depth == 0);
+    let ends = pipes.map(|(at, ..)| at).chain([expression.len()]);
+    let (mut value, mut from) = (value.clone(), 0);
+    for end in ends {
+        let part = expression.get(from..end).unwrap_or_default().trim();
+        if part.is_empty() {
+            return Err(odd(&expression));
+        }
+        value = path(state, &value, part, 0)?;
+        from = end + 1;
     }
     Ok(value)
 }
@@ -29,29 +36,42 @@ fn odd(rest: &str) -> Error {
     wrong(format!("`json_query` does not understand `{rest}`"))
 }
 
-/// The parts between a character outside of quotes and brackets.
-fn top(text: &str, by: char) -> Vec<&str> {
-    let (mut parts, mut from, mut depth, mut quote) = (Vec::new(), 0, 0_usize, None);
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (Some(open), c) if open == c => quote = None,
-            (None, '\'' | '"' | '`') => quote = Some(c),
-            (None, '[') => depth += 1,
-            (None, ']') => depth = depth.saturating_sub(1),
-            (None, c) if c == by && depth == 0 => {
-                parts.push(text.get(from..at).unwrap_or_default());
-                from = at + c.len_utf8();
+/// The characters outside of quotes, with their places and the brackets that are open before them. Within
+/// quotes, a backslash takes the next character along.
+fn unquoted(text: &str) -> impl Iterator<Item = (usize, char, usize)> {
+    let (mut quote, mut escaped, mut depth) = (None, false, 0_usize);
+    text.char_indices().filter_map(move |(at, c)| {
+        if let Some(open) = quote {
+            if escaped || c == '\\' {
+                escaped = !escaped;
+            } else if c == open {
+                quote = None;
             }
+            return None;
+        }
+        let before = depth;
+        match c {
+            '\'' | '"' | '`' => quote = Some(c),
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
             _ => {}
         }
+        Some((at, c, before))
+    })
+}
+
+/// What follows on a part of a path: nothing, a name after a dot, or brackets.
+fn next(rest: &str) -> Result<&str, Error> {
+    match rest.strip_prefix('.') {
+        Some(name) if !name.is_empty() && !name.starts_with(['.', '[']) => Ok(name),
+        None if rest.is_empty() || rest.starts_with('[') => Ok(rest),
+        _ => Err(odd(rest)),
     }
-    parts.push(text.get(from..).unwrap_or_default());
-    parts
 }
 
 /// What a path leads to. What comes after a projection applies to each of its items.
 fn path(state: &State<'_, '_>, value: &Value, path: &str, depth: usize) -> Result<Value, Error> {
-    state.consume_fuel(4)?;
+    state.consume_fuel(4 + path.len() as u64 / 64)?;
     if depth > 32 {
         return Err(wrong("the query nests too deeply"));
     }
@@ -63,7 +83,7 @@ fn path(state: &State<'_, '_>, value: &Value, path: &str, depth: usize) -> Resul
         let Some((inner, rest)) = closing(rest) else {
             return Err(odd(path));
         };
-        let rest = rest.strip_prefix('.').unwrap_or(rest);
+        let rest = next(rest)?;
         let list = matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
         if let Ok(at) = inner.trim().parse::<i64>() {
             let found = if list {
@@ -93,18 +113,22 @@ fn path(state: &State<'_, '_>, value: &Value, path: &str, depth: usize) -> Resul
         }
         return project(state, chosen, rest, depth);
     }
+    let quoted = path.starts_with('"');
     let (name, rest) = if let Some(quoted) = path.strip_prefix('"') {
         quoted.split_once('"').ok_or_else(|| odd(path))?
     } else {
-        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '*' | '@');
-        path.split_at(path.find(|c| !plain(c)).unwrap_or(path.len()))
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let end = match path.strip_prefix(['*', '@']) {
+            Some(_) => 1,
+            None => path.find(|c| !plain(c)).unwrap_or(path.len()),
+        };
+        path.split_at(end)
     };
-    let rest = match rest.strip_prefix('.') {
-        Some(rest) => rest,
-        None if rest.is_empty() || rest.starts_with('[') => rest,
-        None => return Err(odd(rest)),
-    };
-    if name == "*" {
+    let rest = next(rest)?;
+    if name == "@" && !quoted {
+        return self::path(state, value, rest, depth + 1);
+    }
+    if name == "*" && !quoted {
         let all = match value.kind() {
             ValueKind::Map => members(state, value)?,
             _ => return Ok(Value::from(())),
@@ -116,7 +140,7 @@ fn path(state: &State<'_, '_>, value: &Value, path: &str, depth: usize) -> Resul
             depth,
         );
     }
-    if name.is_empty() {
+    if !quoted && (name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit())) {
         return Err(odd(path));
     }
     let found = match value.kind() {
@@ -128,20 +152,8 @@ fn path(state: &State<'_, '_>, value: &Value, path: &str, depth: usize) -> Resul
 
 /// What stands before the closing bracket, and after it.
 fn closing(text: &str) -> Option<(&str, &str)> {
-    let (mut depth, mut quote) = (1_usize, None);
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (Some(open), c) if open == c => quote = None,
-            (None, '\'' | '"' | '`') => quote = Some(c),
-            (None, '[') => depth += 1,
-            (None, ']') => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return Some((text.get(..at)?, text.get(at + 1..)?));
-        }
-    }
-    None
+    let (at, ..) = unquoted(text).find(|&(_, c, depth)| c == ']' && depth == 0)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 fn none(value: Value) -> Value {
@@ -159,8 +171,10 @@ fn project(
     depth: usize,
 ) -> Result<Value, Error> {
     // Flattening ends a projection: it looks at all that was found so far together.
-    let (rest, flatten) = rest.split_at(rest.find("[]").unwrap_or(rest.len()));
-    let rest = rest.strip_suffix('.').unwrap_or(rest);
+    let flatten = unquoted(rest).find(|&(at, c, depth)| {
+        c == '[' && depth == 0 && rest.get(at..).is_some_and(|rest| rest.starts_with("[]"))
+    });
+    let (rest, flatten) = rest.split_at(flatten.map_or(rest.len(), |(at, ..)| at));
     let mut found = Vec::new();
     for item in items {
         let item = path(state, &item, rest, depth + 1)?;
@@ -178,6 +192,7 @@ fn holds(
     condition: &str,
     depth: usize,
 ) -> Result<bool, Error> {
+    state.consume_fuel(condition.len() as u64 / 16)?;
     for operator in ["==", "!=", "<=", ">=", "<", ">"] {
         let Some((left, right)) = split(condition, operator) else {
             continue;
@@ -185,8 +200,8 @@ fn holds(
         let left = operand(state, item, left, depth)?;
         let right = operand(state, item, right, depth)?;
         return Ok(match operator {
-            "==" => left == right,
-            "!=" => left != right,
+            "==" => equal(&left, &right),
+            "!=" => !equal(&left, &right),
             _ => match py::compare(state, &left, &right) {
                 Ok(order) => match operator {
                     "<" => order.is_lt(),
@@ -201,33 +216,32 @@ fn holds(
     Ok(operand(state, item, condition, depth)?.is_true())
 }
 
+/// In JSON, unlike in Python, `true` is not 1.
+fn equal(left: &Value, right: &Value) -> bool {
+    let bools = [left, right].map(|value| value.kind() == ValueKind::Bool);
+    bools[0] == bools[1] && left == right
+}
+
 /// Both sides of an operator outside of quotes.
 fn split<'t>(text: &'t str, operator: &str) -> Option<(&'t str, &'t str)> {
-    let mut quote = None;
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (Some(open), c) if open == c => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"' | '`') => quote = Some(c),
-            (None, _) => {
-                if let Some(right) = text.get(at..)?.strip_prefix(operator) {
-                    return Some((text.get(..at)?, right));
-                }
-            }
-        }
-    }
-    None
+    unquoted(text).find_map(|(at, ..)| {
+        let right = text.get(at..)?.strip_prefix(operator)?;
+        Some((text.get(..at)?, right))
+    })
 }
 
 fn operand(state: &State<'_, '_>, item: &Value, text: &str, depth: usize) -> Result<Value, Error> {
     let text = text.trim();
+    if text.is_empty() {
+        return Err(wrong("a condition of `json_query` lacks a side"));
+    }
     let between = |quote: char| text.strip_prefix(quote).and_then(|t| t.strip_suffix(quote));
     if let Some(literal) = between('\'') {
-        return Ok(Value::from(literal));
+        return Ok(Value::from(literal.replace("\\'", "'")));
     }
     let Some(literal) = between('`') else {
         return path(state, item, text, depth + 1);
     };
-    let document = crate::document::Document::new(literal).map_err(|e| wrong(e.message))?;
-    document.value().map_err(|e| wrong(e.message))
+    let value = crate::document::Document::new(literal).and_then(|document| document.value());
+    value.map_err(|_| wrong(format!("`json_query`: {literal} is no valid JSON")))
 }

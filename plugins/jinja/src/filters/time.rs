@@ -1,12 +1,13 @@
 //! `to_datetime` and `strftime`, by Ansible's names.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::civil;
 use jiff::fmt::strtime::{self, BrokenDownTime};
 use jiff::tz::Offset;
-use minijinja::value::{Object, ObjectRepr};
+use minijinja::value::{DynObject, Object, ObjectRepr};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use crate::args::Args;
@@ -23,11 +24,37 @@ struct DateTime {
 impl DateTime {
     fn format(&self, state: &State<'_, '_>, format: &str) -> Result<Value, Error> {
         state.consume_fuel(16 + format.len() as u64)?;
+        let format = self.localized(format);
         let mut parts = BrokenDownTime::from(self.at);
         parts.set_offset(self.offset);
         let text = parts.to_string(format);
         text.map(Value::from)
             .map_err(|e| wrong(format!("the format does not suit: {e}")))
+    }
+
+    /// The format with what Python means by it where jiff means something else: the C locale's layouts, six
+    /// digits of microseconds, the zone's name by its offset, and no zone where none is known.
+    fn localized(&self, format: &str) -> String {
+        let mut out = String::with_capacity(format.len());
+        let mut chars = format.chars();
+        while let Some(c) = chars.next() {
+            if c != '%' {
+                out.push(c);
+                continue;
+            }
+            match (chars.next(), self.offset) {
+                (Some('c'), _) => out.push_str("%a %b %e %H:%M:%S %Y"),
+                (Some('x'), _) => out.push_str("%m/%d/%y"),
+                (Some('X'), _) => out.push_str("%H:%M:%S"),
+                (Some('f'), _) => out.push_str("%6f"),
+                (Some('z' | 'Z'), None) => {}
+                (Some('Z'), Some(Offset::UTC)) => out.push_str("UTC"),
+                (Some('Z'), Some(_)) => out.push_str("UTC%:z"),
+                (Some(other), _) => out.extend(['%', other]),
+                (None, _) => out.push_str("%%"),
+            }
+        }
+        out
     }
 
     /// Seconds since 1970; without an offset as if it were UTC.
@@ -100,17 +127,60 @@ impl Object for DateTime {
         }
     }
 
+    /// The order in time, if both or neither have an offset.
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
+        order(self, other.downcast_ref::<Self>()?)
+    }
+
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.iso(' '))
     }
 }
 
-/// ISO 8601 as NetBox writes it.
+fn order(a: &DateTime, b: &DateTime) -> Option<Ordering> {
+    match (a.offset, b.offset) {
+        (None, None) => Some(a.at.cmp(&b.at)),
+        (Some(x), Some(y)) => {
+            let (a, b) = (x.to_timestamp(a.at), y.to_timestamp(b.at));
+            Some(a.ok()?.cmp(&b.ok()?))
+        }
+        _ => None,
+    }
+}
+
+/// The order of two times, if that is what the values are.
+pub(crate) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
+    order(a.downcast_object_ref()?, b.downcast_object_ref()?)
+}
+
+/// ISO 8601 as NetBox writes it, and with `Z`.
 fn iso(text: &str) -> Option<DateTime> {
-    let at: civil::DateTime = text.parse().ok()?;
     let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
+    if pieces.time_zone_annotation().is_some() {
+        return None;
+    }
+    let at = pieces.date().to_datetime(pieces.time().unwrap_or_default());
     let offset = pieces.to_numeric_offset();
     Some(DateTime { at, offset })
+}
+
+/// Python's defaults for what a format leaves out: 1900-01-01 00:00:00.
+fn complete(parts: &mut BrokenDownTime) -> Result<(), jiff::Error> {
+    let weeks = parts.iso_week().is_some() || parts.iso_week_year().is_some();
+    if parts.year().is_none() && !weeks {
+        parts.set_year(Some(1900))?;
+    }
+    if !weeks && parts.day_of_year().is_none() {
+        parts.set_month(parts.month().or(Some(1)))?;
+        parts.set_day(parts.day().or(Some(1)))?;
+    }
+    if parts.hour().is_none() {
+        parts.set_hour(Some(0))?;
+    }
+    if parts.minute().is_none() {
+        parts.set_minute(Some(0))?;
+    }
+    Ok(())
 }
 
 /// `to_datetime(format='%Y-%m-%d %H:%M:%S')`. Without a format it also takes ISO 8601.
@@ -128,11 +198,10 @@ pub(crate) fn to_datetime(
     }
     let format = args.text(state, 0, "%Y-%m-%d %H:%M:%S")?;
     let unsuited = |e: jiff::Error| wrong(format!("the time does not suit `{format}`: {e}"));
-    let parts = strtime::parse(&format, &*text).map_err(unsuited)?;
+    let mut parts = strtime::parse(&format, &*text).map_err(unsuited)?;
     let offset = parts.offset();
-    let at = parts.to_datetime();
-    let at = at.or_else(|_| parts.to_date().map(|date| date.at(0, 0, 0, 0)));
-    let at = at.map_err(unsuited)?;
+    complete(&mut parts).map_err(unsuited)?;
+    let at = parts.to_datetime().map_err(unsuited)?;
     Ok(Value::from_object(DateTime { at, offset }))
 }
 
@@ -154,7 +223,9 @@ pub(crate) fn strftime(
         Some(text) => super::numbers::parse_float(text),
         None => Number::of(seconds).map(Number::float),
     };
-    let seconds = seconds.ok_or_else(|| wrong("the seconds since 1970 have to be a number"))?;
+    let seconds = seconds
+        .filter(|seconds| seconds.is_finite())
+        .ok_or_else(|| wrong("the seconds since 1970 have to be a number"))?;
     let at = jiff::Timestamp::from_microsecond((seconds * 1e6) as i64);
     let at = at.map_err(|e| wrong(format!("this is no time: {e}")))?;
     let at = Offset::UTC.to_datetime(at);
