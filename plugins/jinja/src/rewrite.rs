@@ -185,7 +185,9 @@ impl<'s> Pieces<'s> {
     fn cycle(&mut self) {
         for at in 0..self.tokens.len() {
             let call = self.is(at, ".") && self.is(at + 1, "cycle") && self.is(at + 2, "(");
-            if call && !at.checked_sub(1).is_some_and(|of| self.is(of, "self")) {
+            // `self` by itself has the blocks, and can be set to nothing else.
+            let own = self.is(at.wrapping_sub(1), "self") && !self.is(at.wrapping_sub(2), ".");
+            if call && !own {
                 self.replace(at + 1, "__cycle");
             }
         }

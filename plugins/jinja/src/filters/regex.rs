@@ -76,8 +76,11 @@ fn replacement<'r>(regex: &Regex, with: &'r str) -> Result<Vec<Part<'r>>, Error>
             .min(2);
         if digits > 0 {
             let (number, after) = tail.split_at(digits);
-            if number.starts_with('0') {
-                return Err(wrong("write `\\g<0>` for the whole match, not `\\0`"));
+            let octal = |digits: &str| digits.bytes().all(|b| matches!(b, b'0'..=b'7'));
+            if number.starts_with('0') || tail.get(..3).is_some_and(octal) {
+                return Err(wrong(
+                    "a character by its octal code, such as `\\0`, is not supported; the whole match is `\\g<0>`",
+                ));
             }
             parts.push(Part::Group(group(regex, number)?));
             rest = after;
@@ -147,7 +150,8 @@ pub(super) fn regex_replace(
         from = whole.end();
     }
     out.push_str(text.get(from..).unwrap_or_default());
-    Ok(py::like(value, out))
+    // As in Python, it is safe no longer, whatever the value was.
+    Ok(Value::from(out))
 }
 
 /// The groups that [`regex_search`] can be asked for, as arguments without names.
