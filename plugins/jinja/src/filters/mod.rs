@@ -12,6 +12,7 @@ use crate::args::{self, Args};
 
 pub(crate) mod extra;
 pub(crate) mod html;
+mod jmespath;
 pub(crate) mod net;
 pub(crate) mod numbers;
 pub(crate) mod query;
