@@ -19,6 +19,7 @@ pub(crate) mod query;
 pub(crate) mod regex;
 pub(crate) mod sequences;
 pub(crate) mod strings;
+mod strptime;
 pub(crate) mod time;
 pub(crate) mod wrap;
 

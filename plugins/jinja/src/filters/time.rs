@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::civil;
-use jiff::fmt::strtime::{self, BrokenDownTime};
+use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::Offset;
 use minijinja::value::{DynObject, Object, ObjectRepr};
 use minijinja::{Error, ErrorKind, State, Value};
 
+use super::strptime::strptime;
 use crate::args::Args;
 use crate::engine::to_str;
 use crate::py::{Number, wrong};
@@ -33,27 +34,39 @@ impl DateTime {
     }
 
     /// The format with what Python means by it where jiff means something else: the C locale's layouts, six
-    /// digits of microseconds, the zone's name by its offset, and no zone where none is known.
+    /// digits of microseconds, the zone's name by its offset, and no zone where none is known. What is no
+    /// directive stays as it is.
     fn localized(&self, format: &str) -> String {
         let mut out = String::with_capacity(format.len());
-        let mut chars = format.chars();
-        while let Some(c) = chars.next() {
-            if c != '%' {
-                out.push(c);
-                continue;
-            }
-            match (chars.next(), self.offset) {
-                (Some('c'), _) => out.push_str("%a %b %e %H:%M:%S %Y"),
-                (Some('x'), _) => out.push_str("%m/%d/%y"),
-                (Some('X'), _) => out.push_str("%H:%M:%S"),
-                (Some('f'), _) => out.push_str("%6f"),
+        let mut rest = format;
+        while let Some((plain, directive)) = rest.split_once('%') {
+            out.push_str(plain);
+            // GNU's flags, of which there may be one.
+            let flagged = directive.starts_with(['-', '_', '0', '^', '#']);
+            let (flag, tail) = directive.split_at(usize::from(flagged));
+            let mut tail = tail.chars();
+            match (tail.next(), self.offset) {
+                (Some('c'), _) if !flagged => out.push_str("%a %b %e %H:%M:%S %Y"),
+                (Some('x'), _) if !flagged => out.push_str("%m/%d/%y"),
+                (Some('X'), _) if !flagged => out.push_str("%H:%M:%S"),
+                (Some('f'), _) if !flagged => out.push_str("%6f"),
                 (Some('z' | 'Z'), None) => {}
                 (Some('Z'), Some(Offset::UTC)) => out.push_str("UTC"),
                 (Some('Z'), Some(_)) => out.push_str("UTC%:z"),
-                (Some(other), _) => out.extend(['%', other]),
-                (None, _) => out.push_str("%%"),
+                (Some(c), _) if "aAbBCdDeFgGhHIjklmMnpPrRsStTuUVwWyYz%".contains(c) => {
+                    out.push('%');
+                    out.push_str(flag);
+                    out.push(c);
+                }
+                _ => {
+                    out.push_str("%%");
+                    rest = directive;
+                    continue;
+                }
             }
+            rest = tail.as_str();
         }
+        out.push_str(rest);
         out
     }
 
@@ -81,9 +94,13 @@ impl DateTime {
             out.push_str(&format!(".{micros:06}"));
         }
         if let Some(offset) = self.offset {
-            let seconds = offset.seconds();
-            let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.abs() / 60);
+            let sign = if offset.is_negative() { '-' } else { '+' };
+            let seconds = offset.seconds().unsigned_abs();
+            let (minutes, seconds) = (seconds / 60, seconds % 60);
             out.push_str(&format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60));
+            if seconds > 0 {
+                out.push_str(&format!(":{seconds:02}"));
+            }
         }
         out
     }
@@ -156,31 +173,16 @@ pub(crate) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
 /// ISO 8601 as NetBox writes it, and with `Z`.
 fn iso(text: &str) -> Option<DateTime> {
     let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
-    if pieces.time_zone_annotation().is_some() {
+    // A leap second would become the one before it.
+    if pieces.time_zone_annotation().is_some() || text.contains(":60") {
         return None;
     }
     let at = pieces.date().to_datetime(pieces.time().unwrap_or_default());
     let offset = pieces.to_numeric_offset();
+    if offset.is_some_and(|offset| offset.seconds().abs() >= 24 * 60 * 60) {
+        return None;
+    }
     Some(DateTime { at, offset })
-}
-
-/// Python's defaults for what a format leaves out: 1900-01-01 00:00:00.
-fn complete(parts: &mut BrokenDownTime) -> Result<(), jiff::Error> {
-    let weeks = parts.iso_week().is_some() || parts.iso_week_year().is_some();
-    if parts.year().is_none() && !weeks {
-        parts.set_year(Some(1900))?;
-    }
-    if !weeks && parts.day_of_year().is_none() {
-        parts.set_month(parts.month().or(Some(1)))?;
-        parts.set_day(parts.day().or(Some(1)))?;
-    }
-    if parts.hour().is_none() {
-        parts.set_hour(Some(0))?;
-    }
-    if parts.minute().is_none() {
-        parts.set_minute(Some(0))?;
-    }
-    Ok(())
 }
 
 /// `to_datetime(format='%Y-%m-%d %H:%M:%S')`. Without a format it also takes ISO 8601.
@@ -197,11 +199,9 @@ pub(crate) fn to_datetime(
         return Ok(Value::from_object(found));
     }
     let format = args.text(state, 0, "%Y-%m-%d %H:%M:%S")?;
-    let unsuited = |e: jiff::Error| wrong(format!("the time does not suit `{format}`: {e}"));
-    let mut parts = strtime::parse(&format, &*text).map_err(unsuited)?;
-    let offset = parts.offset();
-    complete(&mut parts).map_err(unsuited)?;
-    let at = parts.to_datetime().map_err(unsuited)?;
+    state.consume_fuel(format.len() as u64 / 4)?;
+    let found = strptime(&text, &format);
+    let (at, offset) = found.map_err(|why| wrong(format!("the time does not suit `{format}`: {why}")))?;
     Ok(Value::from_object(DateTime { at, offset }))
 }
 
