@@ -20,7 +20,10 @@ impl Args {
         let (places, names) = split(given)?;
         let named = |place: usize| parameters.get(place).is_some_and(|p| p.starts_with('*'));
         if places.len() > parameters.len() || places.len().checked_sub(1).is_some_and(named) {
-            let most = parameters.iter().take_while(|p| !p.starts_with('*')).count();
+            let most = parameters
+                .iter()
+                .take_while(|p| !p.starts_with('*'))
+                .count();
             return Err(Error::new(
                 ErrorKind::TooManyArguments,
                 format!("{} arguments were given, {most} are taken", places.len()),

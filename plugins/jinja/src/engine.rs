@@ -215,7 +215,10 @@ fn any_tag(template: &str, marks: Class) -> bool {
             return true;
         }
         // What follows is not made of tags.
-        if matches!(within.trim_ascii(), b"raw" | b"- raw" | b"-raw" | b"+raw" | b"+ raw") {
+        if matches!(
+            within.trim_ascii(),
+            b"raw" | b"- raw" | b"-raw" | b"+raw" | b"+ raw"
+        ) {
             return true;
         }
         rest = tag.get(end..).unwrap_or_default();

@@ -69,7 +69,9 @@ fn endraw(text: &str) -> Option<usize> {
         let end = inner.trim_ascii_start().strip_prefix("endraw");
         end.is_some_and(|end| {
             let end = end.trim_ascii_start();
-            end.strip_prefix(['-', '+']).unwrap_or(end).starts_with("%}")
+            end.strip_prefix(['-', '+'])
+                .unwrap_or(end)
+                .starts_with("%}")
         })
     })
 }

@@ -265,9 +265,8 @@ impl Parser<'_> {
         let at = self.at;
         let mark = match self.advance()? {
             Token::Literal(value) => return Ok(Node::Literal(value)),
-            Token::Name(name) => return Ok(Node::Field(name)),
             Token::Quoted(_) if self.is("(") => return Err(odd(at)),
-            Token::Quoted(name) => return Ok(Node::Field(name)),
+            Token::Name(name) | Token::Quoted(name) => return Ok(Node::Field(name)),
             Token::Mark(mark) => mark,
             _ => return Err(odd(at)),
         };

@@ -15,6 +15,7 @@ pub(crate) mod html;
 mod jmespath;
 pub(crate) mod net;
 pub(crate) mod numbers;
+mod pattern;
 pub(crate) mod query;
 pub(crate) mod regex;
 pub(crate) mod sequences;

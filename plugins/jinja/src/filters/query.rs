@@ -184,7 +184,12 @@ fn slice(state: &State<'_, '_>, list: &Value, parts: &[Option<i64>; 3]) -> Resul
     };
     let (mut at, mut chosen) = (start, Vec::new());
     while (step > 0 && at < stop) || (step < 0 && at > stop) {
-        chosen.extend(usize::try_from(at).ok().and_then(|at| list.get(at)).cloned());
+        chosen.extend(
+            usize::try_from(at)
+                .ok()
+                .and_then(|at| list.get(at))
+                .cloned(),
+        );
         at = at.saturating_add(step);
     }
     Ok(py::list(chosen))

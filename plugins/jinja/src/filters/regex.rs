@@ -1,12 +1,12 @@
 //! `regex_replace`, `regex_search` and `regex_findall`, by Ansible's names and arguments.
 //!
-//! Matches are found where Python's `re` finds them. The language is that of `regex-lite`: neither
-//! look-around nor references back, for which no bound in time is known; `\w`, `\d`, `\s` and the
-//! ignoring of case are of ASCII.
+//! Matches are found where Python's `re` finds them, in the language of `regex-lite`, which takes time in
+//! proportion to the text whatever the expression is: without look-around and references back.
 
 use minijinja::{Error, State, Value};
 use regex_lite::{Captures, Regex, RegexBuilder};
 
+use super::pattern::translate;
 use crate::args::Args;
 use crate::engine::to_str;
 use crate::py::{self, afford, wrong};
@@ -21,7 +21,20 @@ fn compile(
 ) -> Result<Regex, Error> {
     let steps = pattern.len().saturating_mul(8 + text.len() / 16);
     state.consume_fuel(64 + steps as u64 / 4)?;
-    RegexBuilder::new(pattern)
+    // With `x` in its flags, an expression has comments and spaces that mean nothing.
+    let verbose = pattern.split("(?").skip(1).any(|flags| {
+        let mut flags = flags
+            .chars()
+            .take_while(|&c| c.is_ascii_alphabetic() || c == '-');
+        flags.any(|c| c == 'x')
+    });
+    let expression = if verbose {
+        pattern.to_owned()
+    } else {
+        translate(pattern, text, ignore_case)
+    };
+    state.consume_fuel(expression.len() as u64 / 4)?;
+    RegexBuilder::new(&expression)
         .case_insensitive(ignore_case)
         .multi_line(multi_line)
         .size_limit(64 << 10)

@@ -5,12 +5,28 @@ use jiff::tz::Offset;
 use jiff::{Span, ToSpan};
 
 const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september",
-    "october", "november", "december",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
 ];
 
 const DAYS: [&str; 7] = [
-    "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
 ];
 
 /// What was read so far.
@@ -48,7 +64,10 @@ pub(super) fn strptime(
     let mut parts = Parts::default();
     let rest = parts.read(text, format)?;
     if !rest.is_empty() {
-        return Err(format!("`{}` remains", rest.chars().take(40).collect::<String>()));
+        return Err(format!(
+            "`{}` remains",
+            rest.chars().take(40).collect::<String>()
+        ));
     }
     let date = parts.date().ok_or("there is no such date")?;
     let hour = match parts.hour12 {
@@ -76,7 +95,8 @@ fn name<'t>(text: &'t str, names: &[&str], whole: bool) -> Option<(i8, &'t str)>
     names.iter().enumerate().find_map(|(place, known)| {
         let known = if whole { known } else { known.get(..3)? };
         let (head, rest) = text.split_at_checked(known.len())?;
-        head.eq_ignore_ascii_case(known).then_some((at(place)?, rest))
+        head.eq_ignore_ascii_case(known)
+            .then_some((at(place)?, rest))
     })
 }
 
@@ -119,8 +139,7 @@ impl Parts {
                     let after = text.trim_start();
                     (after.len() < text.len()).then_some(after)
                 }
-                c => text
-                    .strip_prefix(|found: char| found.to_lowercase().eq(c.to_lowercase())),
+                c => text.strip_prefix(|found: char| found.to_lowercase().eq(c.to_lowercase())),
             };
             text = found.ok_or_else(|| {
                 let near: String = text.chars().take(40).collect();
@@ -143,7 +162,11 @@ impl Parts {
             'Y' | 'G' => {
                 let year = take(4, 0..=9999).and_then(|year| i16::try_from(year).ok());
                 rest = rest.filter(|rest| text.len() - rest.len() == 4);
-                *(if c == 'Y' { &mut self.year } else { &mut self.iso_year }) = year;
+                *(if c == 'Y' {
+                    &mut self.year
+                } else {
+                    &mut self.iso_year
+                }) = year;
             }
             'y' => {
                 let year = take(2, 0..=99);
@@ -153,7 +176,9 @@ impl Parts {
             }
             'm' => self.month = take(2, 1..=12).map(small),
             'd' => {
-                let spaced = text.strip_prefix(' ').and_then(|text| number(text, 1, 1..=9));
+                let spaced = text
+                    .strip_prefix(' ')
+                    .and_then(|text| number(text, 1, 1..=9));
                 let found = number(text, 2, 1..=31).or(spaced);
                 self.day = found.map(|(day, _)| small(day));
                 rest = found.map(|(_, after)| after);
@@ -220,7 +245,11 @@ impl Parts {
                 let of = |weekday: i8| (i32::from(weekday) + i32::from(!monday)) % 7;
                 let start = of(first.weekday().to_monday_zero_offset());
                 // The days before the year's first whole week are in week 0.
-                let whole = if week == 0 { -start } else { (7 - start) % 7 + 7 * (week - 1) };
+                let whole = if week == 0 {
+                    -start
+                } else {
+                    (7 - start) % 7 + 7 * (week - 1)
+                };
                 (whole + of(day)).days()
             }
             _ => return Date::new(year, self.month.unwrap_or(1), self.day.unwrap_or(1)).ok(),

@@ -201,7 +201,8 @@ pub(crate) fn to_datetime(
     let format = args.text(state, 0, "%Y-%m-%d %H:%M:%S")?;
     state.consume_fuel(format.len() as u64 / 4)?;
     let found = strptime(&text, &format);
-    let (at, offset) = found.map_err(|why| wrong(format!("the time does not suit `{format}`: {why}")))?;
+    let (at, offset) =
+        found.map_err(|why| wrong(format!("the time does not suit `{format}`: {why}")))?;
     Ok(Value::from_object(DateTime { at, offset }))
 }
 

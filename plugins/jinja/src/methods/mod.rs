@@ -49,7 +49,9 @@ fn cycle(state: &mut State<'_, '_>, value: &Value, given: &[Value]) -> Result<Va
     if value.get_attr("cycle")?.is_undefined() {
         let (items, names) = crate::args::split(given)?;
         if items.is_empty() || !names.is_empty() {
-            return Err(crate::py::wrong("cycle() takes one item or more, and none by name"));
+            return Err(crate::py::wrong(
+                "cycle() takes one item or more, and none by name",
+            ));
         }
         return value.call_method(state, "cycle", items);
     }
