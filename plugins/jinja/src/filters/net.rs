@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use minijinja::value::ValueKind;
 use minijinja::{Error, State, Value};
 
 use crate::args::Args;
@@ -220,11 +221,7 @@ pub(crate) fn ipaddr(
         Some(interface) => interface.ask(&query),
         None => Ok(None),
     };
-    if value.as_str().is_none()
-        && value.try_iter().is_ok()
-        && !value.is_undefined()
-        && !value.is_none()
-    {
+    if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
         let mut found = Vec::new();
         for item in py::items(state, value)? {
             found.extend(one(&item)?);

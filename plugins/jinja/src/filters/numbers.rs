@@ -225,7 +225,7 @@ fn round_float(number: f64, digits: i64) -> f64 {
         let digits = usize::try_from(digits).unwrap_or_default();
         return format!("{number:.digits$}").parse().unwrap_or(number);
     }
-    let Ok(power) = i32::try_from(-digits) else {
+    let Ok(power) = i32::try_from(digits.saturating_neg()) else {
         return 0.0;
     };
     let unit = 10f64.powi(power.min(400));
@@ -239,14 +239,14 @@ fn round_int(number: i128, digits: i64) -> Option<i128> {
     if digits >= 0 {
         return Some(number);
     }
-    let Some(unit) = u32::try_from(-digits)
+    let Some(unit) = u32::try_from(digits.saturating_neg())
         .ok()
         .and_then(|n| 10i128.checked_pow(n))
     else {
         return Some(0);
     };
     let (quotient, rest) = (number.div_euclid(unit), number.rem_euclid(unit));
-    let up = rest * 2 > unit || (rest * 2 == unit && quotient % 2 != 0);
+    let up = rest > unit - rest || (rest == unit - rest && quotient % 2 != 0);
     (quotient + i128::from(up)).checked_mul(unit)
 }
 
