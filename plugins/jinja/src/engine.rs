@@ -194,8 +194,8 @@ fn length(tag: &str) -> usize {
 /// Whether a template could use a filter, test or function. Whoever does writes `|`, `(`, `is` or `filter`
 /// within a tag; that these, or parts of them, also stand elsewhere costs nothing but time.
 fn uses_names(template: &str) -> bool {
-    // After a dict literal's bracket the tag goes on; operators may become functions.
-    any_tag(template, Class::of(b"|({%<>~"))
+    // Operators and slices may become functions.
+    any_tag(template, Class::of(b"|({%<>~:"))
 }
 
 /// Whether there is anything in the template's tags that has to be said in other words.

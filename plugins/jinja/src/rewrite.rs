@@ -7,6 +7,7 @@
 //! - `a % b` becomes `__mod(a, b)`, which also lays out text;
 //! - list and dict literals become calls, where a method of the template could change them;
 //! - a macro that uses `varargs` or `kwargs` gets them as parameters, and a wrapper that fills them;
+//! - the bounds of slices are brought into 32 bits, beyond which minijinja takes other items or panics;
 //! - escapes in text literals that only Python knows become those that minijinja knows;
 //! - `loop.cycle(…)`, whatever the loop is called, becomes a method that checks that there is something to
 //!   cycle through, without which minijinja panics;
@@ -72,6 +73,7 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
             pieces.operator("+", "__add");
         }
         pieces.comparisons();
+        pieces.bounds();
         pieces.bare_tuple(tag.block);
         for any in macros.iter().filter(|any| any.begin == number) {
             pieces.more_parameters(any);
@@ -84,6 +86,11 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
         }
     }
     edits.apply()
+}
+
+/// Whether it is a number that certainly fits into 32 bits.
+fn is_short(token: &Token) -> bool {
+    token.kind == Kind::Number && token.at.len() < 10
 }
 
 /// The tokens of one tag, and what becomes of them.
@@ -217,6 +224,43 @@ impl<'s> Pieces<'s> {
                 && let Some(piece) = self.after.get_mut(at)
             {
                 piece.push_str("|__copy");
+            }
+        }
+    }
+
+    /// The bounds and steps of slices, but for short literals.
+    fn bounds(&mut self) {
+        // Of each bracket: whether it is a subscript's, whether it has a colon, where the part begins.
+        let mut open: Vec<(bool, bool, usize)> = Vec::new();
+        let mut parts = Vec::new();
+        for at in 0..self.tokens.len() {
+            if self.any(at, &["(", "[", "{"]) {
+                let subscript = self.is(at, "[") && self.ends_before(at);
+                open.push((subscript, false, at + 1));
+            } else if self.is(at, ":") {
+                if let Some((true, colon, from)) = open.last_mut() {
+                    parts.push(*from..at);
+                    (*colon, *from) = (true, at + 1);
+                }
+            } else if self.any(at, &[")", "]", "}"])
+                && let Some((true, true, from)) = open.pop()
+            {
+                parts.push(from..at);
+            }
+        }
+        for part in parts {
+            let short = match self.tokens.get(part.clone()) {
+                Some([sign, number]) => is(self.source, sign, "-") && is_short(number),
+                Some([number]) => is_short(number),
+                Some(tokens) => tokens.is_empty(),
+                None => true,
+            };
+            if !short
+                && let Some(before) = self.before.get_mut(part.start)
+                && let Some(after) = self.after.get_mut(part.end - 1)
+            {
+                before.insert_str(0, "__bound(");
+                after.push(')');
             }
         }
     }
