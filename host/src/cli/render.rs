@@ -126,7 +126,7 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
         config: &config,
         sandbox: &sandbox,
         transformer: &transformer,
-        guard: &Guard::new(&config.guard),
+        guard: &Guard::new(&config.guard, &config.delivery),
         secrets: WebhookSecrets::default(),
     };
     let report = setup.report(&webhook, &event).await;

@@ -42,15 +42,30 @@ impl Resolve for Table {
 }
 
 fn guard(change: impl FnOnce(&mut GuardConfig)) -> (Guard, Arc<Table>) {
-    let mut config = Config::defaults().guard;
-    change(&mut config);
+    proxied_guard(change, |_| {})
+}
+
+fn proxied_guard(
+    change: impl FnOnce(&mut GuardConfig),
+    proxy: impl FnOnce(&mut DeliveryConfig),
+) -> (Guard, Arc<Table>) {
+    let mut config = Config::defaults();
+    change(&mut config.guard);
+    proxy(&mut config.delivery);
     let table = Arc::new(Table::default());
-    (Guard::with_resolver(&config, table.clone()), table)
+    let guard = Guard::with_resolver(&config.guard, &config.delivery, table.clone());
+    (guard, table)
 }
 
 async fn verdict(guard: &Guard, url: &str) -> Result<usize, GuardError> {
-    let url = Url::parse(url).unwrap();
-    guard.check_url(&url).await.map(|addresses| addresses.len())
+    match route(guard, url).await? {
+        Route::Direct(addresses) => Ok(addresses.len()),
+        proxied => panic!("{proxied:?} without a proxy"),
+    }
+}
+
+async fn route(guard: &Guard, url: &str) -> Result<Route, GuardError> {
+    guard.check_url(&Url::parse(url).unwrap()).await
 }
 
 #[tokio::test]
@@ -176,7 +191,7 @@ async fn lookups_of_one_name_are_shared_while_they_last_and_for_seconds_after() 
 #[tokio::test]
 async fn a_lookup_that_ended_when_nobody_waited_any_more_is_forgotten_too() {
     let (guard, table) = guard(|_| {});
-    let impatient = tokio::time::timeout(Duration::from_millis(20), guard.resolve("slow.example"));
+    let impatient = timeout(Duration::from_millis(20), guard.resolve("slow.example"));
     assert!(impatient.await.is_err());
     table.release.notify_one();
     tokio::time::sleep(resolve::MEMORY + Duration::from_millis(100)).await;

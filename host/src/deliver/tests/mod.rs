@@ -163,6 +163,14 @@ fn guard_config(networks: &[&str]) -> GuardConfig {
     }
 }
 
+fn guard(networks: &[&str]) -> Guard {
+    guard_with(networks, &Config::defaults().delivery)
+}
+
+fn guard_with(networks: &[&str], delivery: &DeliveryConfig) -> Guard {
+    Guard::with_resolver(&guard_config(networks), delivery, Arc::new(Loopback))
+}
+
 /// A client and its guard, which lets deliveries go to loopback.
 struct Sender {
     guard: Guard,
@@ -177,7 +185,7 @@ impl Sender {
     fn with(change: impl FnOnce(&mut DeliveryConfig)) -> Self {
         let mut config = Config::defaults().delivery;
         change(&mut config);
-        let guard = Guard::with_resolver(&guard_config(&["127.0.0.0/8"]), Arc::new(Loopback));
+        let guard = guard_with(&["127.0.0.0/8"], &config);
         let client = Client::new(&config, guard.clone()).unwrap();
         Self { guard, client }
     }
