@@ -226,3 +226,70 @@ async fn other_schemes_are_blocked() {
         );
     }
 }
+
+fn proxied(resolves: bool, exceptions: &[&str]) -> (Guard, Arc<Table>) {
+    proxied_guard(
+        |c| c.allow_networks = vec!["10.0.0.0/8".parse().unwrap()],
+        |c| {
+            c.proxy = serde_json::from_str("\"http://proxy.example\"").unwrap();
+            c.proxy_resolves = resolves;
+            c.no_proxy = exceptions.iter().map(|e| e.parse().unwrap()).collect();
+        },
+    )
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_judged_addresses() {
+    let (guard, _) = proxied(false, &["10.0.0.0/24"]);
+    let addresses = |ips: &[&str]| ips.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<_>>();
+    for (host, expected) in [
+        (
+            "public.example",
+            Route::Proxied(addresses(&["93.184.215.14", "2606:4700::1"])),
+        ),
+        ("1.1.1.1", Route::Proxied(addresses(&["1.1.1.1"]))),
+        ("10.0.1.1", Route::Proxied(addresses(&["10.0.1.1"]))),
+        ("10.0.0.1", Route::Direct(addresses(&["10.0.0.1"]))),
+        ("private.example", Route::Direct(addresses(&["10.0.0.5"]))),
+    ] {
+        let found = route(&guard, &format!("http://{host}/")).await;
+        assert_eq!(found, Ok(expected), "{host}");
+    }
+    for (host, kind) in [
+        ("mixed.example", "blocked"),
+        ("[::1]", "blocked"),
+        ("127.1", "blocked"),
+        ("unknown.example", "dns"),
+    ] {
+        let error = route(&guard, &format!("http://{host}/")).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_resolves_gets_the_names_that_cannot_be_judged_and_none_that_are_refused() {
+    let (guard, _) = proxied(true, &["known.example", "10.0.0.0/24"]);
+    for by_name in ["public.example", "unknown.example", "hangs.example"] {
+        let found = route(&guard, &format!("http://{by_name}/")).await;
+        assert_eq!(found, Ok(Route::ProxiedByName), "{by_name}");
+    }
+    for blocked in ["mixed.example", "mapped.example", "127.0.0.1", "[::1]"] {
+        let error = route(&guard, &format!("http://{blocked}/"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), "blocked", "{blocked}");
+    }
+    // An address is none that anybody could resolve, and what is reached directly must be known here.
+    let ip = "1.1.1.1".parse().unwrap();
+    assert_eq!(
+        route(&guard, "http://1.1.1.1/").await,
+        Ok(Route::Proxied(vec![ip]))
+    );
+    let inside = "10.0.0.5".parse().unwrap();
+    let direct = route(&guard, "http://private.example/").await;
+    assert_eq!(direct, Ok(Route::Direct(vec![inside])));
+    let error = route(&guard, "http://not.known.example/")
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), "dns");
+}
