@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io,
+    fmt, io,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -29,6 +29,12 @@ pub struct Setup {
     pub refuse: Option<u16>,
     /// How it does TLS with its clients.
     pub tls: Option<TlsAcceptor>,
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").finish_non_exhaustive()
+    }
 }
 
 /// A running proxy; it stops when it is dropped.

@@ -63,13 +63,8 @@ impl Connector {
         let secure = to.scheme() == Some(&Scheme::HTTPS);
         let port = to.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let host = Host::parse(name).map_err(|_| NOT_TAKEN)?;
-        let host = match &host {
-            Host::Domain(name) => Host::Domain(name.as_str()),
-            Host::Ipv4(ip) => Host::Ipv4(*ip),
-            Host::Ipv6(ip) => Host::Ipv6(*ip),
-        };
 
-        let route = timeout_at(deadline, self.setup.guard.route(host))
+        let route = timeout_at(deadline, self.setup.guard.route(&host))
             .await
             .map_err(too_slow(Phase::Connect))?
             .map_err(SendError::Guard)?;

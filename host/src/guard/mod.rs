@@ -165,8 +165,8 @@ impl Guard {
         if !self.0.allow_ports.is_empty() && !self.0.allow_ports.contains(&port) {
             return Err(blocked(&format!("port {port} is not among those allowed")));
         }
-        self.route(url.host().ok_or_else(|| blocked("it names no host"))?)
-            .await
+        let host = url.host().ok_or_else(|| blocked("it names no host"))?;
+        self.route(&host).await
     }
 
     /// How to connect to a host now: to which addresses, all of them allowed, and whether by the proxy.
@@ -174,11 +174,11 @@ impl Guard {
     ///
     /// # Errors
     /// See [`GuardError`].
-    pub async fn route(&self, host: Host<&str>) -> Result<Route, GuardError> {
+    pub async fn route<S: AsRef<str>>(&self, host: &Host<S>) -> Result<Route, GuardError> {
         let ip: Option<IpAddr> = match host {
             Host::Domain(_) => None,
-            Host::Ipv4(ip) => Some(ip.into()),
-            Host::Ipv6(ip) => Some(ip.into()),
+            Host::Ipv4(ip) => Some((*ip).into()),
+            Host::Ipv6(ip) => Some((*ip).into()),
         };
         let name = host.to_string();
         let proxy = self.0.proxy.as_ref().filter(|p| !p.excepts_name(&name));
@@ -190,7 +190,7 @@ impl Guard {
             (None, Some(proxy)) if proxy.resolves => {
                 match timeout(route::PATIENCE, self.resolve(&name)).await {
                     Ok(Ok(ips)) => ips,
-                    Err(_) | Ok(Err(GuardError::Dns { .. })) => return Ok(Route::ProxiedByName),
+                    Err(_) | Ok(Err(GuardError::Dns { .. })) => return self.by_unknown_name(&name),
                     Ok(Err(blocked)) => return Err(blocked),
                 }
             }
@@ -201,6 +201,15 @@ impl Guard {
             Some(proxy) if proxy.resolves && ip.is_none() => Route::ProxiedByName,
             Some(_) => Route::Proxied(ips),
         })
+    }
+
+    fn by_unknown_name(&self, name: &str) -> Result<Route, GuardError> {
+        if route::is_of_the_inside(name) && !self.0.allow_hosts.contains(&canonical(name)) {
+            let reason =
+                "it is no name of the public internet, and where it leads is not known here";
+            return Err(blocked(name, reason));
+        }
+        Ok(Route::ProxiedByName)
     }
 
     /// The addresses of a name, all allowed.

@@ -23,6 +23,31 @@ pub enum Route {
     ProxiedByName,
 }
 
+/// Whether a name can only be one of some inside: the proxy's own machine, its network or its cloud. That is a
+/// name without a dot, which a search list completes, or one below a domain that is not in the public DNS:
+/// RFC 6761 section 6.3, RFC 6762 section 3 and appendix G, RFC 8375, and ICANN's resolution 2024.07.29.06.
+pub(super) fn is_of_the_inside(host: &str) -> bool {
+    const INSIDE: [&str; 10] = [
+        "localhost",
+        "localdomain",
+        "local",
+        "internal",
+        "intranet",
+        "private",
+        "corp",
+        "home",
+        "lan",
+        "home.arpa",
+    ];
+    let host = canonical(host);
+    !host.contains('.') || INSIDE.iter().any(|domain| is_or_is_below(&host, domain))
+}
+
+fn is_or_is_below(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
 /// What the guard has to know of the proxy.
 #[derive(Debug)]
 pub(super) struct ProxyRules {
@@ -53,10 +78,9 @@ impl ProxyRules {
     /// Whether `delivery.no_proxy` has the host, or one that it is below.
     pub(super) fn excepts_name(&self, host: &str) -> bool {
         let host = canonical(host);
-        self.hosts.iter().any(|excepted| {
-            host.strip_suffix(excepted.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        })
+        self.hosts
+            .iter()
+            .any(|domain| is_or_is_below(&host, domain))
     }
 
     /// Whether all of these are in networks of `delivery.no_proxy`.

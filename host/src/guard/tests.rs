@@ -229,7 +229,10 @@ async fn other_schemes_are_blocked() {
 
 fn proxied(resolves: bool, exceptions: &[&str]) -> (Guard, Arc<Table>) {
     proxied_guard(
-        |c| c.allow_networks = vec!["10.0.0.0/8".parse().unwrap()],
+        |c| {
+            c.allow_networks = vec!["10.0.0.0/8".parse().unwrap()];
+            c.allow_hosts = vec!["awx.corp".to_owned()];
+        },
         |c| {
             c.proxy = serde_json::from_str("\"http://proxy.example\"").unwrap();
             c.proxy_resolves = resolves;
@@ -269,7 +272,13 @@ async fn a_proxy_is_asked_for_judged_addresses() {
 #[tokio::test]
 async fn a_proxy_that_resolves_gets_the_names_that_cannot_be_judged_and_none_that_are_refused() {
     let (guard, _) = proxied(true, &["known.example", "10.0.0.0/24"]);
-    for by_name in ["public.example", "unknown.example", "hangs.example"] {
+    for by_name in [
+        "public.example",
+        "unknown.example",
+        "hangs.example",
+        "awx.corp",
+        "notlocal.example",
+    ] {
         let found = route(&guard, &format!("http://{by_name}/")).await;
         assert_eq!(found, Ok(Route::ProxiedByName), "{by_name}");
     }
@@ -278,6 +287,18 @@ async fn a_proxy_that_resolves_gets_the_names_that_cannot_be_judged_and_none_tha
             .await
             .unwrap_err();
         assert_eq!(error.kind(), "blocked", "{blocked}");
+    }
+    for inside in [
+        "gateway",
+        "metadata.google.internal",
+        "x.localhost",
+        "printer.LOCAL.",
+        "nas.home.arpa",
+    ] {
+        let error = route(&guard, &format!("http://{inside}/"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), "blocked", "{inside}");
     }
     // An address is none that anybody could resolve, and what is reached directly must be known here.
     let ip = "1.1.1.1".parse().unwrap();

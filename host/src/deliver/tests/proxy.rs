@@ -6,7 +6,7 @@ use crate::config::{NoProxy, ProxyUrl};
 
 const CONNECTED: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
 /// As old proxies say it, and with a header that means nothing here (RFC 9110 section 9.3.6).
-const CONNECTED_TOO: &str = "HTTP/1.0 204 OK\r\nContent-Length: 5\r\n\r\n";
+const CONNECTED_TOO: &str = "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n";
 
 /// A server that answers requests to CONNECT with these in turn, the last for ever, and whatever follows a
 /// success as a receiver would.
