@@ -42,7 +42,7 @@ impl Language {
 /// What was fetched or built: no part of what `plugin new` makes.
 const KEPT: [&str; 4] = ["node_modules", "package-lock.json", ".hookbox", "dist"];
 
-/// A project of the name `my-plugin`. No other test, in whatever process, has it meanwhile.
+/// A project. No other test, in whatever process, has one of the same toolchain meanwhile.
 #[derive(Debug)]
 pub struct Project {
     folder: PathBuf,
@@ -50,44 +50,54 @@ pub struct Project {
 }
 
 impl Project {
-    /// The project as `plugin new` makes it now. What npm and pip fetched for it stays there from one run of
-    /// the tests to the next (in the target folder), as long as it asks for the same.
+    /// The project `my-plugin` as `plugin new` makes it now.
     ///
     /// # Panics
     /// If it cannot be made.
     #[must_use]
     pub fn new(language: Language) -> Self {
-        let own = program().with_file_name("plugin-projects");
-        fs::create_dir_all(&own).expect("a folder");
-        let lock = File::create(own.join(format!("{}.lock", language.name()))).expect("a lock");
-        lock.lock().expect("locked");
-
-        let fresh = tempfile::tempdir_in(&own).expect("a folder");
+        let fresh = tempfile::tempdir_in(place()).expect("a folder");
         let made = hookbox()
             .args(["plugin", "new", "my-plugin", "--lang", language.name()])
             .current_dir(fresh.path())
             .output()
             .expect("it starts");
         succeeded("plugin new", &made);
-        let fresh = fresh.path().join("my-plugin");
+        Self::of(language, &fresh.path().join("my-plugin"))
+    }
 
-        let folder = own.join(language.name()).join("my-plugin");
+    /// A copy of the project in a folder, with what it shares with its neighbours. What npm and pip fetched for its language stays there from one run of
+    /// the tests to the next (in the target folder), as long as the projects ask for the same.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn of(language: Language, source: &Path) -> Self {
+        let lock = place().join(language.name()).with_extension("lock");
+        let lock = File::create(lock).expect("a lock");
+        lock.lock().expect("locked");
+
+        let folder = place().join(language.name()).join("my-plugin");
         let manifest = language.manifest();
-        if read(&folder.join(manifest)) != read(&fresh.join(manifest)) {
-            let _ = fs::remove_dir_all(&folder);
+        let last = names(&folder).iter().any(|name| name == manifest);
+        if last && wants(&folder.join(manifest)) != wants(&source.join(manifest)) {
+            fs::remove_dir_all(&folder).expect("removed");
         }
-        fs::create_dir_all(&folder).expect("a folder");
         for name in names(&folder) {
             let path = folder.join(&name);
-            if path.is_dir() && !KEPT.contains(&name.as_str()) {
+            if KEPT.contains(&name.as_str()) {
+                continue;
+            } else if path.is_dir() {
                 fs::remove_dir_all(path).expect("removed");
-            } else if path.is_file() && !KEPT.contains(&name.as_str()) {
+            } else {
                 fs::remove_file(path).expect("removed");
             }
         }
-        for name in names(&fresh) {
-            fs::rename(fresh.join(&name), folder.join(&name)).expect("moved");
-        }
+        copy(source, &folder);
+        copy(
+            &source.with_file_name("common"),
+            &folder.with_file_name("common"),
+        );
         Self {
             folder,
             _lock: lock,
@@ -162,12 +172,42 @@ fn succeeded(what: &str, output: &Output) {
     );
 }
 
-fn read(path: &Path) -> Option<String> {
-    fs::read_to_string(path).ok()
+/// Where the projects are.
+fn place() -> PathBuf {
+    let place = program().with_file_name("plugin-projects");
+    fs::create_dir_all(&place).expect("a folder");
+    place
 }
 
+/// What a manifest asks for: all but the project's name.
+fn wants(manifest: &Path) -> Vec<String> {
+    let text = fs::read_to_string(manifest).expect("a manifest");
+    let is_name = |line: &&str| {
+        !line
+            .trim_start()
+            .trim_start_matches('"')
+            .starts_with("name")
+    };
+    text.lines().filter(is_name).map(str::to_owned).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for name in names(from) {
+        let (from, to) = (from.join(&name), to.join(&name));
+        if KEPT.contains(&name.as_str()) {
+            continue;
+        } else if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(from, to).expect("copied");
+        }
+    }
+}
+
+/// What is in a folder, if there is one.
 fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("a folder");
+    let entries = fs::read_dir(folder).into_iter().flatten();
     entries
         .map(|entry| entry.expect("an entry").file_name())
         .filter_map(|name| name.into_string().ok())

@@ -25,7 +25,8 @@ const MAX_ITEMS: usize = 100_000;
 ///
 /// The file is JSON: {"webhooks": […], "event_rules": […]}, as `hookbox export` writes it and with the
 /// fields of NetBox's REST API. Things are found by name, so applying a file twice changes nothing, and
-/// what the file does not name is left alone. A webhook's stored secret stays if the file has none.
+/// what the file does not name is left alone. A webhook's stored secret stays if the file has none. What the
+/// server refuses is said, and the rest is done. Plugins that webhooks name have to be uploaded before.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hookbox apply -f webhooks.json
@@ -35,7 +36,7 @@ pub(super) struct ApplyArgs {
     /// The file; - for stdin
     #[arg(short, long)]
     file: PathBuf,
-    /// Say what would be created or updated, and change nothing
+    /// Say what would be created or updated, and change nothing; whether the server would take it is not looked at
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -53,6 +54,7 @@ pub(super) async fn run(args: ApplyArgs) -> CliResult {
     let wanted =
         wanted(&file).map_err(|why| CliError::failed(format!("{}: {why}", args.file.display())))?;
     let client = args.server.client()?;
+    let (mut out, mut failed) = (io::stdout(), 0_usize);
     for ((_, path, word), items) in KINDS.iter().zip(wanted) {
         if items.is_empty() {
             continue;
@@ -65,20 +67,27 @@ pub(super) async fn run(args: ApplyArgs) -> CliResult {
             .collect();
         for (name, item) in items {
             let before = stored.get(name);
-            let what = if args.dry_run {
-                planned(before, item)
+            let done = if args.dry_run {
+                Ok(planned(before, item))
             } else {
-                put(&client, path, before, item)
-                    .await
-                    .map_err(|e| match e {
-                        CliError::Failed(why) => {
-                            CliError::failed(format!("{word} {:?}: {why}", one_line(name)))
-                        }
-                        other => other,
-                    })?
+                put(&client, path, before, item).await
             };
-            writeln!(io::stdout(), "{word} {}: {what}", one_line(name))?;
+            let name = one_line(name);
+            match done {
+                Ok(what) => writeln!(out, "{word} {name}: {what}")?,
+                // What does not depend on it is done nevertheless.
+                Err(CliError::Failed(why)) => {
+                    failed += 1;
+                    writeln!(out, "{word} {name}: failed: {why}")?;
+                }
+                Err(other) => return Err(other),
+            }
         }
+    }
+    if failed > 0 {
+        return Err(CliError::failed(format!(
+            "{failed} of them failed: mend what they say and apply the file again"
+        )));
     }
     Ok(())
 }
@@ -144,7 +153,7 @@ async fn put(
         .and_then(Value::as_str)
         .is_some_and(|s| !s.is_empty())
     {
-        changed.push("secret (set)".to_owned());
+        changed.push("secret set again".to_owned());
     }
     Ok(if changed.is_empty() {
         "unchanged".to_owned()

@@ -1,6 +1,6 @@
 //! The API client of the commands that talk to a server.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use clap::Args;
 use reqwest::{Method, Response, StatusCode};
@@ -183,6 +183,7 @@ impl Client {
     ) -> CliResult<Vec<Value>> {
         let mut results = Vec::new();
         let mut cursor: Option<String> = None;
+        let mut seen = HashSet::new();
         loop {
             let limit = (max - results.len()).min(PAGE).to_string();
             let mut query = query.to_vec();
@@ -197,6 +198,12 @@ impl Client {
             let was_empty = more.is_empty();
             results.append(&mut more);
             cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
+            if cursor
+                .as_ref()
+                .is_some_and(|cursor| !seen.insert(cursor.clone()))
+            {
+                return Err(self.not_hookbox());
+            }
             if cursor.is_none() || was_empty || results.len() >= max {
                 results.truncate(max);
                 return Ok(results);
@@ -293,17 +300,20 @@ impl Client {
             };
         }
         let text = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default();
-        let mut parts: Vec<String> = [text("title"), text("detail")]
+        let errors = problem.get("errors").and_then(Value::as_array);
+        let errors = errors.map(Vec::as_slice).unwrap_or_default();
+        // Where there are errors, the detail only repeats one or counts them.
+        let detail = if errors.is_empty() {
+            text("detail")
+        } else {
+            ""
+        };
+        let mut parts: Vec<String> = [text("title"), detail]
             .into_iter()
             .filter(|t| !t.is_empty())
             .map(one_line)
             .collect();
-        for error in problem
-            .get("errors")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
+        for error in errors {
             let part = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
             let line = error.get("line").and_then(Value::as_u64);
             let line = line.map(|n| format!(" (line {n})")).unwrap_or_default();

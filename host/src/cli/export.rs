@@ -1,14 +1,21 @@
 //! `hookbox export`: webhooks and event rules as a file that `hookbox apply` takes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
 };
 
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{apply::KINDS, client::Server, deliveries::text, error::CliResult, terminal::one_line};
+use super::{
+    apply::KINDS,
+    client::Server,
+    deliveries::text,
+    error::CliResult,
+    terminal::{Json, one_line},
+};
+use crate::{engine::BUILT_IN, model::split_reference};
 
 const MAX_ITEMS: usize = 100_000;
 
@@ -18,7 +25,8 @@ const SERVERS_OWN: [&str; 4] = ["id", "created", "last_updated", "secret_set"];
 /// Print all webhooks and event rules as a file for `hookbox apply`
 ///
 /// Secrets are not included, as the server never shows them: applying the file to a server that has the
-/// webhooks keeps theirs, and on another one they have to be set again.
+/// webhooks keeps theirs, and on another one they have to be set again. Plugins are not included either: keep
+/// their components, and upload them before the file is applied.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   hookbox export > webhooks.json")]
@@ -32,6 +40,7 @@ pub(super) async fn run(args: ExportArgs) -> CliResult {
     let mut file = Map::new();
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let mut with_secret = Vec::new();
+    let mut plugins = BTreeSet::new();
     for (key, path, _) in KINDS {
         let items = client.list(&[path], &[], MAX_ITEMS).await?;
         for item in &items {
@@ -39,17 +48,24 @@ pub(super) async fn run(args: ExportArgs) -> CliResult {
             if item.get("secret_set") == Some(&Value::Bool(true)) {
                 with_secret.push(one_line(text(item, "name")));
             }
+            let (plugin, _) = split_reference(text(item, "plugin"));
+            if !plugin.is_empty() && plugin != BUILT_IN {
+                plugins.insert(one_line(plugin));
+            }
         }
         let items = items.iter().map(|item| portable(item, &names)).collect();
         file.insert(key.to_owned(), Value::Array(items));
     }
-    writeln!(io::stdout(), "{:#}", Value::Object(file))?;
-    if !with_secret.is_empty() {
-        let _ = writeln!(
-            io::stderr(),
-            "not included: the secrets of {}",
-            with_secret.join(", ")
-        );
+    writeln!(io::stdout(), "{}", Json(&Value::Object(file)))?;
+    let plugins: Vec<String> = plugins.into_iter().collect();
+    for (what, names) in [("secrets of", with_secret), ("components of", plugins)] {
+        if !names.is_empty() {
+            let _ = writeln!(
+                io::stderr(),
+                "not included: the {what} {}",
+                names.join(", ")
+            );
+        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     deliveries::{error_line, log_lines, strings},
     error::{CliError, CliResult},
-    terminal::{Paint, one_line, read_input},
+    terminal::{Json, Paint, one_line, read_input},
 };
 use crate::{
     config::Config,
@@ -52,7 +52,7 @@ pub(super) async fn run(args: CheckArgs) -> CliResult {
             Ok((admitted, trial)) => describe(admitted, trial),
             Err(why) => json!({"admitted": false, "refused": why}),
         };
-        writeln!(out, "{report:#}")?;
+        writeln!(out, "{}", Json(&report))?;
     } else if let Ok((admitted, trial)) = &checked {
         write_report(&mut out, &describe(admitted, trial))?;
     }

@@ -14,7 +14,7 @@ use super::{
     client::{Payload, Server},
     deliveries::text,
     error::{CliError, CliResult},
-    terminal::{one_line, read_input, write_table},
+    terminal::{Json, one_line, read_input, write_table},
 };
 use crate::{
     model::{short, split_reference},
@@ -152,7 +152,7 @@ pub(super) async fn list(args: ListArgs) -> CliResult {
     let plugins = args.server.client()?.list(&["plugins"], &[], MANY).await?;
     let mut out = io::stdout();
     if args.json {
-        return Ok(writeln!(out, "{:#}", Value::Array(plugins))?);
+        return Ok(writeln!(out, "{}", Json(&Value::Array(plugins)))?);
     }
     let rows: Vec<Vec<String>> = plugins
         .iter()
@@ -180,7 +180,7 @@ pub(super) async fn show(args: ShowArgs) -> CliResult {
         .get(&["plugins", &args.name], &[])
         .await?;
     if args.json {
-        return Ok(writeln!(io::stdout(), "{plugin:#}")?);
+        return Ok(writeln!(io::stdout(), "{}", Json(&plugin))?);
     }
     print(&plugin)
 }

@@ -14,7 +14,7 @@ use super::{
     error::{CliError, CliResult},
     replay::{self, Replay},
     setup::{ConfigFlags, Overrides, user_cache},
-    terminal::{Clean, Paint, one_line, read_input, read_json},
+    terminal::{Clean, Json, Paint, one_line, read_input, read_json},
 };
 use crate::{
     config::Config,
@@ -61,6 +61,9 @@ pub(super) struct RenderArgs {
     /// ran then, and it may be a plugin of the server's: NAME or NAME@VERSION
     #[arg(long, value_name = "FILE")]
     plugin: Option<PathBuf>,
+    /// Let the webhook use a secret of this name, which shows as [secret:NAME]; may be given several times
+    #[arg(long, value_name = "NAME", conflicts_with = "delivery")]
+    secret: Vec<String>,
     /// Render the last attempt of this delivery of the server's again
     #[arg(long, value_name = "ID", conflicts_with_all = ["webhook", "event", "name"])]
     delivery: Option<String>,
@@ -127,14 +130,14 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
         sandbox: &sandbox,
         transformer: &transformer,
         guard: &Guard::new(&config.guard, &config.delivery),
-        secrets: WebhookSecrets::default(),
+        secrets: WebhookSecrets::stand_ins(&args.secret),
     };
     let report = setup.report(&webhook, &event).await;
     let report = serde_json::to_value(&report).map_err(CliError::failed)?;
 
     let mut out = io::stdout();
     if args.json {
-        writeln!(out, "{report:#}")?;
+        writeln!(out, "{}", Json(&report))?;
     } else {
         out.write_all(&describe(&report, &webhook)?)?;
     }

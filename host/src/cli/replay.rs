@@ -15,7 +15,7 @@ use super::{
     error::{CliError, CliResult},
     render::{admit_plugin, cost_line, describe_request},
     setup::user_cache,
-    terminal::{Paint, one_line, read_input},
+    terminal::{Json, Paint, one_line, read_input},
 };
 use crate::{
     config::Config,
@@ -75,11 +75,8 @@ pub(super) async fn run(replay: &Replay<'_>, server: &Server, config: &Config) -
     let is_same = lines_then == lines_now;
     let mut out = io::stdout();
     if replay.json {
-        writeln!(
-            out,
-            "{:#}",
-            json!({"same": is_same, "then": then, "now": now})
-        )?;
+        let report = json!({"same": is_same, "then": then, "now": now});
+        writeln!(out, "{}", Json(&report))?;
     } else {
         let paint = Paint::for_stdout();
         writeln!(

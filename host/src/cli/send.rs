@@ -14,7 +14,7 @@ use super::{
     client::{Client, Payload, Server},
     deliveries::{Names, text},
     error::{CliError, CliResult},
-    terminal::{Paint, one_line, read_input},
+    terminal::{Json, Paint, one_line, read_input},
 };
 use crate::queue::Status;
 
@@ -62,7 +62,7 @@ pub(super) async fn run(args: SendArgs) -> CliResult {
         .await?;
     let mut out = io::stdout();
     if args.json {
-        return Ok(writeln!(out, "{answer:#}")?);
+        return Ok(writeln!(out, "{}", Json(&answer))?);
     }
     let mut deliveries = Vec::new();
     for event in answer

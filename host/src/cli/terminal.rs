@@ -10,6 +10,8 @@ use std::{
     path::Path,
 };
 
+use serde_json::Value;
+
 use super::error::{CliError, CliResult};
 
 /// Text by others, safe to print: control characters except line feed and tab, and the characters that
@@ -46,6 +48,24 @@ pub(crate) fn shortened(text: &str, max: usize) -> String {
     let mut short: String = line.chars().take(max.saturating_sub(1)).collect();
     short.push('…');
     short
+}
+
+/// JSON by others, over several lines and safe to print: in its texts, what [`Clean`] would escape is escaped
+/// as JSON does.
+pub(crate) struct Json<'a>(pub(crate) &'a Value);
+
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in format!("{:#}", self.0).chars() {
+            // What is unsafe can stand only within texts, and none of it takes two units of UTF-16.
+            if c != '\n' && is_unsafe(c) {
+                write!(f, "\\u{:04x}", u32::from(c))?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn is_unsafe(c: char) -> bool {
@@ -154,7 +174,7 @@ pub(crate) fn read_input(path: &Path, max: u64) -> CliResult<Vec<u8>> {
 ///
 /// # Errors
 /// One line that names the file and, for malformed JSON, the line and column.
-pub(crate) fn read_json(path: &Path, max: u64) -> CliResult<serde_json::Value> {
+pub(crate) fn read_json(path: &Path, max: u64) -> CliResult<Value> {
     let bytes = read_input(path, max)?;
     serde_json::from_slice(&bytes)
         .map_err(|e| CliError::failed(format!("{} is not valid JSON: {e}", path.display())))
@@ -172,5 +192,16 @@ mod tests {
         );
         assert_eq!(one_line("a\nb"), "a\\nb");
         assert_eq!(shortened("äöüß", 3), "äö…");
+    }
+
+    #[test]
+    fn json_is_the_same_and_holds_nothing_that_a_terminal_would_obey() {
+        let value = serde_json::json!({"a\u{9b}": ["\u{1b}[2J\u{7f}", "\u{202e}ä\n\t\\"], "b": 1});
+        let shown = Json(&value).to_string();
+        assert!(
+            !shown.chars().any(|c| c != '\n' && is_unsafe(c)),
+            "{shown:?}"
+        );
+        assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), value);
     }
 }

@@ -11,14 +11,19 @@ use crate::py::{self, wrong};
 pub(crate) struct Args(Vec<Option<Value>>);
 
 impl Args {
-    /// Binds arguments to parameters. A name that ends in `!` has to be given.
+    /// Binds arguments to parameters. A name that ends in `!` has to be given; one that begins with `*` is
+    /// only taken by name.
     ///
     /// # Errors
     /// As in Python: too many, an unknown name, one given twice, or one missing.
     pub(crate) fn bind(parameters: &[&str], given: &[Value]) -> Result<Self, Error> {
         let (places, names) = split(given)?;
-        if places.len() > parameters.len() {
-            let most = parameters.len();
+        let named = |place: usize| parameters.get(place).is_some_and(|p| p.starts_with('*'));
+        if places.len() > parameters.len() || places.len().checked_sub(1).is_some_and(named) {
+            let most = parameters
+                .iter()
+                .take_while(|p| !p.starts_with('*'))
+                .count();
             return Err(Error::new(
                 ErrorKind::TooManyArguments,
                 format!("{} arguments were given, {most} are taken", places.len()),
@@ -29,7 +34,7 @@ impl Args {
         for (name, value) in names {
             let at = parameters
                 .iter()
-                .position(|parameter| parameter.trim_end_matches('!') == name);
+                .position(|parameter| parameter.trim_matches(['!', '*']) == name);
             match at.and_then(|at| bound.get_mut(at)) {
                 Some(slot @ None) => *slot = Some(value),
                 Some(Some(_)) => {

@@ -164,11 +164,38 @@ fn marked(text: &str) -> Option<&str> {
     }
 }
 
+/// The bytes of the tag or comment that the text begins with, up to the last bracket, which neither stands
+/// in a text literal nor closes a dict literal.
+fn length(tag: &str) -> usize {
+    if tag.starts_with("{#") {
+        return tag.find("#}").map_or(tag.len(), |at| at + 1);
+    }
+    let bytes = tag.as_bytes();
+    let seek = |from: usize, class| from + run(bytes.get(from..).unwrap_or_default(), class);
+    let (mut at, mut depth) = (2, 0_usize);
+    loop {
+        at = seek(at, Class::of(b"{}'\""));
+        match bytes.get(at) {
+            Some(b'{') => depth += 1,
+            Some(b'}') if depth > 0 => depth -= 1,
+            Some(quote @ (b'\'' | b'"')) => {
+                let class = Class::of(if *quote == b'"' { b"\"\\" } else { b"'\\" });
+                at = seek(at + 1, class);
+                while bytes.get(at) == Some(&b'\\') {
+                    at = seek(at + 2, class);
+                }
+            }
+            _ => return at.min(bytes.len()),
+        }
+        at += 1;
+    }
+}
+
 /// Whether a template could use a filter, test or function. Whoever does writes `|`, `(`, `is` or `filter`
 /// within a tag; that these, or parts of them, also stand elsewhere costs nothing but time.
 fn uses_names(template: &str) -> bool {
-    // After a dict literal's bracket the tag goes on; operators may become functions.
-    any_tag(template, Class::of(b"|({%<>~"))
+    // Operators and slices may become functions.
+    any_tag(template, Class::of(b"|({%<>~:"))
 }
 
 /// Whether there is anything in the template's tags that has to be said in other words.
@@ -180,11 +207,18 @@ fn needs_rewriting(template: &str) -> bool {
 fn any_tag(template: &str, marks: Class) -> bool {
     let mut rest = template;
     while let Some(tag) = marked(rest) {
-        let end = run(tag.as_bytes(), Class::of(b"}"));
+        let end = length(tag);
         let within = tag.get(2..end).unwrap_or_default();
         let within = within.strip_suffix('%').unwrap_or(within).as_bytes();
         let mut pairs = within.windows(2);
         if run(within, marks) < within.len() || pairs.any(|pair| matches!(pair, b"is" | b"fi")) {
+            return true;
+        }
+        // What follows is not made of tags.
+        if matches!(
+            within.trim_ascii(),
+            b"raw" | b"- raw" | b"-raw" | b"+raw" | b"+ raw"
+        ) {
             return true;
         }
         rest = tag.get(end..).unwrap_or_default();
@@ -196,7 +230,7 @@ fn any_tag(template: &str, marks: Class) -> bool {
 fn compilation(template: &str) -> u64 {
     let (mut rest, mut within) = (template, 0);
     while let Some(tag) = marked(rest) {
-        let end = run(tag.as_bytes(), Class::of(b"}"));
+        let end = length(tag);
         within += end;
         rest = tag.get(end..).unwrap_or_default();
     }

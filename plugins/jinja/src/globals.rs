@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, ValueOrKwargs};
+use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{AutoEscape, Error, ErrorKind, State, Value};
 
 use crate::args::{self, Args};
@@ -56,14 +56,14 @@ pub(crate) fn add(environment: &mut Names<'_>) {
     environment.add_function("__add", |state: &State<'_, '_>, a: &Value, b: &Value| {
         py::add(state, a, b)
     });
-    environment.add_function(
-        "__cycle",
-        |state: &mut State<'_, '_>, looping: Value, rest: Many| match args::values(rest) {
-            items if items.is_empty() => Err(wrong("no items for cycling given")),
-            items => looping.call_method(state, "cycle", &items),
-        },
-    );
     environment.add_function("__concat", concat);
+    environment.add_function("__bound", |value: Value| match Number::of(&value) {
+        // No list is as long.
+        Some(Number::Int(bound)) if value.kind() == ValueKind::Number => {
+            Value::from(bound.clamp(-i128::from(i32::MAX), i128::from(i32::MAX)))
+        }
+        _ => value,
+    });
     environment.add_global("__self", Value::from_object(Itself));
     for (name, holds) in [
         ("__lt", Ord::is_lt as fn(Ord) -> bool),

@@ -91,6 +91,6 @@ impl Place {
 }
 
 /// Whether a text is one whole JSON value: what is marked as safe may also be none.
-fn is_json(text: &str) -> bool {
+pub(crate) fn is_json(text: &str) -> bool {
     serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
 }

@@ -164,6 +164,9 @@ fn compare_nested(
             }
         }
     }
+    if let Some(order) = crate::filters::time::compare(a, b) {
+        return Ok(order);
+    }
     Err(wrong(format!(
         "'<' not supported between instances of '{}' and '{}'",
         type_name(a),

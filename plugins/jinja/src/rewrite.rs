@@ -7,8 +7,10 @@
 //! - `a % b` becomes `__mod(a, b)`, which also lays out text;
 //! - list and dict literals become calls, where a method of the template could change them;
 //! - a macro that uses `varargs` or `kwargs` gets them as parameters, and a wrapper that fills them;
+//! - the bounds of slices are brought into 32 bits, beyond which minijinja takes other items or panics;
 //! - escapes in text literals that only Python knows become those that minijinja knows;
-//! - `loop.cycle(…)` becomes a function that checks that there is something to cycle through;
+//! - `loop.cycle(…)`, whatever the loop is called, becomes a method that checks that there is something to
+//!   cycle through, without which minijinja panics;
 //! - `{% for x in a, b %}` gets its brackets, and a sign `+` before a value goes.
 //!
 //! A fork of minijinja would have to follow it forever; a parser of our own for whole templates would be
@@ -71,6 +73,7 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
             pieces.operator("+", "__add");
         }
         pieces.comparisons();
+        pieces.bounds();
         pieces.bare_tuple(tag.block);
         for any in macros.iter().filter(|any| any.begin == number) {
             pieces.more_parameters(any);
@@ -83,6 +86,11 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
         }
     }
     edits.apply()
+}
+
+/// Whether it is a number that certainly fits into 32 bits.
+fn is_short(token: &Token) -> bool {
+    token.kind == Kind::Number && token.at.len() < 10
 }
 
 /// The tokens of one tag, and what becomes of them.
@@ -183,15 +191,11 @@ impl<'s> Pieces<'s> {
 
     fn cycle(&mut self) {
         for at in 0..self.tokens.len() {
-            let call = self.is(at, "loop")
-                && self.is(at + 1, ".")
-                && self.is(at + 2, "cycle")
-                && self.is(at + 3, "(");
-            if call && !at.checked_sub(1).is_some_and(|before| self.is(before, ".")) {
-                self.replace(at, "__cycle");
-                self.replace(at + 1, "(");
-                self.replace(at + 2, "loop");
-                self.replace(at + 3, if self.is(at + 4, ")") { "" } else { ", " });
+            let call = self.is(at, ".") && self.is(at + 1, "cycle") && self.is(at + 2, "(");
+            // `self` by itself has the blocks, and can be set to nothing else.
+            let own = self.is(at.wrapping_sub(1), "self") && !self.is(at.wrapping_sub(2), ".");
+            if call && !own {
+                self.replace(at + 1, "__cycle");
             }
         }
     }
@@ -220,6 +224,43 @@ impl<'s> Pieces<'s> {
                 && let Some(piece) = self.after.get_mut(at)
             {
                 piece.push_str("|__copy");
+            }
+        }
+    }
+
+    /// The bounds and steps of slices, but for short literals.
+    fn bounds(&mut self) {
+        // Of each bracket: whether it is a subscript's, whether it has a colon, where the part begins.
+        let mut open: Vec<(bool, bool, usize)> = Vec::new();
+        let mut parts = Vec::new();
+        for at in 0..self.tokens.len() {
+            if self.any(at, &["(", "[", "{"]) {
+                let subscript = self.is(at, "[") && self.ends_before(at);
+                open.push((subscript, false, at + 1));
+            } else if self.is(at, ":") {
+                if let Some((true, colon, from)) = open.last_mut() {
+                    parts.push(*from..at);
+                    (*colon, *from) = (true, at + 1);
+                }
+            } else if self.any(at, &[")", "]", "}"])
+                && let Some((true, true, from)) = open.pop()
+            {
+                parts.push(from..at);
+            }
+        }
+        for part in parts {
+            let short = match self.tokens.get(part.clone()) {
+                Some([sign, number]) => is(self.source, sign, "-") && is_short(number),
+                Some([number]) => is_short(number),
+                Some(tokens) => tokens.is_empty(),
+                None => true,
+            };
+            if !short
+                && let Some(before) = self.before.get_mut(part.start)
+                && let Some(after) = self.after.get_mut(part.end - 1)
+            {
+                before.insert_str(0, "__bound(");
+                after.push(')');
             }
         }
     }

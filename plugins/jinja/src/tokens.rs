@@ -46,7 +46,7 @@ pub(crate) fn tags(source: &str) -> Vec<Tag> {
             at = tag.end;
             let raw = tag.block && matches!(&*tag.tokens, [only] if is(source, only, "raw"));
             if raw {
-                let Some(end) = source.get(at..).and_then(|rest| rest.find("endraw")) else {
+                let Some(end) = endraw(source.get(at..).unwrap_or_default()) else {
                     break;
                 };
                 at += end;
@@ -58,6 +58,22 @@ pub(crate) fn tags(source: &str) -> Vec<Tag> {
         }
     }
     tags
+}
+
+/// Where the tag `endraw` begins, before which nothing else is a tag.
+fn endraw(text: &str) -> Option<usize> {
+    let mut marks = text.match_indices("{%").map(|(at, _)| at);
+    marks.find(|at| {
+        let inner = text.get(at + 2..).unwrap_or_default();
+        let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
+        let end = inner.trim_ascii_start().strip_prefix("endraw");
+        end.is_some_and(|end| {
+            let end = end.trim_ascii_start();
+            end.strip_prefix(['-', '+'])
+                .unwrap_or(end)
+                .starts_with("%}")
+        })
+    })
 }
 
 /// The token's text.

@@ -202,6 +202,26 @@ proptest! {
     }
 
     #[test]
+    fn no_argument_makes_a_filter_panic(
+        value in prop_oneof![any::<String>(), "[0-9a-f:./%-]{0,30}", "[0-9TZ:+., -]{0,30}", "[A-Za-z0-9+/=é日\n]{0,20}"],
+        one in prop_oneof![any::<String>(), "[a-c\\[\\](){}?*+^$|&~\\\\wdsZb0-9,<>P:é日!@'`\".-]{0,30}", "(%[-_0^#]?[a-zA-Z%]|[0-9 :-]){0,10}"],
+        two in prop_oneof![any::<String>(), "[a\\\\0-9g<>é]{0,12}"],
+        number in any::<i64>(),
+    ) {
+        let event = json!({"v": value, "a": one, "b": two, "n": number, "l": [value, one, {"a": {"b": two}}, [number]]});
+        for filter in [
+            "v|regex_replace(a, b)", "v|regex_replace(a, b, true, true, n)", "v|regex_search(a, b)",
+            "v|regex_findall(a, ignorecase=true)", "v|b64encode(a)", "v|b64decode", "v|hash(a)", "v|hmac(b)",
+            "l|json_query(a)", "l|json_query('[?@ < `' ~ n ~ '`] | [' ~ n ~ ':' ~ n ~ ']')", "v|to_datetime",
+            "v|to_datetime(a)", "(v|to_datetime).timestamp()", "v|to_datetime|strftime(a)", "a|strftime(n)",
+            "a|strftime(n / 1000)", "v|ipaddr", "v|ipaddr(b)", "v|ipaddr(n)", "l|ipaddr(b)", "v|header_safe",
+        ] {
+            let webhook = Webhook { body_template: format!("{{{{ {filter} }}}}"), ..Webhook::default() };
+            let _ = render(&event.to_string(), &webhook);
+        }
+    }
+
+    #[test]
     fn no_template_and_no_event_makes_it_panic(template in "[{}%#|a-z0-9 .()\\[\\]'\"*~+-]{0,60}", event in any::<String>()) {
         let webhook = Webhook { body_template: template, ..Webhook::default() };
         let _ = check(&webhook);

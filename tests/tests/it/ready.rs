@@ -3,8 +3,9 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
 };
 
@@ -19,11 +20,12 @@ use hookbox::{
     request::{OutboundRequest, RequestContext, SecretValues},
     sandbox::{Output, RenderJob, Rendering, Sandbox, SecretHandles, Transformer},
 };
+use hookbox_tests::plugins::{Language, Project};
 use serde_json::{Value, json};
 
 /// Those that are committed.
 const COMMITTED: [&str; 3] = ["cloudevents", "github-dispatch", "pagerduty"];
-/// Those that are built when they are wanted.
+/// Those that are built here.
 const BUILT: [&str; 3] = ["awx", "slack", "teams"];
 
 fn plugins() -> PathBuf {
@@ -39,26 +41,30 @@ async fn committed_transformers_make_of_their_samples_what_is_written() {
 }
 
 #[tokio::test]
-async fn the_built_awx_makes_of_its_samples_what_is_written() {
-    check_built("awx").await;
+async fn awx_passes_its_own_tests_is_built_and_makes_of_its_samples_what_is_written() {
+    let own = ("python3", &["-m", "unittest"][..]);
+    is_tested_and_built("awx", Language::Python, own).await;
 }
 
 #[tokio::test]
-async fn the_built_slack_makes_of_its_samples_what_is_written() {
-    check_built("slack").await;
+async fn slack_passes_its_own_tests_is_built_and_makes_of_its_samples_what_is_written() {
+    is_tested_and_built("slack", Language::JavaScript, ("node", &["--test"])).await;
 }
 
 #[tokio::test]
-async fn the_built_teams_makes_of_its_samples_what_is_written() {
-    check_built("teams").await;
+async fn teams_passes_its_own_tests_is_built_and_makes_of_its_samples_what_is_written() {
+    is_tested_and_built("teams", Language::JavaScript, ("node", &["--test"])).await;
 }
 
-/// `HOOKBOX_BUILT_PLUGINS` is a folder with components that were built from their projects; without it there is
-/// nothing to test.
-async fn check_built(name: &str) {
-    if let Some(folder) = env::var_os("HOOKBOX_BUILT_PLUGINS") {
-        check_samples(name, &Path::new(&folder).join(name).with_extension("wasm")).await;
-    }
+async fn is_tested_and_built(
+    name: &str,
+    language: Language,
+    (program, arguments): (&str, &[&str]),
+) {
+    let project = Project::of(language, &plugins().join(name));
+    let tested = project.run(Command::new(program).args(arguments));
+    println!("{tested}");
+    check_samples(name, &project.build()).await;
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub(super) use show::{body_text, error_line, explanation_lines, header_pairs, lo
 use super::{
     client::{Client, Payload, Server},
     error::{CliError, CliResult},
-    terminal::{Paint, one_line, shortened, write_table},
+    terminal::{Json, Paint, one_line, shortened, write_table},
 };
 use crate::{model::Timestamp, queue::Status};
 
@@ -205,7 +205,7 @@ async fn list(client: &Client, args: &ListArgs) -> CliResult {
     let found = deliveries(client, &args.filter.fields(&names)?, limit).await?;
     let mut out = io::stdout().lock();
     if args.json {
-        return Ok(writeln!(out, "{:#}", Value::Array(found))?);
+        return Ok(writeln!(out, "{}", Json(&Value::Array(found)))?);
     }
     if found.is_empty() {
         return Ok(writeln!(out, "no deliveries")?);

@@ -8,7 +8,7 @@ use super::{Names, text};
 use crate::cli::{
     client::Client,
     error::CliResult,
-    terminal::{Clean, Paint, one_line},
+    terminal::{Clean, Json, Paint, one_line},
 };
 
 /// Bytes of a body that are shown; `--json` has all of it.
@@ -23,7 +23,7 @@ pub(super) async fn run(client: &Client, id: &str, as_json: bool) -> CliResult {
     let answer = client.get(&["deliveries", id], &[]).await?;
     let mut out = io::stdout();
     if as_json {
-        return Ok(writeln!(out, "{answer:#}")?);
+        return Ok(writeln!(out, "{}", Json(&answer))?);
     }
     let names = Names::load(client).await?;
     let event = client.find(&["events", text(&answer, "event")]).await?;

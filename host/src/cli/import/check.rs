@@ -256,8 +256,8 @@ fn lines(sent: &Result<Sent, String>) -> Vec<Line> {
     if !sent.body.is_empty() {
         lines.push(plain(String::new()));
         let text = String::from_utf8_lossy(&sent.body);
-        let (mut shown, mut whole) = (0usize, text.split('\n').peekable());
-        while let Some(line) = whole.next() {
+        let mut shown = 0_usize;
+        for line in text.split('\n') {
             let line = plain(line.to_owned());
             shown = shown.saturating_add(line.shown.len());
             lines.push(if shown > MAX_SHOWN {
@@ -268,9 +268,6 @@ fn lines(sent: &Result<Sent, String>) -> Vec<Line> {
             } else {
                 line
             });
-            if whole.peek().is_none() {
-                break;
-            }
         }
     }
     lines

@@ -21,8 +21,8 @@ use crate::{
     model::{Secret, json},
 };
 
-/// Bytes of one page.
-const MAX_PAGE: usize = 32 * 1024 * 1024;
+/// Bytes of all pages of one list, as much as a file may have.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Objects asked for in one page. NetBox gives up to 1000 unless told otherwise.
 const PAGE: usize = 200;
 /// Pages of one list.
@@ -105,6 +105,7 @@ impl NetBox {
         url.set_query(Some(&format!("limit={PAGE}&offset=0")));
         let mut seen = HashSet::new();
         let mut items = Vec::new();
+        let mut budget = MAX_BYTES;
         loop {
             let shown = one_line(url.path());
             if seen.len() >= MAX_PAGES || !seen.insert(url.to_string()) {
@@ -114,7 +115,7 @@ impl NetBox {
                     seen.len()
                 )));
             }
-            let mut page = self.page(&url).await?;
+            let mut page = self.page(&url, &mut budget).await?;
             let Some(Value::Array(results)) = page.get_mut("results").map(Value::take) else {
                 return Err(fail(format!(
                     "what answers at {shown} is not NetBox's API: it has no results; give the URL under which \
@@ -150,7 +151,7 @@ impl NetBox {
         )))
     }
 
-    async fn page(&self, url: &Url) -> Result<Value, Failure> {
+    async fn page(&self, url: &Url, budget: &mut usize) -> Result<Value, Failure> {
         let mut tries = 1;
         loop {
             let mut request = self
@@ -164,7 +165,7 @@ impl NetBox {
             let status = response.status();
             let is_passing = matches!(status.as_u16(), 429 | 502..=504);
             if !is_passing || tries >= TRIES {
-                return self.read(response).await;
+                return self.read(response, budget).await;
             }
             let wait = response.headers().get(RETRY_AFTER);
             let wait = wait
@@ -175,15 +176,13 @@ impl NetBox {
         }
     }
 
-    async fn read(&self, mut response: Response) -> Result<Value, Failure> {
+    async fn read(&self, mut response: Response, budget: &mut usize) -> Result<Value, Failure> {
         let status = response.status();
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
-            if bytes.len() + chunk.len() > MAX_PAGE {
-                return Err(fail(format!(
-                    "a page of NetBox's is larger than {MAX_PAGE} bytes"
-                )));
-            }
+            *budget = budget
+                .checked_sub(chunk.len())
+                .ok_or_else(|| fail(format!("NetBox's pages have more than {MAX_BYTES} bytes")))?;
             bytes.extend_from_slice(&chunk);
         }
         let answer = json::parse(&bytes, json::MAX_DEPTH);

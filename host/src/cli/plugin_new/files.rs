@@ -34,10 +34,14 @@ pub(super) const RUST_LIBRARY: [File; 13] = library![
     "wit/transformer.wit",
 ];
 
-pub(super) const RUST: [File; 4] = [
+/// What every project is tried with.
+pub(super) const SAMPLES: [File; 2] = [
+    ("event.json", include_str!("samples/event.json")),
+    ("webhook.json", include_str!("samples/webhook.json")),
+];
+
+pub(super) const RUST: [File; 2] = [
     ("src/lib.rs", include_str!("rust/lib.rs")),
-    ("event.json", include_str!("rust/event.json")),
-    ("webhook.json", include_str!("rust/webhook.json")),
     (".gitignore", "/target\n/dist\n"),
 ];
 
@@ -50,15 +54,11 @@ pub(super) const RUST_TEMPLATES: [File; 3] = [
     ("README.md", include_str!("rust/README.md")),
 ];
 
-/// What all projects have that are not in Rust.
-pub(super) const SCRIPTED: [File; 3] = [
-    ("event.json", include_str!("scripted/event.json")),
-    ("webhook.json", include_str!("scripted/webhook.json")),
-    (
-        "wit/transformer.wit",
-        include_str!("../../../../wit/transformer.wit"),
-    ),
-];
+/// The world, for projects that are not in Rust: that one's library has it.
+pub(super) const WORLD: File = (
+    "wit/transformer.wit",
+    include_str!("../../../../wit/transformer.wit"),
+);
 
 /// What JavaScript and TypeScript share.
 pub(super) const NODE: [File; 4] = [

@@ -77,10 +77,10 @@ impl Language {
     /// Files as they are.
     fn files(self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let parts: &[&[files::File]] = match self {
-            Self::Rust => &[&files::RUST_LIBRARY, &files::RUST],
-            Self::Js => &[&files::SCRIPTED, &files::NODE, &files::JS],
-            Self::Ts => &[&files::SCRIPTED, &files::NODE, &files::TS],
-            Self::Python => &[&files::SCRIPTED, &files::PYTHON],
+            Self::Rust => &[&files::SAMPLES, &files::RUST_LIBRARY, &files::RUST],
+            Self::Js => &[&files::SAMPLES, &[files::WORLD], &files::NODE, &files::JS],
+            Self::Ts => &[&files::SAMPLES, &[files::WORLD], &files::NODE, &files::TS],
+            Self::Python => &[&files::SAMPLES, &[files::WORLD], &files::PYTHON],
         };
         parts.iter().copied().flatten().copied()
     }

@@ -5,6 +5,7 @@
 
 pub(super) mod admission;
 mod canary;
+mod entries;
 mod shelf;
 mod trial;
 

@@ -18,7 +18,10 @@ use std::{
 
 use tokio::sync::{Semaphore, watch};
 
-use super::digest;
+use super::{
+    digest,
+    entries::{Announced, Entries, Found, Key, Outcome},
+};
 use crate::{
     config::{Config, PluginConfig},
     model::{TenantId, short},
@@ -28,10 +31,6 @@ use crate::{
 
 /// Looks into the cache under way at once: each reads and authenticates up to some tens of megabytes.
 const QUICK: usize = 2;
-/// Components kept, however small: each holds a few memory mappings and a file descriptor.
-const MOST_LOADED: usize = 200;
-/// Failures remembered.
-const MOST_FAILURES: usize = 1000;
 
 /// Why a component cannot be had, in words for the owner of a webhook.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -65,7 +64,7 @@ impl LoadError {
     }
 
     /// How long it is taken for granted.
-    const fn remembered(&self) -> Duration {
+    pub(super) const fn remembered(&self) -> Duration {
         Duration::from_secs(match self {
             Self::Refused { .. } | Self::Damaged { .. } => 60,
             Self::Machine | Self::Busy => 15,
@@ -74,10 +73,7 @@ impl LoadError {
     }
 }
 
-type Loaded = Result<Transformer, LoadError>;
-/// A component of a tenant. Not shared between tenants, as their stores are not: what one's cannot be loaded
-/// from says nothing of another's. The sandbox holds a component that several have only once.
-type Key = (TenantId, String);
+type Loaded = Outcome<Transformer>;
 
 /// All of it. Cheap to clone.
 #[derive(Clone)]
@@ -102,19 +98,11 @@ struct WaitingLimits {
 
 #[derive(Default)]
 struct State {
-    entries: HashMap<Key, Entry>,
-    /// Counts uses.
-    clock: u64,
+    entries: Entries<Transformer>,
     /// How many wait, of whom.
     waiting: HashMap<TenantId, usize>,
     /// Whose turn it is in a tenant, as long as something of it is being loaded.
     turns: HashMap<TenantId, Arc<Semaphore>>,
-}
-
-enum Entry {
-    Coming(watch::Receiver<Option<Loaded>>),
-    Here { transformer: Transformer, used: u64 },
-    Failed { error: LoadError, until: Instant },
 }
 
 /// Where a component is.
@@ -129,7 +117,7 @@ pub(super) enum Place {
 pub(crate) struct Waiting {
     shelf: Arc<Inner>,
     tenant: TenantId,
-    outcome: watch::Receiver<Option<Loaded>>,
+    outcome: Announced<Transformer>,
 }
 
 impl Waiting {
@@ -178,17 +166,10 @@ impl Shelf {
         let key = (tenant.clone(), sha256.to_owned());
         let mut guard = self.0.state();
         let state = &mut *guard;
-        state.clock = state.clock.wrapping_add(1);
-        let coming = match state.entries.get_mut(&key) {
-            Some(Entry::Here { transformer, used }) => {
-                *used = state.clock;
-                return Place::Here(Ok(transformer.clone()));
-            }
-            Some(Entry::Failed { error, until }) if Instant::now() < *until => {
-                return Place::Here(Err(error.clone()));
-            }
-            Some(Entry::Coming(outcome)) => Some(outcome.clone()),
-            Some(Entry::Failed { .. }) | None => None,
+        let coming = match state.entries.find(&key, Instant::now()) {
+            Found::Here(loaded) => return Place::Here(loaded),
+            Found::Coming(outcome) => Some(outcome),
+            Found::Nothing => None,
         };
         let in_all: usize = state.waiting.values().sum();
         let of_tenant = state.waiting.get(tenant).copied().unwrap_or(0);
@@ -199,9 +180,7 @@ impl Shelf {
             let (sender, outcome) = watch::channel(None);
             let turn = state.turns.entry(tenant.clone());
             let turn = Arc::clone(turn.or_insert_with(|| Arc::new(Semaphore::new(1))));
-            state
-                .entries
-                .insert(key.clone(), Entry::Coming(outcome.clone()));
+            state.entries.expect(key.clone(), outcome.clone());
             tokio::spawn(Arc::clone(&self.0).fetch(key, turn, sender));
             outcome
         });
@@ -322,19 +301,10 @@ impl Inner {
         {
             state.turns.remove(&key.0);
         }
-        state.clock = state.clock.wrapping_add(1);
-        let entry = match loaded {
-            Ok(transformer) => Entry::Here {
-                transformer: transformer.clone(),
-                used: state.clock,
-            },
-            Err(error) => Entry::Failed {
-                error: error.clone(),
-                until: Instant::now() + error.remembered(),
-            },
-        };
-        state.entries.insert(key.clone(), entry);
-        state.make_room(self.limits.loaded_bytes);
+        let bytes = |transformer: &Transformer| transformer.compiled_bytes() as u64;
+        let most = self.limits.loaded_bytes;
+        let key = key.clone();
+        state.entries.put(key, loaded, bytes, most, Instant::now());
     }
 }
 
@@ -369,45 +339,6 @@ impl Drop for Unfinished<'_> {
         if !self.finished {
             self.shelf.put(self.key, &Err(LoadError::Machine));
         }
-    }
-}
-
-impl State {
-    /// Lets go what has not run for longest until the rest is within bounds; the last one used stays in any
-    /// case. And forgets failures that are over, or all of them if they are too many.
-    fn make_room(&mut self, most_bytes: u64) {
-        loop {
-            let here = self.entries.iter().filter_map(|(key, entry)| match entry {
-                Entry::Here { transformer, used } => {
-                    Some((*used, transformer.compiled_bytes(), key))
-                }
-                _ => None,
-            });
-            let (mut count, mut bytes, mut oldest) = (0, 0_u64, None);
-            for (used, size, key) in here {
-                count += 1;
-                bytes = bytes.saturating_add(size as u64);
-                if oldest.is_none_or(|(first, _)| used < first) {
-                    oldest = Some((used, key));
-                }
-            }
-            let Some((_, oldest)) =
-                oldest.filter(|_| count > 1 && (count > MOST_LOADED || bytes > most_bytes))
-            else {
-                break;
-            };
-            let oldest = oldest.clone();
-            self.entries.remove(&oldest);
-        }
-        let now = Instant::now();
-        let mut failures = 0;
-        self.entries.retain(|_, entry| match entry {
-            Entry::Failed { until, .. } => {
-                failures += 1;
-                *until > now && failures <= MOST_FAILURES
-            }
-            _ => true,
-        });
     }
 }
 

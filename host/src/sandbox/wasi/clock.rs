@@ -42,7 +42,7 @@ impl Clock {
         }
     }
 
-    /// In nanoseconds. Not zero, from which programs like to subtract.
+    /// In nanoseconds.
     pub(super) fn monotonic(self) -> u64 {
         u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
     }

@@ -12,11 +12,15 @@ use crate::args::{self, Args};
 
 pub(crate) mod extra;
 pub(crate) mod html;
+mod jmespath;
 pub(crate) mod net;
 pub(crate) mod numbers;
+mod pattern;
 pub(crate) mod query;
+pub(crate) mod regex;
 pub(crate) mod sequences;
 pub(crate) mod strings;
+mod strptime;
 pub(crate) mod time;
 pub(crate) mod wrap;
 

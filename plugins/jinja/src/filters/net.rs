@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use minijinja::value::ValueKind;
 use minijinja::{Error, State, Value};
 
 use crate::args::Args;
@@ -31,11 +32,18 @@ impl Interface {
         };
         let prefix = match prefix {
             None => bits,
-            Some(mask) if mask.contains('.') => {
+            Some(mask) if four && mask.contains('.') => {
                 let mask = u32::from(mask.parse::<Ipv4Addr>().ok()?);
-                (mask.leading_ones() + mask.trailing_zeros() >= 32).then(|| mask.leading_ones())?
+                let length = |mask: u32| {
+                    (mask.leading_ones() + mask.trailing_zeros() >= 32).then(|| mask.leading_ones())
+                };
+                // As in Python, a mask of the hosts' part will do.
+                length(mask).or_else(|| length(!mask))?
             }
-            Some(length) => length.parse().ok().filter(|&length| length <= bits)?,
+            Some(length) if length.bytes().all(|b| b.is_ascii_digit()) => {
+                length.parse().ok().filter(|&length| length <= bits)?
+            }
+            Some(_) => return None,
         };
         Some(Self {
             address: number,
@@ -81,6 +89,18 @@ impl Interface {
         }
     }
 
+    /// Whether it is one machine's and may be met anywhere.
+    fn is_public(self) -> bool {
+        let reserved = if self.four {
+            let address = Ipv4Addr::from(u32::try_from(self.address).unwrap_or(0));
+            address.is_multicast() || address.is_unspecified() || address.is_broadcast()
+        } else {
+            let address = Ipv6Addr::from(self.address);
+            address.is_multicast() || address.is_unspecified()
+        };
+        !self.is_private() && !reserved
+    }
+
     /// The answer to a query: none if it has none for this address.
     fn ask(self, query: &str) -> Result<Option<Value>, Error> {
         let text = |text: String| Some(Value::from(text));
@@ -108,6 +128,7 @@ impl Interface {
                 text(self.with_prefix(network))
             }
             "net" => None,
+            "host" if self.hosts() == 0 => text(self.with_prefix(self.address)),
             // An address amid others is what a gateway is given as.
             "gateway" | "gw" | "router" | "host" | "host/prefix" => (self.hosts() > 0
                 && self.address != network)
@@ -126,7 +147,9 @@ impl Interface {
                 let previous = previous.filter(|previous| (low..=high).contains(previous));
                 previous.map(|previous| Value::from(self.show(previous)))
             }
-            "size" => Some(Value::from(self.hosts().saturating_add(1))),
+            "size" => Some(Value::from(self.hosts().checked_add(1).ok_or_else(
+                || wrong("integers of more than 128 bits are not supported"),
+            )?)),
             "version" | "type" if query == "version" => {
                 Some(Value::from(if self.four { 4 } else { 6 }))
             }
@@ -140,7 +163,9 @@ impl Interface {
             "private" => self
                 .is_private()
                 .then(|| Value::from(self.with_or_without())),
-            "public" => (!self.is_private()).then(|| Value::from(self.with_or_without())),
+            "public" => self
+                .is_public()
+                .then(|| Value::from(self.with_or_without())),
             _ => return self.select(query),
         })
     }
@@ -155,13 +180,13 @@ impl Interface {
 
     /// The address at an offset within the network, or whether it lies in another.
     fn select(self, query: &str) -> Result<Option<Value>, Error> {
-        if let Ok(offset) = query.parse::<i64>() {
+        if let Ok(offset) = query.parse::<i128>() {
             let from = if offset < 0 {
                 self.network() | self.hosts()
             } else {
                 self.network()
             };
-            let steps = u128::from(offset.unsigned_abs());
+            let steps = offset.unsigned_abs();
             let steps = if offset < 0 { steps - 1 } else { steps };
             let address = if offset < 0 {
                 from.checked_sub(steps)
@@ -196,11 +221,7 @@ pub(crate) fn ipaddr(
         Some(interface) => interface.ask(&query),
         None => Ok(None),
     };
-    if value.as_str().is_none()
-        && value.try_iter().is_ok()
-        && !value.is_undefined()
-        && !value.is_none()
-    {
+    if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
         let mut found = Vec::new();
         for item in py::items(state, value)? {
             found.extend(one(&item)?);

@@ -43,8 +43,20 @@ fn undefined(value: &Value) -> Result<(), Error> {
     Ok(())
 }
 
-/// `int(text, base)`.
-pub(crate) fn parse_int(text: &str, base: i64) -> Option<i128> {
+/// The error of what Python can calculate and this cannot.
+fn too_large() -> Error {
+    wrong("integers of more than 128 bits are not supported")
+}
+
+/// An integer of a text.
+pub(crate) enum Parsed {
+    Int(i128),
+    /// It takes more than 128 bits.
+    TooLarge,
+}
+
+/// `int(text, base)`, or none if the text is no integer.
+pub(crate) fn parse_int(text: &str, base: i64) -> Option<Parsed> {
     let text = text.trim_matches(is_space);
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -62,7 +74,7 @@ pub(crate) fn parse_int(text: &str, base: i64) -> Option<i128> {
             return digits
                 .bytes()
                 .all(|b| matches!(b, b'0' | b'_'))
-                .then_some(0);
+                .then_some(Parsed::Int(0));
         }
         (0, None) => (10, digits),
         (0, Some(marked)) => (marked, digits.get(2..)?),
@@ -82,12 +94,16 @@ pub(crate) fn parse_int(text: &str, base: i64) -> Option<i128> {
     {
         return None;
     }
-    let mut number: i128 = 0;
+    let mut number: Option<i128> = Some(0);
     for c in digits.chars().filter(|&c| c != '_') {
         let digit = digit(c).filter(|&digit| i64::from(digit) < base)?;
-        number = number.checked_mul(base.into())?.checked_add(digit.into())?;
+        number =
+            number.and_then(|number| number.checked_mul(base.into())?.checked_add(digit.into()));
     }
-    Some(if negative { -number } else { number })
+    Some(match number {
+        Some(number) => Parsed::Int(if negative { -number } else { number }),
+        None => Parsed::TooLarge,
+    })
 }
 
 /// The worth of a digit or letter, also of other scripts: their tens of digits stand in blocks.
@@ -147,15 +163,18 @@ fn int(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, E
     let base = args.int(1, 10)?;
     if let Some(text) = value.as_str() {
         state.consume_fuel(text.len() as u64 / 8)?;
-        if let Some(number) = parse_int(text, base) {
-            return Ok(Value::from(number));
-        }
-        return Ok(parse_float(text).and_then(whole).unwrap_or_else(default));
+        return match parse_int(text, base) {
+            Some(Parsed::Int(number)) => Ok(Value::from(number)),
+            Some(Parsed::TooLarge) => Err(too_large()),
+            None => match parse_float(text).filter(|number| number.is_finite()) {
+                Some(number) => whole(number).ok_or_else(too_large),
+                None => Ok(default()),
+            },
+        };
     }
     Ok(match Number::of(value) {
         Some(Number::Int(number)) => Value::from(number),
-        Some(Number::Float(number)) if number.is_finite() => whole(number)
-            .ok_or_else(|| wrong("integers of more than 128 bits are not supported"))?,
+        Some(Number::Float(number)) if number.is_finite() => whole(number).ok_or_else(too_large)?,
         Some(Number::Float(_)) => {
             return Err(wrong("cannot convert float infinity or NaN to integer"));
         }
@@ -206,7 +225,7 @@ fn round_float(number: f64, digits: i64) -> f64 {
         let digits = usize::try_from(digits).unwrap_or_default();
         return format!("{number:.digits$}").parse().unwrap_or(number);
     }
-    let Ok(power) = i32::try_from(-digits) else {
+    let Ok(power) = i32::try_from(digits.saturating_neg()) else {
         return 0.0;
     };
     let unit = 10f64.powi(power.min(400));
@@ -220,14 +239,14 @@ fn round_int(number: i128, digits: i64) -> Option<i128> {
     if digits >= 0 {
         return Some(number);
     }
-    let Some(unit) = u32::try_from(-digits)
+    let Some(unit) = u32::try_from(digits.saturating_neg())
         .ok()
         .and_then(|n| 10i128.checked_pow(n))
     else {
         return Some(0);
     };
     let (quotient, rest) = (number.div_euclid(unit), number.rem_euclid(unit));
-    let up = rest * 2 > unit || (rest * 2 == unit && quotient % 2 != 0);
+    let up = rest > unit - rest || (rest == unit - rest && quotient % 2 != 0);
     (quotient + i128::from(up)).checked_mul(unit)
 }
 
@@ -263,7 +282,10 @@ fn filesizeformat(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Resu
         None => {
             let text = to_str(state, value)?;
             parse_float(&text)
-                .or_else(|| parse_int(&text, 10).map(|n| n as f64))
+                .or_else(|| match parse_int(&text, 10)? {
+                    Parsed::Int(number) => Some(number as f64),
+                    Parsed::TooLarge => None,
+                })
                 .ok_or_else(|| wrong(format!("could not convert string to float: '{text}'")))?
         }
     };

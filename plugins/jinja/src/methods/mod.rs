@@ -16,6 +16,9 @@ pub(crate) fn call(
     name: &str,
     given: &[Value],
 ) -> Result<Value, Error> {
+    if name == "__cycle" {
+        return cycle(state, value, given);
+    }
     let read = value.as_str().map_or(0, str::len) as u64;
     state.consume_fuel(8 + read / 16)?;
     match value.kind() {
@@ -38,4 +41,19 @@ pub(crate) fn call(
         }
         _ => Err(ErrorKind::UnknownMethod.into()),
     }
+}
+
+/// `value.cycle(…)`, most likely of a loop, which takes its first argument for granted.
+fn cycle(state: &mut State<'_, '_>, value: &Value, given: &[Value]) -> Result<Value, Error> {
+    // Not of a loop, if it has such an attribute of its own.
+    if value.get_attr("cycle")?.is_undefined() {
+        let (items, names) = crate::args::split(given)?;
+        if items.is_empty() || !names.is_empty() {
+            return Err(crate::py::wrong(
+                "cycle() takes one item or more, and none by name",
+            ));
+        }
+        return value.call_method(state, "cycle", items);
+    }
+    value.call_method(state, "cycle", given)
 }

@@ -57,7 +57,10 @@ fn a_new_project_builds_tests_and_renders_at_once() {
     let rendered: Value = serde_json::from_str(&rendered).unwrap();
     assert_eq!(rendered["outcome"], "request", "{rendered:#}");
     let body: Value = serde_json::from_str(rendered["request"]["body"].as_str().unwrap()).unwrap();
-    assert_eq!(body, json!({"event": "created", "object": "Zürich"}));
+    assert_eq!(
+        body,
+        json!({"channel": "#network", "text": "dcim.site Zürich: created by jstretch"})
+    );
     println!(
         "fuel {}, peak {}",
         rendered["fuel"], rendered["peak_memory_bytes"]

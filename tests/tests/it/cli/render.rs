@@ -94,6 +94,24 @@ fn a_webhook_with_an_unknown_field_is_refused_by_name() {
 }
 
 #[test]
+fn a_secret_that_is_said_to_be_there_shows_by_its_name() {
+    let webhook = json!({
+        "payload_url": "http://example.com/{{ secret('path') }}",
+        "additional_headers": "X-Note: Bearer {{ secret('token') }}",
+    });
+    let output = render(&webhook, &["--secret", "token", "--secret", "path"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let shown = stdout(&output);
+    assert!(
+        shown.contains("http://example.com/[secret:path]"),
+        "{shown}"
+    );
+    assert!(shown.contains("X-Note: Bearer [secret:token]"), "{shown}");
+    let output = render(&webhook, &["--secret", "path"]);
+    assert!(stderr(&output).contains("token"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_plugin_that_is_no_component_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("plugin.wasm");

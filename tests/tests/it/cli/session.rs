@@ -113,7 +113,7 @@ fn a_webhook_is_applied_run_looked_at_and_run_again() {
     );
     assert_eq!(
         session.ok(&["apply", "-f", &file]),
-        "webhook slack: updated (secret (set))\nevent rule sites: unchanged\n"
+        "webhook slack: updated (secret set again)\nevent rule sites: unchanged\n"
     );
 
     let sent = session.ok(&[
@@ -233,18 +233,31 @@ fn a_delivery_that_fails_makes_waiting_fail() {
 }
 
 #[test]
-fn a_fault_in_an_applied_template_names_webhook_field_and_line() {
+fn what_is_refused_of_an_applied_file_is_said_once_and_the_rest_is_done() {
     let session = Session::start();
     let mut file = configuration(9);
     file["webhooks"][0]["body_template"] = json!("a\n{{ b");
+    let other = json!({"name": "other", "payload_url": "http://127.0.0.1:9/"});
+    file["webhooks"].as_array_mut().unwrap().push(other);
     let output = session.run(&["apply", "-f", &session.file("webhooks.json", &file)]);
     assert_eq!(output.status.code(), Some(1));
-    let error = stderr(&output);
+    let out = stdout(&output);
+    let [broken, done, rule] = out.lines().collect::<Vec<_>>()[..] else {
+        panic!("{out}");
+    };
+    assert!(broken.starts_with("webhook slack: failed: "), "{out}");
+    assert_eq!(broken.matches("body_template (line 2)").count(), 1, "{out}");
+    assert_eq!(broken.matches("syntax error").count(), 1, "{out}");
+    assert_eq!(done, "webhook other: created");
     assert!(
-        error.contains("webhook \"slack\"") && error.contains("body_template (line 2)"),
-        "{error}"
+        rule.starts_with("event rule sites: failed: ") && rule.contains("slack"),
+        "{out}"
     );
-    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(
+        stderr(&output).contains("2 of them failed"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

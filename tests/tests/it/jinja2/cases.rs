@@ -73,7 +73,8 @@ fn page(known: &[Difference], all: usize, same: usize) -> String {
          Templates of the built-in transformer render as CPython's Jinja2 3.1.6 renders them in NetBox (a \
          `SandboxedEnvironment` with its defaults). The test suite renders {all} templates with both, the \
          transformer in its sandbox, and compares text for text, and error for error: {same} are the same \
-         ({}.{:02} %). These are the known differences; the test fails on any other, and on one that is \
+         ({}.{:02} %). For the filters that Jinja2 lacks, Python's own library is the reference, and that of \
+         JMESPath. These are the known differences; the test fails on any other, and on one that is \
          gone.\n\n\
          This page is made by the test; to make it anew: `HOOKBOX_BLESS=1 tests/run -E 'test(jinja2)'`.\n",
         same * 100 / all,

@@ -41,7 +41,7 @@ async fn a_netbox_that_misbehaves_ends_the_import_with_the_reason() {
             Fault::Next("file:///etc/passwd".to_owned()),
             "the token is not sent there",
         ),
-        (Fault::Huge(40 * 1024 * 1024), "larger than"),
+        (Fault::Huge(80 * 1024 * 1024), "more than 67108864 bytes"),
         (Fault::Deep(100_000), "is not JSON"),
         (
             Fault::Redirect("http://127.0.0.2:9/login/".to_owned()),

@@ -6,28 +6,37 @@ use serde_json::json;
 
 hookbox_guest::transformer!(transform, check);
 
-/// The webhook's `settings`, such as `{"skip": ["deleted"]}`.
+/// The webhook's `settings`, such as `{"channel": "#network", "skip": ["deleted"]}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
+    /// Where the line is posted.
+    channel: String,
     /// Events of these names are not sent.
     #[serde(default)]
     skip: Vec<String>,
 }
 
-/// Sends the event's name and the object's name to the webhook's URL.
+/// Posts a line about the object to Slack.
 ///
 /// # Errors
 /// Settings that do not fit.
 fn transform(event: &Event, webhook: &Webhook) -> Result<Decision, Failure> {
     let settings: Settings = webhook.settings()?;
-    let name = event.event_type();
-    if settings.skip.iter().any(|skip| skip == name) {
-        return Ok(Decision::skip(format!("{name} events are skipped")));
+    let what = event.event_type();
+    if settings.skip.iter().any(|skip| skip == what) {
+        return Ok(Decision::skip(format!("{what} events are skipped")));
     }
+    let name = event.str_at("/data/name").or_else(|| event.str_at("/data/display"));
+    let text = format!(
+        "{} {}: {what} by {}",
+        event.object_type(),
+        name.unwrap_or("without a name"),
+        event.username().unwrap_or("somebody"),
+    );
     let mut request = webhook
         .request()
-        .json(&json!({ "event": name, "object": event.at("/data/name") }))?;
+        .json(&json!({ "channel": settings.channel, "text": text }))?;
     // What `secret` gives is a handle: the host puts the secret in its place once this code has ended.
     if let Some(token) = hookbox_guest::secret("token") {
         request = request.bearer(&token);
@@ -48,27 +57,36 @@ mod tests {
     use super::*;
     use hookbox_guest::testing;
 
+    fn sample() -> Webhook {
+        testing::webhook(json!({ "channel": "#network", "skip": ["deleted"] }))
+    }
+
     #[test]
-    fn the_name_of_the_object_is_sent() {
+    fn a_line_about_the_object_is_sent_to_the_channel() {
         testing::set_secret("token", "handle");
         let event = testing::event("created", "dcim.site", json!({ "name": "Zürich" }));
-        let Ok(Decision::Send(request)) = transform(&event, &testing::webhook(json!({}))) else {
+        let Ok(Decision::Send(request)) = transform(&event, &sample()) else {
             panic!("a request was to be sent");
         };
-        assert_eq!(request.body, r#"{"event":"created","object":"Zürich"}"#.as_bytes());
+        let body = r##"{"channel":"#network","text":"dcim.site Zürich: created by alice"}"##;
+        assert_eq!(request.body, body.as_bytes());
         assert_eq!(request.header_value("authorization"), Some("Bearer handle"));
     }
 
     #[test]
     fn what_the_settings_name_is_skipped() {
         let event = testing::event("deleted", "dcim.site", json!({}));
-        let webhook = testing::webhook(json!({ "skip": ["deleted"] }));
-        assert!(matches!(transform(&event, &webhook), Ok(Decision::Skip(_))));
+        assert!(matches!(transform(&event, &sample()), Ok(Decision::Skip(_))));
     }
 
     #[test]
-    fn a_misspelt_setting_is_named() {
-        let failure = check(&testing::webhook(json!({ "skp": [] }))).unwrap_err();
-        assert!(failure.message.contains("`skp`"), "{failure}");
+    fn settings_without_a_channel_or_misspelt_are_a_failure_that_says_so() {
+        for (settings, named) in [
+            (json!({ "skip": [] }), "`channel`"),
+            (json!({ "channel": "ops", "skp": [] }), "`skp`"),
+        ] {
+            let failure = check(&testing::webhook(settings)).unwrap_err();
+            assert!(failure.message.contains(named), "{failure}");
+        }
     }
 }

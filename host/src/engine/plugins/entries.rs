@@ -1,0 +1,222 @@
+//! What is loaded, what is on its way and what could not be loaded; bounded, whoever asks for what.
+
+use std::{collections::HashMap, time::Instant};
+
+use tokio::sync::watch;
+
+use super::LoadError;
+use crate::model::TenantId;
+
+/// Components kept, however small: each holds a few memory mappings and a file descriptor.
+const MOST_LOADED: usize = 200;
+/// Failures remembered.
+const MOST_FAILURES: usize = 1000;
+
+/// A component of a tenant. Not shared between tenants, as their stores are not: what one's cannot be loaded
+/// from says nothing of another's. The sandbox holds a component that several have only once.
+pub(super) type Key = (TenantId, String);
+
+/// What became of loading something.
+pub(super) type Outcome<T> = Result<T, LoadError>;
+/// Where who loads it tells the outcome.
+pub(super) type Announced<T> = watch::Receiver<Option<Outcome<T>>>;
+
+/// All there is of components.
+pub(super) struct Entries<T> {
+    entries: HashMap<Key, Entry<T>>,
+    /// Counts uses.
+    clock: u64,
+}
+
+enum Entry<T> {
+    Coming(Announced<T>),
+    Here { item: T, bytes: u64, used: u64 },
+    Failed { error: LoadError, until: Instant },
+}
+
+/// What is known of a component.
+pub(super) enum Found<T> {
+    /// It is here, or not to be had for now.
+    Here(Outcome<T>),
+    /// It is on its way.
+    Coming(Announced<T>),
+    /// Nothing.
+    Nothing,
+}
+
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Self {
+            entries: HashMap::new(),
+            clock: 0,
+        }
+    }
+}
+
+impl<T: Clone> Entries<T> {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What is known of a component now. If it is here, this is a use of it.
+    pub(super) fn find(&mut self, key: &Key, now: Instant) -> Found<T> {
+        self.clock = self.clock.wrapping_add(1);
+        match self.entries.get_mut(key) {
+            Some(Entry::Here { item, used, .. }) => {
+                *used = self.clock;
+                Found::Here(Ok(item.clone()))
+            }
+            Some(Entry::Failed { error, until }) if now < *until => Found::Here(Err(error.clone())),
+            Some(Entry::Coming(outcome)) => Found::Coming(outcome.clone()),
+            Some(Entry::Failed { .. }) | None => Found::Nothing,
+        }
+    }
+
+    /// Notes that a component is on its way.
+    pub(super) fn expect(&mut self, key: Key, outcome: Announced<T>) {
+        self.entries.insert(key, Entry::Coming(outcome));
+    }
+
+    /// Notes what became of loading a component, which takes so many bytes. Then lets go what was not used
+    /// for longest until the rest has at most `most_bytes`; the last one stays in any case.
+    pub(super) fn put(
+        &mut self,
+        key: Key,
+        outcome: &Outcome<T>,
+        bytes: impl Fn(&T) -> u64,
+        most_bytes: u64,
+        now: Instant,
+    ) {
+        self.clock = self.clock.wrapping_add(1);
+        let entry = match outcome {
+            Ok(item) => Entry::Here {
+                item: item.clone(),
+                bytes: bytes(item),
+                used: self.clock,
+            },
+            Err(error) => Entry::Failed {
+                error: error.clone(),
+                until: now + error.remembered(),
+            },
+        };
+        self.entries.insert(key, entry);
+        while let Some(key) = self.superfluous(most_bytes) {
+            self.entries.remove(&key);
+        }
+        self.forget(now);
+    }
+
+    /// What was not used for longest, if all that is here is too much.
+    fn superfluous(&self, most_bytes: u64) -> Option<Key> {
+        let (mut count, mut total, mut oldest) = (0, 0_u64, None);
+        for (key, entry) in &self.entries {
+            let Entry::Here { bytes, used, .. } = entry else {
+                continue;
+            };
+            count += 1;
+            total = total.saturating_add(*bytes);
+            if oldest.is_none_or(|(first, _)| *used < first) {
+                oldest = Some((*used, key));
+            }
+        }
+        let too_much = count > 1 && (count > MOST_LOADED || total > most_bytes);
+        oldest.filter(|_| too_much).map(|(_, key)| key.clone())
+    }
+
+    /// Forgets failures that are over, and any if they are too many.
+    fn forget(&mut self, now: Instant) {
+        let mut failures = 0;
+        self.entries.retain(|_, entry| match entry {
+            Entry::Failed { until, .. } => {
+                failures += 1;
+                *until > now && failures <= MOST_FAILURES
+            }
+            _ => true,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn key(n: usize) -> Key {
+        (TenantId::default_tenant(), n.to_string())
+    }
+
+    /// Each item is as many bytes as it says.
+    fn put(entries: &mut Entries<u64>, n: usize, outcome: &Outcome<u64>, now: Instant) {
+        entries.put(key(n), outcome, |bytes| *bytes, 100, now);
+    }
+
+    fn here(entries: &mut Entries<u64>) -> Vec<usize> {
+        let now = Instant::now();
+        let is_here = |n: &usize| matches!(entries.find(&key(*n), now), Found::Here(Ok(_)));
+        (0..10).filter(is_here).collect()
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_makes_room() {
+        let (mut entries, now) = (Entries::default(), Instant::now());
+        for n in 0..4 {
+            put(&mut entries, n, &Ok(25), now);
+        }
+        assert_eq!(here(&mut entries), [0, 1, 2, 3]);
+        assert!(matches!(entries.find(&key(0), now), Found::Here(Ok(25))));
+        put(&mut entries, 4, &Ok(40), now);
+        assert_eq!(here(&mut entries), [0, 3, 4]);
+    }
+
+    #[test]
+    fn what_is_larger_than_all_the_room_is_there_alone() {
+        let (mut entries, now) = (Entries::default(), Instant::now());
+        put(&mut entries, 0, &Ok(10), now);
+        put(&mut entries, 1, &Ok(1000), now);
+        assert_eq!(here(&mut entries), [1]);
+        put(&mut entries, 2, &Ok(10), now);
+        assert_eq!(here(&mut entries), [2]);
+    }
+
+    #[test]
+    fn however_small_they_are_only_so_many_stay() {
+        let (mut entries, now) = (Entries::default(), Instant::now());
+        for n in 0..2 * MOST_LOADED {
+            put(&mut entries, n, &Ok(0), now);
+        }
+        assert_eq!(entries.len(), MOST_LOADED);
+    }
+
+    #[test]
+    fn a_failure_is_believed_for_a_while_and_then_forgotten() {
+        let (mut entries, now) = (Entries::default(), Instant::now());
+        let error = LoadError::Machine;
+        put(&mut entries, 0, &Err(error.clone()), now);
+        let last = now + error.remembered() - Duration::from_millis(1);
+        assert!(matches!(entries.find(&key(0), last), Found::Here(Err(_))));
+        let over = now + error.remembered();
+        assert!(matches!(entries.find(&key(0), over), Found::Nothing));
+        put(&mut entries, 1, &Ok(1), over);
+        assert_eq!(entries.len(), 1);
+    }
+
+    #[test]
+    fn failures_without_number_take_no_more_than_their_room() {
+        let (mut entries, now) = (Entries::default(), Instant::now());
+        for n in 0..2 * MOST_FAILURES {
+            put(&mut entries, n, &Err(LoadError::Machine), now);
+        }
+        assert!(entries.len() <= MOST_FAILURES, "{}", entries.len());
+    }
+
+    #[test]
+    fn what_is_coming_makes_no_room_and_is_not_let_go() {
+        let (mut entries, now) = (Entries::default(), Instant::now());
+        let (_sender, outcome) = watch::channel(None);
+        entries.expect(key(0), outcome);
+        put(&mut entries, 1, &Ok(1000), now);
+        put(&mut entries, 2, &Ok(1000), now);
+        assert!(matches!(entries.find(&key(0), now), Found::Coming(_)));
+    }
+}
