@@ -60,7 +60,10 @@ fn world() -> &'static World {
                 .expect("a runtime"),
             puppet: sandbox.load("puppet", &puppet()).expect("fits"),
             sandbox,
-            guard: Guard::with_resolver(&Config::defaults().guard, Arc::new(Pretend)),
+            guard: {
+                let config = Config::defaults();
+                Guard::with_resolver(&config.guard, &config.delivery, Arc::new(Pretend))
+            },
             limits: guest::config(),
         }
     })

@@ -12,6 +12,7 @@ pub mod guest;
 pub mod netbox;
 pub mod plugins;
 pub mod process;
+pub mod proxy;
 pub mod python;
 pub mod redis;
 pub mod replay;

@@ -108,6 +108,27 @@ impl Server {
         Starting::new(&mut command).ready()
     }
 
+    /// Starts a server with its data in `dir` and these environment variables, that logs to a file all
+    /// that it and its HTTP client can.
+    ///
+    /// # Panics
+    /// If the file cannot be made.
+    #[must_use]
+    pub fn start_logged(dir: &Path, environment: &[(&str, &str)], log: &Path) -> Self {
+        let log = std::fs::File::create(log).expect("a file for the log");
+        let mut command = hookbox();
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(dir)
+            .env(
+                "HOOKBOX__LOG__FILTER",
+                "warn,hookbox=trace,hyper=trace,hyper_util=trace,h2=trace,rustls=trace",
+            )
+            .envs(environment.iter().copied())
+            .stderr(log);
+        Starting::new(&mut command).ready()
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {

@@ -129,7 +129,7 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
         config: &config,
         sandbox: &sandbox,
         transformer: &transformer,
-        guard: &Guard::new(&config.guard),
+        guard: &Guard::new(&config.guard, &config.delivery),
         secrets: WebhookSecrets::stand_ins(&args.secret),
     };
     let report = setup.report(&webhook, &event).await;

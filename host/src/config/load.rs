@@ -323,6 +323,50 @@ mod tests {
     }
 
     #[test]
+    fn a_proxys_url_is_shown_without_its_password_and_never_quoted() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let load = |toml: &str| {
+            std::fs::write(file.path(), format!("[delivery]\n{toml}\n")).expect("written");
+            Config::load(Some(file.path()), &[])
+        };
+        let config =
+            load("proxy = \"http://app:hush@p.example:3128\"\nno_proxy = [\".corp.example\", \"10.0.0.0/8\"]")
+                .expect("loaded");
+        let address = config.delivery.proxy.address().expect("an address");
+        let credentials = address.credentials.as_ref().expect("credentials");
+        assert_eq!(credentials.password.expose(), "hush");
+        let shown = serde_json::to_value(&config).expect("JSON");
+        let shown = &shown["delivery"];
+        assert_eq!(shown["proxy"], "http://app:[secret]@p.example:3128");
+        assert_eq!(
+            shown["no_proxy"],
+            serde_json::json!(["corp.example", "10.0.0.0/8"])
+        );
+        assert!(!format!("{config:?}").contains("hush"));
+        for wrong in [
+            "proxy = \"http://app:[secret]@p.example:3128\"",
+            "proxy = \"http://app:hush/@p.example\"",
+            "proxy = [\"http://app:hush@p.example\"]",
+            "proxy = { a = \"hush\" }",
+        ] {
+            let error = load(wrong).expect_err("refused");
+            let text = format!("{error} {error:?}");
+            assert!(
+                text.contains("delivery") && text.contains("proxy"),
+                "{text}"
+            );
+            assert!(!text.contains("hush"), "{text}");
+        }
+        let error = load("no_proxy = [\"http://p.example\"]")
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            error.contains("no_proxy") && error.contains("without a scheme"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_prefix_that_would_break_the_layout_of_keys_is_refused() {
         for prefix in ["", "a{b}", "a:b", "a*", "ä", &"a".repeat(65)] {
             let error = Config::load(None, &[("redis.prefix", prefix.into())]).expect_err(prefix);

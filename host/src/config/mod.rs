@@ -4,6 +4,7 @@
 //! which sources are laid over each other.
 
 mod load;
+mod proxy;
 mod redis_url;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -12,6 +13,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, DEFAULTS};
+pub use proxy::{
+    NoProxy, NoProxyError, ProxyAddress, ProxyCredentials, ProxyScheme, ProxyUrl, ProxyUrlError,
+};
 pub use redis_url::RedisUrl;
 
 use crate::{
@@ -175,6 +179,9 @@ section!(
         user_agent: String,
         ca_directories: Vec<PathBuf>,
         idle_seconds: u64,
+        proxy: ProxyUrl,
+        no_proxy: Vec<NoProxy>,
+        proxy_resolves: bool,
     }
 );
 section!(

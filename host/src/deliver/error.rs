@@ -2,6 +2,9 @@
 
 use std::{error::Error, fmt, io};
 
+use hyper_util::client::legacy;
+
+use super::proxy::ProxyError;
 use crate::guard::GuardError;
 
 /// What an attempt was doing when its time was up.
@@ -9,6 +12,8 @@ use crate::guard::GuardError;
 pub enum Phase {
     /// Connecting, TLS included.
     Connect,
+    /// Having the operator's proxy connect.
+    Proxy,
     /// Sending the request and waiting for the response's headers.
     Response,
 }
@@ -17,6 +22,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connect => "connecting took too long",
+            Self::Proxy => "connecting through the operator's proxy took too long",
             Self::Response => "no response came in time",
         })
     }
@@ -33,6 +39,9 @@ pub enum SendError {
     /// No connection.
     #[error("cannot connect: {0}")]
     Connect(String),
+    /// No connection, as the operator's proxy did not make one.
+    #[error("the operator's proxy did not connect to the receiver: {0}")]
+    Proxy(ProxyError),
     /// No TLS session: mostly a certificate that is not trusted.
     #[error("TLS failed: {0}")]
     Tls(String),
@@ -57,6 +66,7 @@ impl SendError {
         match self {
             Self::Guard(error) => error.kind(),
             Self::Connect(_) => "connect",
+            Self::Proxy(_) => "proxy",
             Self::Tls(_) | Self::CaFile(_) => "tls",
             Self::Timeout(_) => "timeout",
             Self::Protocol(_) => "protocol",
@@ -77,46 +87,64 @@ impl SendError {
 }
 
 /// What the client's error means. The client wraps causes in causes; the most telling one decides.
-pub(super) fn classify(error: &reqwest::Error) -> SendError {
-    let mut root: &(dyn Error + 'static) = error;
+pub(super) fn classify(error: &legacy::Error) -> SendError {
+    match telling(error) {
+        Telling::Own(own) => own,
+        Telling::Tls(reason) => SendError::Tls(reason),
+        Telling::Other(reason) if error.is_connect() => SendError::Connect(reason),
+        Telling::Other(reason) => SendError::Protocol(reason),
+    }
+}
+
+/// What the error of a TLS handshake with a receiver means.
+pub(super) fn of_handshake(error: &io::Error) -> SendError {
+    match telling(error) {
+        Telling::Own(own) => own,
+        Telling::Tls(reason) => SendError::Tls(reason),
+        Telling::Other(reason) => SendError::Connect(reason),
+    }
+}
+
+/// What an error says, without addresses.
+pub(super) fn reason(error: &(dyn Error + 'static)) -> String {
+    match telling(error) {
+        Telling::Own(own) => own.to_string(),
+        Telling::Tls(reason) | Telling::Other(reason) => reason,
+    }
+}
+
+/// The most telling cause of an error.
+enum Telling {
+    /// Of the connector.
+    Own(SendError),
+    Tls(String),
+    Other(String),
+}
+
+fn telling(error: &(dyn Error + 'static)) -> Telling {
+    let mut root = error;
     let mut broken = None;
     let mut next = Some(root);
     // The chain is the client's own and short; the bound only makes that certain.
     for _ in 0..32 {
         let Some(cause) = next else { break };
-        if let Some(guard) = cause.downcast_ref::<GuardError>() {
-            return SendError::Guard(guard.clone());
+        if let Some(own) = cause.downcast_ref::<SendError>() {
+            return Telling::Own(own.clone());
         }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return SendError::Tls(describe_tls(tls));
+            return Telling::Tls(describe_tls(tls));
         }
         if let Some(io) = cause.downcast_ref::<io::Error>() {
             match innermost(io) {
-                Innermost::Tls(tls) => return SendError::Tls(describe_tls(tls)),
+                Innermost::Tls(tls) => return Telling::Tls(describe_tls(tls)),
                 Innermost::Io(kind) => broken = Some(kind),
             }
         }
         root = cause;
         next = cause.source();
     }
-    if error.is_timeout() {
-        let connecting = error.is_connect();
-        return SendError::Timeout(if connecting {
-            Phase::Connect
-        } else {
-            Phase::Response
-        });
-    }
-    let reason = broken
-        .and_then(describe)
-        .map_or_else(|| clean(&root.to_string()), str::to_owned);
-    if error.is_builder() {
-        SendError::Internal("the HTTP client did not take the request")
-    } else if error.is_connect() {
-        SendError::Connect(reason)
-    } else {
-        SendError::Protocol(reason)
-    }
+    let described = broken.and_then(describe).map(str::to_owned);
+    Telling::Other(described.unwrap_or_else(|| clean(&root.to_string())))
 }
 
 enum Innermost<'e> {
@@ -156,11 +184,9 @@ fn describe_tls(error: &rustls::Error) -> String {
 const fn describe(kind: io::ErrorKind) -> Option<&'static str> {
     Some(match kind {
         io::ErrorKind::ConnectionRefused => "the connection was refused",
-        io::ErrorKind::ConnectionReset => "the receiver reset the connection",
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
-            "the receiver closed the connection"
-        }
-        io::ErrorKind::UnexpectedEof => "the receiver closed the connection too early",
+        io::ErrorKind::ConnectionReset => "the connection was reset",
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => "the connection was closed",
+        io::ErrorKind::UnexpectedEof => "the connection was closed too early",
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
             "the host cannot be reached"
         }

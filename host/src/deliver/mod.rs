@@ -1,12 +1,16 @@
 //! Stage 7: the request goes out and the response comes back, within bounds.
 //!
-//! **Only vetted addresses are dialled.** [`Client::send`] takes nothing but a [`GuardedRequest`]. If its
-//! host is an address, the guard has judged that address, and the client dials it without asking anybody.
-//! If it is a name, the client asks its resolver, which is the guard: it answers with addresses that it
-//! has judged at that moment, or with an error, and the client dials those. No proxy is used and no
-//! redirect is followed, so nothing else is dialled. A pooled connection was made in the same way and goes
-//! where it went then; it is only used again for the same scheme, host, port and TLS settings. So an answer
-//! that changes between the guard's look and the connection (DNS rebinding) is judged like the first.
+//! **Only vetted addresses are dialled.** [`Client::send`] takes nothing but a [`GuardedRequest`], and whenever
+//! a connection has to be made for it, the guard is asked again where to. The connector dials what the guard
+//! answers and nothing else: no other resolver, no proxy from the environment, no redirect. A pooled
+//! connection was made in the same way and goes where it went then; it is only used again for the same scheme,
+//! host, port and TLS settings. So an answer that changes between the guard's look and the connection (DNS
+//! rebinding) is judged like the first.
+//!
+//! **The operator's proxy** (`delivery.proxy`) changes who dials, not what: hookbox resolves and judges as
+//! ever, and has the proxy connect to a judged address. TLS is with the receiver, by the URL's own name, and
+//! within the tunnel. The proxy sees addresses and ports, and of requests with plain HTTP all. Only with
+//! `delivery.proxy_resolves` it is given names instead, and where those lead is for it to judge.
 //!
 //! **Time.** `timeout` bounds the whole of [`Client::send`]: connecting (which has a shorter limit of its
 //! own), sending, and reading the answer.
@@ -20,14 +24,20 @@
 //! A receiver that answered 2xx has the delivery, and sending it again would only repeat it.
 
 mod clients;
+mod connect;
 mod error;
+mod proxy;
 mod response;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Bytes, Incoming};
 use tokio::time::{Instant, timeout_at};
 
 pub use error::{Phase, SendError};
+pub use proxy::ProxyError;
 pub use response::{Response, status_is_retryable};
 
 use crate::{
@@ -35,7 +45,10 @@ use crate::{
     guard::{Guard, GuardedRequest},
     model::{HttpMethod, Timestamp},
 };
-use clients::{CaFile, Clients, Kind, Trust};
+use clients::{Clients, HttpClient, Kind};
+use connect::Peer;
+use proxy::Proxy;
+use tls::{CaFile, Trust};
 
 /// Sends requests. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
@@ -43,7 +56,7 @@ pub struct Client(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    setup: Setup,
+    setup: Arc<Setup>,
     clients: Clients,
     ca_directories: Vec<std::path::PathBuf>,
     response_bytes: usize,
@@ -52,7 +65,8 @@ struct Inner {
 /// What all HTTP clients have in common.
 #[derive(Debug)]
 struct Setup {
-    resolver: Arc<GuardedNames>,
+    guard: Guard,
+    proxy: Option<Proxy>,
     connect_timeout: Duration,
     idle_timeout: Duration,
 }
@@ -75,19 +89,24 @@ pub struct SendOptions<'a> {
 pub struct ClientError(SendError);
 
 impl Client {
-    /// A client whose names are resolved and judged by `guard`, which must be the one that checks the
-    /// requests.
+    /// A client that connects to what `guard` lets pass, which must be the one that checks the requests and
+    /// know of the same proxy.
     ///
     /// # Errors
     /// When no HTTP client can be made at all. A system without certificates of authorities is no such
     /// case: deliveries that need them fail and say so.
     pub fn new(config: &DeliveryConfig, guard: Guard) -> Result<Self, ClientError> {
+        let proxy = config.proxy.address().cloned();
+        if let Some(address) = &proxy {
+            tracing::info!(proxy = %address, "deliveries go through a proxy");
+        }
         let inner = Inner {
-            setup: Setup {
-                resolver: Arc::new(GuardedNames(guard)),
+            setup: Arc::new(Setup {
+                guard,
+                proxy: proxy.map(Proxy::new),
                 connect_timeout: Duration::from_secs(config.connect_timeout_seconds),
                 idle_timeout: Duration::from_secs(config.idle_seconds),
-            },
+            }),
             clients: Clients::default(),
             ca_directories: config.ca_directories.clone(),
             response_bytes: config.response_bytes,
@@ -130,7 +149,7 @@ impl Client {
         &self,
         request: GuardedRequest,
         options: &SendOptions<'_>,
-    ) -> Result<reqwest::Response, SendError> {
+    ) -> Result<http::Response<Incoming>, SendError> {
         let request = request.into_inner();
         let shown_host = request.shown_host().to_owned();
         let (method, url, mut headers, body) = request.into_parts();
@@ -144,11 +163,12 @@ impl Client {
         let host = url.authority().to_owned();
         let http1_only = headers.contains_key(http::header::HOST);
         let client = self.client(options, http1_only, host).await?;
-        let request = client
-            .request(to_http(method), url)
-            .headers(headers)
-            .body(body);
-        let sent = request.send().await;
+        let mut request = http::Request::new(Full::new(Bytes::from(body)));
+        *request.method_mut() = to_http(method);
+        *request.uri_mut() = http::Uri::try_from(url.as_str())
+            .map_err(|_| SendError::Internal("its HTTP client did not take the URL"))?;
+        *request.headers_mut() = headers;
+        let sent = client.request(request).await;
         sent.map_err(|e| match error::classify(&e) {
             SendError::Guard(error) => SendError::Guard(error.shown_as(&shown_host)),
             other => other,
@@ -160,7 +180,7 @@ impl Client {
         options: &SendOptions<'_>,
         http1_only: bool,
         host: String,
-    ) -> Result<reqwest::Client, SendError> {
+    ) -> Result<HttpClient, SendError> {
         let inner = Arc::clone(&self.0);
         let ca_file = options.ca_file_path.filter(|path| !path.is_empty());
         let Some(path) = ca_file else {
@@ -185,13 +205,13 @@ impl Client {
     }
 
     /// Reads the body as far as the limits go. The times are the caller's to set.
-    async fn read(&self, mut from: reqwest::Response, deadline: Instant) -> Response {
+    async fn read(&self, from: http::Response<Incoming>, deadline: Instant) -> Response {
         let cap = self.0.response_bytes;
         let (headers, all_headers) = response::kept_headers(from.headers());
         let mut response = Response {
             status: from.status().as_u16(),
             version: response::version_name(from.version()),
-            peer: from.remote_addr(),
+            peer: from.extensions().get().map(|Peer(address)| *address),
             headers,
             body: Vec::new(),
             truncated: false,
@@ -199,12 +219,18 @@ impl Client {
             response_us: 0,
             body_us: 0,
         };
-        let announced = from.content_length();
+        let mut body = from.into_body();
+        let announced = body.size_hint().exact();
         let complete = loop {
-            let Ok(Ok(chunk)) = timeout_at(deadline, from.chunk()).await else {
-                break false;
+            let frame = match timeout_at(deadline, body.frame()).await {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(None) => break true,
+                Err(_) | Ok(Some(Err(_))) => break false,
             };
-            let Some(chunk) = chunk else { break true };
+            // Trailers are not kept.
+            let Ok(chunk) = frame.into_data() else {
+                continue;
+            };
             let room = cap.saturating_sub(response.body.len());
             let fits = chunk.get(..room.min(chunk.len())).unwrap_or_default();
             response.body.extend_from_slice(fits);
@@ -242,24 +268,6 @@ const fn to_http(method: HttpMethod) -> http::Method {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The guard as the HTTP client's resolver.
-#[derive(Debug)]
-struct GuardedNames(Guard);
-
-impl reqwest::dns::Resolve for GuardedNames {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let guard = self.0.clone();
-        Box::pin(async move {
-            let ips = guard.resolve(name.as_str()).await?;
-            // Port 0 stands for the URL's.
-            let addresses = ips.into_iter().map(|ip| std::net::SocketAddr::new(ip, 0));
-            let addresses: reqwest::dns::Addrs =
-                Box::new(addresses.collect::<Vec<_>>().into_iter());
-            Ok(addresses)
-        })
-    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub struct Response {
     pub status: u16,
     /// `HTTP/1.1` or `HTTP/2.0`.
     pub version: &'static str,
-    /// The address that answered.
+    /// The address that answered; with a proxy the one it was asked to connect to, none if that was a name.
     pub peer: Option<SocketAddr>,
     /// Names in lower case, values read as UTF-8 or else as Latin-1. The first 32 KiB.
     pub headers: Vec<(String, String)>,

@@ -144,7 +144,7 @@ impl Engine {
                 .map_err(|_| StartError::Interrupted)??
         };
         let shelf = Shelf::new(sandbox.clone(), Arc::clone(&backend), &config);
-        let guard = Guard::new(&config.guard);
+        let guard = Guard::new(&config.guard, &config.delivery);
         let client = Client::new(&config.delivery, guard.clone())?;
         let directory = Directory::open(Arc::clone(&backend), config.condition_limits()).await?;
         let metrics = Metrics::default();

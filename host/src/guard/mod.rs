@@ -6,27 +6,34 @@
 //! enough.
 //!
 //! The guard looks twice. [`Guard::check`] turns an [`OutboundRequest`] into a [`GuardedRequest`], which is
-//! all that [`crate::deliver`] takes; it is the only judge of addresses written as such and of ports. And
-//! the HTTP client's resolver is [`Guard::resolve`], so every name is judged again, with the very
-//! addresses that are dialled. A name that changes its answer in between (DNS rebinding) gains nothing.
+//! all that [`crate::deliver`] takes; it is the only judge of ports. And whenever a connection is made, it is
+//! made to what [`Guard::route`] answers, so every host is judged again, with the very addresses that are
+//! dialled, or that the operator's proxy is asked to dial. A name that changes its answer in between (DNS
+//! rebinding) gains nothing.
+//!
+//! One exception is the operator's to make: with `delivery.proxy_resolves`, a name that is not known here goes
+//! to the proxy as a name, and nobody but the proxy judges where that leads ([`Route::ProxiedByName`]).
 
 mod ranges;
 mod resolve;
+mod route;
 
-use std::{
-    collections::HashSet,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
+use tokio::time::timeout;
 use url::{Host, Url};
 
 pub use ranges::is_public;
+pub(crate) use resolve::Names;
 pub use resolve::{Resolve, SystemResolver};
+pub use route::Route;
 
-use crate::{config::GuardConfig, request::OutboundRequest};
-use resolve::Names;
+use crate::{
+    config::{DeliveryConfig, GuardConfig},
+    request::OutboundRequest,
+};
+use route::ProxyRules;
 
 /// Judges destinations. Cheap to clone; clones share what names were just looked up.
 #[derive(Clone, Debug)]
@@ -37,6 +44,8 @@ struct Inner {
     allow_networks: Vec<IpNet>,
     allow_hosts: HashSet<String>,
     allow_ports: Vec<u16>,
+    /// If there is a proxy.
+    proxy: Option<ProxyRules>,
     names: Names,
 }
 
@@ -107,19 +116,24 @@ impl GuardError {
 }
 
 impl Guard {
-    /// A guard with the system's resolver.
+    /// A guard with the system's resolver. Of the deliveries' settings it heeds those of the proxy.
     #[must_use]
-    pub fn new(config: &GuardConfig) -> Self {
-        Self::with_resolver(config, Arc::new(SystemResolver))
+    pub fn new(config: &GuardConfig, delivery: &DeliveryConfig) -> Self {
+        Self::with_resolver(config, delivery, Arc::new(SystemResolver))
     }
 
     /// A guard with a resolver of the caller's. What it answers is judged all the same.
     #[must_use]
-    pub fn with_resolver(config: &GuardConfig, resolver: Arc<dyn Resolve>) -> Self {
+    pub fn with_resolver(
+        config: &GuardConfig,
+        delivery: &DeliveryConfig,
+        resolver: Arc<dyn Resolve>,
+    ) -> Self {
         Self(Arc::new(Inner {
             allow_networks: config.allow_networks.clone(),
             allow_hosts: config.allow_hosts.iter().map(|h| canonical(h)).collect(),
             allow_ports: config.allow_ports.clone(),
+            proxy: ProxyRules::of(delivery),
             names: Names::new(resolver),
         }))
     }
@@ -135,12 +149,11 @@ impl Guard {
         }
     }
 
-    /// The addresses that a request to this URL could be sent to, all allowed. The errors name the URL's
-    /// host, in which a secret may stand.
+    /// How a request to this URL would be sent. The errors name the URL's host, in which a secret may stand.
     ///
     /// # Errors
     /// See [`GuardError`].
-    async fn check_url(&self, url: &Url) -> Result<Vec<SocketAddr>, GuardError> {
+    async fn check_url(&self, url: &Url) -> Result<Route, GuardError> {
         let name = url.host_str().unwrap_or_default();
         let blocked = |reason: &str| blocked(name, reason);
         if !matches!(url.scheme(), "http" | "https") {
@@ -152,19 +165,51 @@ impl Guard {
         if !self.0.allow_ports.is_empty() && !self.0.allow_ports.contains(&port) {
             return Err(blocked(&format!("port {port} is not among those allowed")));
         }
-        let ips = match url.host() {
-            None => return Err(blocked("it names no host")),
-            Some(Host::Domain(domain)) => self.resolve(domain).await?,
-            Some(Host::Ipv4(ip)) => vec![ip.into()],
-            Some(Host::Ipv6(ip)) => vec![ip.into()],
+        let host = url.host().ok_or_else(|| blocked("it names no host"))?;
+        self.route(&host).await
+    }
+
+    /// How to connect to a host now: to which addresses, all of them allowed, and whether by the proxy.
+    /// Takes up to 5 seconds.
+    ///
+    /// # Errors
+    /// See [`GuardError`].
+    pub async fn route<S: AsRef<str>>(&self, host: &Host<S>) -> Result<Route, GuardError> {
+        let ip: Option<IpAddr> = match host {
+            Host::Domain(_) => None,
+            Host::Ipv4(ip) => Some((*ip).into()),
+            Host::Ipv6(ip) => Some((*ip).into()),
         };
-        if !matches!(url.host(), Some(Host::Domain(_))) {
-            self.judge(name, "it is", &ips)?;
+        let name = host.to_string();
+        let proxy = self.0.proxy.as_ref().filter(|p| !p.excepts_name(&name));
+        let ips = match (ip, proxy) {
+            (Some(ip), _) => {
+                self.judge(&name, "it is", &[ip])?;
+                vec![ip]
+            }
+            (None, Some(proxy)) if proxy.resolves => {
+                match timeout(route::PATIENCE, self.resolve(&name)).await {
+                    Ok(Ok(ips)) => ips,
+                    Err(_) | Ok(Err(GuardError::Dns { .. })) => return self.by_unknown_name(&name),
+                    Ok(Err(blocked)) => return Err(blocked),
+                }
+            }
+            (None, _) => self.resolve(&name).await?,
+        };
+        Ok(match proxy.filter(|p| !p.excepts_addresses(&ips)) {
+            None => Route::Direct(ips),
+            Some(proxy) if proxy.resolves && ip.is_none() => Route::ProxiedByName,
+            Some(_) => Route::Proxied(ips),
+        })
+    }
+
+    fn by_unknown_name(&self, name: &str) -> Result<Route, GuardError> {
+        if route::is_of_the_inside(name) && !self.0.allow_hosts.contains(&canonical(name)) {
+            let reason =
+                "it is no name of the public internet, and where it leads is not known here";
+            return Err(blocked(name, reason));
         }
-        Ok(ips
-            .into_iter()
-            .map(|ip| SocketAddr::new(ip, port))
-            .collect())
+        Ok(Route::ProxiedByName)
     }
 
     /// The addresses of a name, all allowed.

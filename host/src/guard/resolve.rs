@@ -53,7 +53,7 @@ impl Resolve for SystemResolver {
 
 /// Why there are no addresses. Says nothing of the machine's own settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum LookupError {
+pub(crate) enum LookupError {
     #[error("the name has no address, or its name servers do not answer")]
     NoAddress,
     #[error("the name servers did not answer within {} seconds", TIMEOUT.as_secs())]
@@ -79,14 +79,14 @@ impl Lookup {
 }
 
 /// Lookups under way and just done.
-pub(super) struct Names {
+pub(crate) struct Names {
     resolver: Arc<dyn Resolve>,
     slots: Arc<Semaphore>,
     lookups: Mutex<HashMap<String, Lookup>>,
 }
 
 impl Names {
-    pub(super) fn new(resolver: Arc<dyn Resolve>) -> Self {
+    pub(crate) fn new(resolver: Arc<dyn Resolve>) -> Self {
         Self {
             resolver,
             slots: Arc::new(Semaphore::new(CONCURRENT)),
@@ -95,7 +95,7 @@ impl Names {
     }
 
     /// The addresses of `host`, at least one.
-    pub(super) async fn lookup(&self, host: &str) -> Answer {
+    pub(crate) async fn lookup(&self, host: &str) -> Answer {
         let answer = self.join_or_start(host)?;
         tokio::time::timeout(TIMEOUT, answer)
             .await

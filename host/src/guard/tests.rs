@@ -42,15 +42,30 @@ impl Resolve for Table {
 }
 
 fn guard(change: impl FnOnce(&mut GuardConfig)) -> (Guard, Arc<Table>) {
-    let mut config = Config::defaults().guard;
-    change(&mut config);
+    proxied_guard(change, |_| {})
+}
+
+fn proxied_guard(
+    change: impl FnOnce(&mut GuardConfig),
+    proxy: impl FnOnce(&mut DeliveryConfig),
+) -> (Guard, Arc<Table>) {
+    let mut config = Config::defaults();
+    change(&mut config.guard);
+    proxy(&mut config.delivery);
     let table = Arc::new(Table::default());
-    (Guard::with_resolver(&config, table.clone()), table)
+    let guard = Guard::with_resolver(&config.guard, &config.delivery, table.clone());
+    (guard, table)
 }
 
 async fn verdict(guard: &Guard, url: &str) -> Result<usize, GuardError> {
-    let url = Url::parse(url).unwrap();
-    guard.check_url(&url).await.map(|addresses| addresses.len())
+    match route(guard, url).await? {
+        Route::Direct(addresses) => Ok(addresses.len()),
+        proxied => panic!("{proxied:?} without a proxy"),
+    }
+}
+
+async fn route(guard: &Guard, url: &str) -> Result<Route, GuardError> {
+    guard.check_url(&Url::parse(url).unwrap()).await
 }
 
 #[tokio::test]
@@ -176,7 +191,7 @@ async fn lookups_of_one_name_are_shared_while_they_last_and_for_seconds_after() 
 #[tokio::test]
 async fn a_lookup_that_ended_when_nobody_waited_any_more_is_forgotten_too() {
     let (guard, table) = guard(|_| {});
-    let impatient = tokio::time::timeout(Duration::from_millis(20), guard.resolve("slow.example"));
+    let impatient = timeout(Duration::from_millis(20), guard.resolve("slow.example"));
     assert!(impatient.await.is_err());
     table.release.notify_one();
     tokio::time::sleep(resolve::MEMORY + Duration::from_millis(100)).await;
@@ -210,4 +225,92 @@ async fn other_schemes_are_blocked() {
             "{url}"
         );
     }
+}
+
+fn proxied(resolves: bool, exceptions: &[&str]) -> (Guard, Arc<Table>) {
+    proxied_guard(
+        |c| {
+            c.allow_networks = vec!["10.0.0.0/8".parse().unwrap()];
+            c.allow_hosts = vec!["awx.corp".to_owned()];
+        },
+        |c| {
+            c.proxy = serde_json::from_str("\"http://proxy.example\"").unwrap();
+            c.proxy_resolves = resolves;
+            c.no_proxy = exceptions.iter().map(|e| e.parse().unwrap()).collect();
+        },
+    )
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_judged_addresses() {
+    let (guard, _) = proxied(false, &["10.0.0.0/24"]);
+    let addresses = |ips: &[&str]| ips.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<_>>();
+    for (host, expected) in [
+        (
+            "public.example",
+            Route::Proxied(addresses(&["93.184.215.14", "2606:4700::1"])),
+        ),
+        ("1.1.1.1", Route::Proxied(addresses(&["1.1.1.1"]))),
+        ("10.0.1.1", Route::Proxied(addresses(&["10.0.1.1"]))),
+        ("10.0.0.1", Route::Direct(addresses(&["10.0.0.1"]))),
+        ("private.example", Route::Direct(addresses(&["10.0.0.5"]))),
+    ] {
+        let found = route(&guard, &format!("http://{host}/")).await;
+        assert_eq!(found, Ok(expected), "{host}");
+    }
+    for (host, kind) in [
+        ("mixed.example", "blocked"),
+        ("[::1]", "blocked"),
+        ("127.1", "blocked"),
+        ("unknown.example", "dns"),
+    ] {
+        let error = route(&guard, &format!("http://{host}/")).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_resolves_gets_the_names_that_cannot_be_judged_and_none_that_are_refused() {
+    let (guard, _) = proxied(true, &["known.example", "10.0.0.0/24"]);
+    for by_name in [
+        "public.example",
+        "unknown.example",
+        "hangs.example",
+        "awx.corp",
+        "notlocal.example",
+    ] {
+        let found = route(&guard, &format!("http://{by_name}/")).await;
+        assert_eq!(found, Ok(Route::ProxiedByName), "{by_name}");
+    }
+    for blocked in ["mixed.example", "mapped.example", "127.0.0.1", "[::1]"] {
+        let error = route(&guard, &format!("http://{blocked}/"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), "blocked", "{blocked}");
+    }
+    for inside in [
+        "gateway",
+        "metadata.google.internal",
+        "x.localhost",
+        "printer.LOCAL.",
+        "nas.home.arpa",
+    ] {
+        let error = route(&guard, &format!("http://{inside}/"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), "blocked", "{inside}");
+    }
+    // An address is none that anybody could resolve, and what is reached directly must be known here.
+    let ip = "1.1.1.1".parse().unwrap();
+    assert_eq!(
+        route(&guard, "http://1.1.1.1/").await,
+        Ok(Route::Proxied(vec![ip]))
+    );
+    let inside = "10.0.0.5".parse().unwrap();
+    let direct = route(&guard, "http://private.example/").await;
+    assert_eq!(direct, Ok(Route::Direct(vec![inside])));
+    let error = route(&guard, "http://not.known.example/")
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), "dns");
 }

@@ -52,7 +52,7 @@ pub enum AttemptOutcome {
 /// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttemptError {
-    /// A render error's kind, or `blocked`, `dns`, `connect`, `tls`, `timeout`, `protocol`, `status`,
+    /// A render error's kind, or `blocked`, `dns`, `connect`, `proxy`, `tls`, `timeout`, `protocol`, `status`,
     /// `webhook_missing`, `plugin_loading`, `worker_lost`, `internal`.
     pub kind: String,
     /// The webhook field at fault.
@@ -200,7 +200,7 @@ pub struct ResponseRecord {
     pub status: u16,
     /// `HTTP/1.1` or `HTTP/2.0`.
     pub version: String,
-    /// The address that answered.
+    /// The address that answered; with a proxy the one it connected to, if hookbox chose that.
     pub peer: Option<String>,
     /// All headers, in order.
     pub headers: Vec<(String, String)>,

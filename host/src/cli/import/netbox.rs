@@ -219,7 +219,7 @@ impl Bench {
         .await
         .map_err(CliError::failed)?
         .map_err(CliError::failed)?;
-        let guard = Guard::new(&config.guard);
+        let guard = Guard::new(&config.guard, &config.delivery);
         Ok(Self {
             config,
             sandbox,

@@ -7,8 +7,8 @@ async fn a_name_is_judged_again_when_it_is_dialled() {
     let server = Server::answering(OK).await;
     // The first look goes to a guard that finds nothing wrong with loopback; the client's guard does. So it
     // is with a name that changes its answer in between.
-    let first = Guard::with_resolver(&guard_config(&["127.0.0.0/8"]), Arc::new(Loopback));
-    let second = Guard::with_resolver(&guard_config(&[]), Arc::new(Loopback));
+    let first = guard(&["127.0.0.0/8"]);
+    let second = guard(&[]);
     let client = Client::new(&Config::defaults().delivery, second).unwrap();
     let url = format!("http://rebinding.example:{}/", server.address.port());
     let request = first.check(build(post(&url))).await.unwrap();
@@ -26,8 +26,8 @@ async fn a_secret_host_is_not_named_in_errors_of_either_look() {
     let secret = crate::model::Secret::new("s3cr3t.example");
     let secrets = SecretValues::new([("hbs_1".to_owned(), "host".to_owned(), secret)]);
     let request = || build_with(post("http://hbs_1/"), &secrets);
-    let strict = Guard::with_resolver(&guard_config(&[]), Arc::new(Loopback));
-    let lenient = Guard::with_resolver(&guard_config(&["127.0.0.0/8"]), Arc::new(Loopback));
+    let strict = guard(&[]);
+    let lenient = guard(&["127.0.0.0/8"]);
 
     let first = strict.check(request()).await.unwrap_err().to_string();
     let client = Client::new(&Config::defaults().delivery, strict).unwrap();
@@ -48,7 +48,7 @@ async fn a_secret_host_is_not_named_in_errors_of_either_look() {
 #[tokio::test]
 async fn without_leave_nothing_on_this_machine_is_reached() {
     let server = Server::answering(OK).await;
-    let guard = Guard::new(&guard_config(&[]));
+    let guard = Guard::new(&guard_config(&[]), &Config::defaults().delivery);
     let port = server.address.port();
     for host in [
         "127.0.0.1",

@@ -3,4 +3,5 @@
 mod crash;
 mod hostile;
 mod path;
+mod proxy;
 mod retries;

@@ -1,0 +1,201 @@
+//! The operator's proxy: how a connection to a receiver is had from it.
+//!
+//! HTTP proxies are asked to CONNECT, for `http://` receivers too: a request in absolute form names the host
+//! twice, in its target and in `Host`, and a proxy must heed the target alone (RFC 9112 section 3.2.2), so it
+//! could either be led to a judged address or be told the receiver's name, not both. In a tunnel it never
+//! sees the request, and what it answers cannot be taken for the receiver's answer.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http_body_util::Empty;
+use hyper::{body::Bytes, client::conn::http1};
+use hyper_util::{client::legacy::connect::proxy::SocksV5, rt::TokioIo};
+use rustls::ClientConfig;
+use tokio::sync::OnceCell;
+use tokio_rustls::TlsConnector;
+use tower::{Service, service_fn};
+use url::Host;
+
+use super::{
+    blocking,
+    connect::{Transport, dial},
+    error::{self, SendError},
+    tls::{self, Trust},
+};
+use crate::{
+    config::{ProxyAddress, ProxyScheme},
+    guard::{Names, SystemResolver},
+};
+
+/// The least that the HTTP client takes, and far more than a proxy has to say.
+const ANSWER_BYTES: usize = 8192;
+
+/// Why the operator's proxy did not connect to a receiver. For the webhook's owner: nothing of where the proxy
+/// is or who we are to it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// There is no connection to it.
+    #[error("it cannot be reached: {0}")]
+    Unreachable(String),
+    /// 407, or what SOCKS has for it.
+    #[error("it does not accept the operator's credentials for it (407)")]
+    Unauthorized,
+    /// It answered with this status instead of 2xx.
+    #[error("it answered {0} when it was asked to connect")]
+    Refused(u16),
+    /// SOCKS went wrong, or it said no.
+    #[error("{0}")]
+    Socks(String),
+    /// It said what no proxy says, or nothing.
+    #[error("it did not answer as a proxy does: {0}")]
+    Protocol(String),
+}
+
+/// The operator's proxy.
+pub(super) struct Proxy {
+    address: ProxyAddress,
+    /// Its own name is not the guard's business: the operator chose it.
+    names: Names,
+    authorization: Option<HeaderValue>,
+    /// For a proxy that is reached by TLS: reading the system's certificates takes time.
+    tls: OnceCell<Arc<ClientConfig>>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").finish_non_exhaustive()
+    }
+}
+
+impl Proxy {
+    pub(super) fn new(address: ProxyAddress) -> Self {
+        let authorization = address.credentials.as_ref().and_then(|credentials| {
+            let login = format!("{}:{}", credentials.user, credentials.password.expose());
+            let mut value =
+                HeaderValue::try_from(format!("Basic {}", STANDARD.encode(login))).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        Self {
+            address,
+            names: Names::new(Arc::new(SystemResolver)),
+            authorization,
+            tls: OnceCell::new(),
+        }
+    }
+
+    /// A connection to the first of these that the proxy connects to, and which it is. What is wrong with the
+    /// proxy itself ends the search.
+    pub(super) async fn connect_to_one(
+        &self,
+        addresses: &[SocketAddr],
+    ) -> Result<(Transport, SocketAddr), SendError> {
+        let mut refused = SendError::Internal("there was no address to connect to");
+        for address in addresses {
+            match self.connect(&address.to_string()).await {
+                Ok(transport) => return Ok((transport, *address)),
+                Err(e @ SendError::Proxy(ProxyError::Refused(_) | ProxyError::Socks(_))) => {
+                    refused = e;
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Err(refused)
+    }
+
+    /// A connection to `HOST:PORT`.
+    pub(super) async fn connect(&self, target: &str) -> Result<Transport, SendError> {
+        let transport = self.reach().await?;
+        let target = Uri::try_from(target)
+            .map_err(|_| SendError::Internal("its proxy cannot be asked for such a host"))?;
+        match self.address.scheme {
+            ProxyScheme::Http | ProxyScheme::Https => self.tunnel(transport, target).await,
+            ProxyScheme::Socks5 => self.socks(transport, target).await,
+        }
+        .map_err(SendError::Proxy)
+    }
+
+    /// A connection to the proxy.
+    async fn reach(&self) -> Result<Transport, SendError> {
+        let ProxyAddress { host, port, .. } = &self.address;
+        let ips = match host {
+            Host::Ipv4(ip) => vec![(*ip).into()],
+            Host::Ipv6(ip) => vec![(*ip).into()],
+            Host::Domain(name) => {
+                let found = self.names.lookup(name).await;
+                let unknown = |_| unreachable("its name has no address");
+                found.map_err(unknown)?.to_vec()
+            }
+        };
+        let addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, *port));
+        let tcp = dial(addresses.collect()).await.map_err(unreachable)?;
+        if self.address.scheme != ProxyScheme::Https {
+            return Ok(Box::new(tcp));
+        }
+        let config = || blocking(|| Trust::System.config(&["http/1.1"]));
+        let config = Arc::clone(self.tls.get_or_try_init(config).await?);
+        let name = tls::server_name(&host.to_string())?;
+        let secured = TlsConnector::from(config).connect(name, tcp).await;
+        let secured = secured.map_err(|error| {
+            // What it says may name the proxy.
+            tracing::debug!(%error, "TLS with the proxy failed");
+            unreachable("TLS with it failed")
+        })?;
+        Ok(Box::new(secured))
+    }
+
+    async fn tunnel(&self, transport: Transport, target: Uri) -> Result<Transport, ProxyError> {
+        let broken = |e: hyper::Error| ProxyError::Protocol(error::reason(&e));
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(ANSWER_BYTES)
+            .title_case_headers(true)
+            .handshake(TokioIo::new(transport))
+            .await
+            .map_err(broken)?;
+        // Ends when the tunnel is handed over, or when nobody waits for the answer any more.
+        tokio::spawn(connection.with_upgrades());
+        let host = HeaderValue::try_from(target.to_string());
+        let host = host.map_err(|e| ProxyError::Protocol(e.to_string()))?;
+        let mut request = Request::connect(target)
+            .header(header::HOST, host)
+            .body(Empty::<Bytes>::new())
+            .map_err(|e| ProxyError::Protocol(e.to_string()))?;
+        if let Some(authorization) = &self.authorization {
+            let headers = request.headers_mut();
+            headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        }
+        let answer = sender.send_request(request).await.map_err(broken)?;
+        match answer.status() {
+            status if status.is_success() => {
+                let tunnel = hyper::upgrade::on(answer).await.map_err(broken)?;
+                Ok(Box::new(TokioIo::new(tunnel)))
+            }
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(ProxyError::Unauthorized),
+            status => Err(ProxyError::Refused(status.as_u16())),
+        }
+    }
+
+    async fn socks(&self, transport: Transport, target: Uri) -> Result<Transport, ProxyError> {
+        let mut transport = Some(TokioIo::new(transport));
+        let reached = service_fn(move |_: Uri| {
+            let once = transport.take();
+            async { once.ok_or_else(|| io::Error::other("asked for twice")) }
+        });
+        let mut socks = SocksV5::new(Uri::from_static("socks5://reached.invalid"), reached);
+        if let Some(credentials) = &self.address.credentials {
+            let password = credentials.password.expose().to_owned();
+            socks = socks.with_auth(credentials.user.clone(), password);
+        }
+        match socks.call(target).await {
+            Ok(tunnel) => Ok(tunnel.into_inner()),
+            Err(e) => Err(ProxyError::Socks(e.to_string())),
+        }
+    }
+}
+
+fn unreachable(reason: impl Into<String>) -> SendError {
+    SendError::Proxy(ProxyError::Unreachable(reason.into()))
+}

@@ -1,0 +1,91 @@
+//! Which way a connection takes: straight to its addresses, or through the operator's proxy.
+
+use std::{net::IpAddr, time::Duration};
+
+use ipnet::IpNet;
+
+use super::canonical;
+use crate::config::{DeliveryConfig, NoProxy};
+
+/// How long a name that the proxy will resolve is looked up here: long enough to find names of the inside,
+/// and not so long that name servers which cannot be reached use up the time to connect.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How to connect to a host. Every address in it has been judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// To one of these, in the order of preference.
+    Direct(Vec<IpAddr>),
+    /// By having the proxy connect to one of these.
+    Proxied(Vec<IpAddr>),
+    /// By having the proxy look up the name and connect. Only with `delivery.proxy_resolves`, and never if
+    /// the name is known here and leads where deliveries may not go.
+    ProxiedByName,
+}
+
+/// Whether a name can only be one of some inside: the proxy's own machine, its network or its cloud. That is a
+/// name without a dot, which a search list completes, or one below a domain that is not in the public DNS:
+/// RFC 6761 section 6.3, RFC 6762 section 3 and appendix G, RFC 8375, and ICANN's resolution 2024.07.29.06.
+pub(super) fn is_of_the_inside(host: &str) -> bool {
+    const INSIDE: [&str; 10] = [
+        "localhost",
+        "localdomain",
+        "local",
+        "internal",
+        "intranet",
+        "private",
+        "corp",
+        "home",
+        "lan",
+        "home.arpa",
+    ];
+    let host = canonical(host);
+    !host.contains('.') || INSIDE.iter().any(|domain| is_or_is_below(&host, domain))
+}
+
+fn is_or_is_below(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// What the guard has to know of the proxy.
+#[derive(Debug)]
+pub(super) struct ProxyRules {
+    /// `delivery.proxy_resolves`
+    pub(super) resolves: bool,
+    hosts: Vec<String>,
+    networks: Vec<IpNet>,
+}
+
+impl ProxyRules {
+    /// The rules, if there is a proxy.
+    pub(super) fn of(config: &DeliveryConfig) -> Option<Self> {
+        config.proxy.address()?;
+        let (mut hosts, mut networks) = (Vec::new(), Vec::new());
+        for exception in &config.no_proxy {
+            match exception {
+                NoProxy::Host(name) => hosts.push(name.clone()),
+                NoProxy::Network(network) => networks.push(*network),
+            }
+        }
+        Some(Self {
+            resolves: config.proxy_resolves,
+            hosts,
+            networks,
+        })
+    }
+
+    /// Whether `delivery.no_proxy` has the host, or one that it is below.
+    pub(super) fn excepts_name(&self, host: &str) -> bool {
+        let host = canonical(host);
+        self.hosts
+            .iter()
+            .any(|domain| is_or_is_below(&host, domain))
+    }
+
+    /// Whether all of these are in networks of `delivery.no_proxy`.
+    pub(super) fn excepts_addresses(&self, ips: &[IpAddr]) -> bool {
+        let mut ips = ips.iter();
+        ips.all(|ip| self.networks.iter().any(|network| network.contains(ip)))
+    }
+}
