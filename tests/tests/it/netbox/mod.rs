@@ -5,6 +5,7 @@ mod check;
 mod events;
 mod import;
 mod python;
+mod question;
 mod sources;
 mod wire;
 
