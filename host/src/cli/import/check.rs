@@ -1,7 +1,7 @@
 //! `--check`: what NetBox would send for an event beside what hookbox would.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,6 +10,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{
+    inspect::inspect,
     netbox::Bench,
     python,
     translate::{Translated, place_id},
@@ -20,7 +21,7 @@ use crate::{
         terminal::{Clean, Paint, one_line, read_input, shortened},
     },
     ingest::{self, Event},
-    model::{DeliveryId, TenantId, Timestamp, Webhook, json},
+    model::{DeliveryId, Secret, TenantId, Timestamp, Webhook, json},
     registry::directory::guest_view,
     request::{OutboundRequest, RequestContext, SecretValues, is_credential},
     rules::RuleSet,
@@ -138,10 +139,19 @@ fn merged(context: &Value, action_data: Option<&Map<String, Value>>) -> Value {
 
 /// What hookbox would send. The request stays in this process, secrets are not part of the comparison.
 async fn render(bench: &Bench, webhook: &Webhook, event: &Event) -> Result<Sent, String> {
+    // Environment variables are secrets here. What they hold is not known: on both sides a word stands for it.
+    let names = inspect(&webhook.spec).env.into_iter().enumerate();
+    let (handles, values): (BTreeMap<_, _>, Vec<_>) = names
+        .map(|(i, name)| {
+            let handle = format!("hbs_checked_{i:06}_");
+            let value = Secret::new(format!("value-of-{name}"));
+            ((name.clone(), handle.clone()), (handle, name, value))
+        })
+        .unzip();
     let job = RenderJob {
         event: Arc::clone(event.context()),
         webhook: guest_view(&webhook.spec),
-        secrets: Arc::<SecretHandles>::default(),
+        secrets: Arc::new(SecretHandles(handles)),
         owner: Arc::default(),
     };
     let rendering = bench.sandbox.render(&bench.transformer, job).await;
@@ -156,7 +166,7 @@ async fn render(bench: &Bench, webhook: &Webhook, event: &Event) -> Result<Sent,
         webhook: &webhook.spec,
         delivery: &DeliveryId::from("dlv_dry_run"),
         now: Timestamp::now(),
-        secrets: &SecretValues::default(),
+        secrets: &SecretValues::new(values),
         limits: &bench.config.sandbox,
         user_agent: &bench.config.delivery.user_agent,
     };

@@ -2,8 +2,10 @@
 //! libraries that NetBox sends with.
 
 mod check;
+mod docs;
 mod events;
 mod import;
+mod json_bodies;
 mod python;
 mod question;
 mod sources;
