@@ -6,6 +6,7 @@ mod docs;
 mod events;
 mod import;
 mod json_bodies;
+mod methods;
 mod python;
 mod question;
 mod sources;
