@@ -14,6 +14,8 @@ use super::{RequestContext, invalid, too_large};
 use crate::sandbox::RenderError;
 
 const FIELD: &str = "payload_url";
+/// Where `urllib3` sees the end of user information, host and port.
+const AUTHORITY_ENDS: [char; 4] = ['/', '\\', '?', '#'];
 
 /// A validated URL.
 pub(super) struct Target {
@@ -91,7 +93,7 @@ fn parse(text: &str) -> Result<(Url, Option<String>), String> {
             "the URL must start with http:// or https://, and {found}"
         ));
     };
-    if after_scheme.starts_with(['/', '?', '#']) || after_scheme.is_empty() {
+    if after_scheme.starts_with(AUTHORITY_ENDS) || after_scheme.is_empty() {
         return Err("the URL names no host".to_owned());
     }
     let mut url = Url::parse(&quote(text)).map_err(|e| format!("the URL is not valid: {e}"))?;
@@ -109,6 +111,10 @@ fn parse(text: &str) -> Result<(Url, Option<String>), String> {
         return Err("the URL names no host".to_owned());
     }
     url.set_fragment(None);
+    // `requests` sends no question mark without a query.
+    if url.query() == Some("") {
+        url.set_query(None);
+    }
 
     // The client dials what the `http` crate reads in this text. The guard judges what the `url` crate
     // reads. They must not differ.
@@ -124,7 +130,7 @@ fn parse(text: &str) -> Result<(Url, Option<String>), String> {
 /// The value of `Authorization` for a URL's user information. As in `requests`, a user without a colon and a
 /// password is none, and the text is sent in Latin-1.
 fn credentials(after_scheme: &str, url: &Url) -> Result<Option<String>, String> {
-    let authority = after_scheme.split(['/', '?', '#']).next();
+    let authority = after_scheme.split(AUTHORITY_ENDS).next();
     let user_info = authority.and_then(|a| Some(a.rsplit_once('@')?.0));
     let password = url.password().unwrap_or_default();
     if !user_info.is_some_and(|u| u.contains(':'))
@@ -164,12 +170,15 @@ pub(super) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 16);
     let authority = text.find("://").map_or(0, |at| at + 3);
     let rest = text.get(authority..).unwrap_or_default();
-    let path = authority + rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let path = authority + rest.find(AUTHORITY_ENDS).unwrap_or(rest.len());
     let (head, tail) = (
         text.get(..path).unwrap_or(text),
         text.get(path..).unwrap_or_default(),
     );
     quote_part(&mut quoted, head, "[]");
+    if tail.starts_with('\\') {
+        quoted.push('/');
+    }
     let query = tail.find(['?', '#']).unwrap_or(tail.len());
     for part in [tail.get(..query), tail.get(query..)].into_iter().flatten() {
         quote_part(&mut quoted, part, "");
@@ -318,9 +327,12 @@ mod tests {
             Some(format!("Basic {}", STANDARD.encode("us:er:p@ss")))
         );
         assert_eq!(parse("http://@example.com/x").unwrap().1, None);
-        // To `requests` too, everything before the @ is a user's name.
+        // A path begins at a backslash, to `requests` as to browsers: what follows is no host.
         let (url, _) = parse(r"http://example.com\@other.example/").unwrap();
-        assert_eq!(url.as_str(), "http://other.example/");
+        assert_eq!(url.as_str(), "http://example.com/%5C@other.example/");
+        let (url, basic) =
+            parse(r"http://a:b\@other.example/").map_or((None, None), |(u, b)| (Some(u), b));
+        assert_eq!((url, basic), (None, None), "b is no port");
     }
 
     proptest! {
