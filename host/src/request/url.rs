@@ -6,6 +6,8 @@
 //! it drops tabs and line breaks, reads `\` as `/` and adds missing slashes. So the text is quoted as
 //! `requests` would do before that crate sees it.
 
+use std::borrow::Cow;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -96,7 +98,16 @@ fn parse(text: &str) -> Result<(Url, Option<String>), String> {
     if after_scheme.starts_with(AUTHORITY_ENDS) || after_scheme.is_empty() {
         return Err("the URL names no host".to_owned());
     }
-    let mut url = Url::parse(&quote(text)).map_err(|e| format!("the URL is not valid: {e}"))?;
+    let authority = after_scheme
+        .find(AUTHORITY_ENDS)
+        .map_or("", |end| after_scheme.get(..end).unwrap_or_default());
+    let path = text.len() - after_scheme.len() + authority.len();
+    let text = match text.split_at_checked(path) {
+        // A path that begins so stands behind the slash that it lacks.
+        Some((head, tail)) if tail.starts_with('\\') => Cow::Owned(format!("{head}/{tail}")),
+        _ => Cow::Borrowed(text),
+    };
+    let mut url = Url::parse(&quote(&text)).map_err(|e| format!("the URL is not valid: {e}"))?;
 
     if url
         .host_str()
@@ -170,15 +181,12 @@ pub(super) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 16);
     let authority = text.find("://").map_or(0, |at| at + 3);
     let rest = text.get(authority..).unwrap_or_default();
-    let path = authority + rest.find(AUTHORITY_ENDS).unwrap_or(rest.len());
+    let path = authority + rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (head, tail) = (
         text.get(..path).unwrap_or(text),
         text.get(path..).unwrap_or_default(),
     );
     quote_part(&mut quoted, head, "[]");
-    if tail.starts_with('\\') {
-        quoted.push('/');
-    }
     let query = tail.find(['?', '#']).unwrap_or(tail.len());
     for part in [tail.get(..query), tail.get(query..)].into_iter().flatten() {
         quote_part(&mut quoted, part, "");

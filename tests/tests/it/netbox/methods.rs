@@ -66,12 +66,11 @@ async fn each_method_carries_its_body() {
             "text/x-own; charset=utf-8",
             "{line}"
         );
-        println!(
-            "{method} {path} content-length: {}",
-            header("content-length")
-        );
-        if !body.is_empty() {
-            assert_eq!(header("content-length"), body.len().to_string(), "{line}");
-        }
+        // As `requests` has it, which names no length where there is nothing to GET with.
+        let length = match (method.as_str(), body.len()) {
+            ("GET", 0) => Value::Null,
+            (_, length) => json!(length.to_string()),
+        };
+        assert_eq!(header("content-length"), length, "{line}");
     }
 }
