@@ -98,10 +98,8 @@ fn parse(text: &str) -> Result<(Url, Option<String>), String> {
     if after_scheme.starts_with(AUTHORITY_ENDS) || after_scheme.is_empty() {
         return Err("the URL names no host".to_owned());
     }
-    let authority = after_scheme
-        .find(AUTHORITY_ENDS)
-        .map_or("", |end| after_scheme.get(..end).unwrap_or_default());
-    let path = text.len() - after_scheme.len() + authority.len();
+    let authority = after_scheme.find(AUTHORITY_ENDS);
+    let path = text.len() - after_scheme.len() + authority.unwrap_or(after_scheme.len());
     let text = match text.split_at_checked(path) {
         // A path that begins so stands behind the slash that it lacks.
         Some((head, tail)) if tail.starts_with('\\') => Cow::Owned(format!("{head}/{tail}")),
