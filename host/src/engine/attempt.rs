@@ -5,15 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Map, Value};
-
 use super::{
     Engine,
     plugins::{LoadError, NoTransformer, Pick, PickedUp, Picking, Waiting, is_to_blame, trial_of},
 };
 use crate::{
     deliver::{Response, SendOptions, status_is_retryable},
-    ingest::Event,
     model::{Timestamp, WorkerId},
     queue::{Delivery, Leased, Settlement},
     record::{
@@ -203,7 +200,7 @@ impl Engine {
         let clock = Instant::now();
         let action_data = snapshot.action_data(&leased.delivery.rule);
         let job = RenderJob {
-            event: merged_context(&leased.event, action_data),
+            event: leased.event.context_with(action_data),
             webhook: Arc::clone(&prepared.guest_view),
             secrets: Arc::clone(&secrets.handles),
             owner: leased.delivery.tenant.as_str().into(),
@@ -315,25 +312,6 @@ fn names_one_receiver(payload_url: &str) -> bool {
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     !scheme.contains('{') && !authority.contains('{')
-}
-
-/// The event's context with a rule's action data merged under `data`; the event's own keys win, as in
-/// NetBox.
-pub(super) fn merged_context(event: &Event, action_data: Option<&Map<String, Value>>) -> Arc<str> {
-    let merge = || -> Option<Arc<str>> {
-        let extra = action_data?;
-        let mut context: Map<String, Value> = serde_json::from_str(event.context()).ok()?;
-        let data = context.get_mut("data")?;
-        let mut merged = extra.clone();
-        match data {
-            Value::Null => {}
-            Value::Object(own) => merged.extend(std::mem::take(own)),
-            _ => return None,
-        }
-        *data = Value::Object(merged);
-        Some(serde_json::to_string(&context).ok()?.into())
-    };
-    merge().unwrap_or_else(|| Arc::clone(event.context()))
 }
 
 fn render_record(

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{Engine, attempt::merged_context};
+use super::Engine;
 use crate::{
     model::{DeliveryId, TenantId},
     record::RenderInput,
@@ -86,9 +86,7 @@ impl Engine {
             ),
         };
         Ok(ReplayInput {
-            event: merged_context(&event, action_data.as_ref())
-                .as_ref()
-                .to_owned(),
+            event: event.context_with(action_data.as_ref()).as_ref().to_owned(),
             webhook,
             transformer: render.transformer,
             secrets,

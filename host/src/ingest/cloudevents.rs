@@ -1,31 +1,37 @@
 //! CloudEvents 1.0 as events: `type` is the event, the extension `objecttype` (or else `source`) the
 //! object type, `time` the timestamp, `data` the data. All attributes stay visible to templates.
 
+use std::borrow::Cow;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use super::{IngestError, event::Identified, formats::malformed};
+use super::{IngestError, context::Members, event::Identified, formats::malformed};
 use crate::model::{FieldErrors, json};
 
 /// Structured mode: the whole event is one JSON object (CloudEvents JSON format 1.0, section 3).
-pub(super) fn from_structured(value: Value) -> Result<Identified, FieldErrors> {
+pub(super) fn from_structured<'a>(
+    value: Value,
+    texts: Members<'a>,
+) -> Result<Identified<'a>, FieldErrors> {
     let Value::Object(mut attributes) = value else {
         return Err(FieldErrors::one("", "a CloudEvent is a JSON object"));
     };
     let data = attributes.remove("data").unwrap_or(Value::Null);
-    to_event(attributes, data)
+    to_event(attributes, data, texts)
 }
 
 /// Binary mode: attributes are `ce-` headers, percent-encoded, and the body is the data (CloudEvents HTTP
 /// binding 1.0.2, section 3.1).
-pub(super) fn from_binary(
+pub(super) fn from_binary<'a>(
     media_type: &str,
     headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Identified, IngestError> {
+    body: &'a [u8],
+) -> Result<Identified<'a>, IngestError> {
     let mut attributes = Map::new();
+    let mut texts = Members::new();
     for (name, value) in headers {
         let Some(name) = name.as_str().strip_prefix("ce-") else {
             continue;
@@ -47,7 +53,9 @@ pub(super) fn from_binary(
     let data = if body.is_empty() {
         Value::Null
     } else if is_json {
-        json::parse(body, json::MAX_DEPTH).map_err(|e| malformed(&e))?
+        let data = json::parse(body, json::MAX_DEPTH).map_err(|e| malformed(&e))?;
+        texts.extend(serde_json::from_slice(body).map(|text| (Cow::Borrowed("data"), text)));
+        data
     } else {
         match std::str::from_utf8(body) {
             Ok(text) => text.into(),
@@ -57,10 +65,14 @@ pub(super) fn from_binary(
             }
         }
     };
-    to_event(attributes, data).map_err(IngestError::Invalid)
+    to_event(attributes, data, texts).map_err(IngestError::Invalid)
 }
 
-fn to_event(attributes: Map<String, Value>, data: Value) -> Result<Identified, FieldErrors> {
+fn to_event<'a>(
+    attributes: Map<String, Value>,
+    data: Value,
+    mut texts: Members<'a>,
+) -> Result<Identified<'a>, FieldErrors> {
     let mut errors = FieldErrors::default();
     if attributes.get("specversion").and_then(Value::as_str) != Some("1.0") {
         errors.add(
@@ -92,9 +104,12 @@ fn to_event(attributes: Map<String, Value>, data: Value) -> Result<Identified, F
     for (name, value) in attributes {
         context.entry(name).or_insert(value);
     }
+    // Attributes of these names are not what the context has under them.
+    texts.retain(|name, _| !["event", "timestamp", "object_type"].contains(&&**name));
     // CloudEvents 1.0, section 3.1.1: source and id together name an event.
     Ok(Identified {
         value: Value::Object(context),
+        texts,
         key: Some(format!("cloudevent:{}:{source}{id}", source.len())),
     })
 }

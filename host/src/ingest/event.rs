@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::context::{self, Members};
 use crate::{
     config::IngestConfig,
     model::{EventId, FieldErrors, TenantId, Timestamp, event_type_slug, json},
@@ -78,10 +79,20 @@ impl Event {
         self.received
     }
 
-    /// What templates see: the text of one JSON object, its keys in the sender's order.
+    /// What templates see: the text of one JSON object, its keys in the sender's order, its numbers with the
+    /// sender's digits.
     #[must_use]
     pub fn context(&self) -> &Arc<str> {
         &self.context
+    }
+
+    /// The context with a rule's action data under `data`; the event's own keys win, as in NetBox. Without action
+    /// data, or with data that is no object, the context as it is.
+    #[must_use]
+    pub fn context_with(&self, action_data: Option<&Map<String, Value>>) -> Arc<str> {
+        action_data
+            .and_then(|extra| context::merge(&self.context, extra))
+            .map_or_else(|| Arc::clone(&self.context), Into::into)
     }
 }
 
@@ -108,19 +119,20 @@ pub fn parse_event(
     }
     let value = json::parse(text, json::MAX_DEPTH)
         .map_err(|e| FieldErrors::one("", format!("this is not valid JSON: {e}")))?;
-    from_value(tenant, value.into(), limits)
+    let identified = Identified {
+        value,
+        texts: context::members(text),
+        key: None,
+    };
+    from_value(tenant, identified, limits)
 }
 
 /// Parsed JSON, with what makes it recognisable if its format says so; otherwise its `id` does.
-pub(super) struct Identified {
+pub(super) struct Identified<'a> {
     pub(super) value: Value,
+    /// The texts that its members came as.
+    pub(super) texts: Members<'a>,
     pub(super) key: Option<String>,
-}
-
-impl From<Value> for Identified {
-    fn from(value: Value) -> Self {
-        Self { value, key: None }
-    }
 }
 
 /// One event from parsed JSON.
@@ -130,7 +142,7 @@ impl From<Value> for Identified {
 /// expect, and all other keys as they came.
 pub(super) fn from_value(
     tenant: &TenantId,
-    identified: Identified,
+    identified: Identified<'_>,
     limits: &IngestConfig,
 ) -> Result<Incoming, FieldErrors> {
     let Value::Object(mut context) = identified.value else {
@@ -148,7 +160,10 @@ pub(super) fn from_value(
         );
     }
     let object_type = text(&context, "object_type", MAX_NAME, &mut errors);
-    let key = identified.key.or_else(|| own_id(&context, &mut errors));
+    let mut texts = identified.texts;
+    let key = identified
+        .key
+        .or_else(|| own_id(&context, &texts, &mut errors));
     if depth(&context) > limits.max_depth {
         errors.add(
             "",
@@ -161,12 +176,13 @@ pub(super) fn from_value(
     let slug = event_type_slug(&event).to_owned();
     let received = Timestamp::now();
     context.insert("event".to_owned(), short_form(&event).into());
+    texts.swap_remove("event");
     context
         .entry("timestamp")
         .or_insert_with(|| python_isoformat(received).into());
     context.entry("object_type").or_insert(Value::Null);
     context.entry("data").or_insert(Value::Null);
-    let context = serde_json::to_string(&context)
+    let context = context::write(&context, &texts)
         .map_err(|e| FieldErrors::one("", format!("cannot be written as JSON again: {e}")))?;
     if context.len() > limits.max_event_bytes {
         return Err(FieldErrors::one("", over_limit(limits)));
@@ -235,7 +251,11 @@ fn text(
     }
 }
 
-fn own_id(context: &Map<String, Value>, errors: &mut FieldErrors) -> Option<String> {
+fn own_id(
+    context: &Map<String, Value>,
+    texts: &Members<'_>,
+    errors: &mut FieldErrors,
+) -> Option<String> {
     let id = match context.get("id") {
         Some(Value::Number(n)) => n.to_string(),
         _ => text(context, "id", MAX_NAME, errors)?,
@@ -245,7 +265,7 @@ fn own_id(context: &Map<String, Value>, errors: &mut FieldErrors) -> Option<Stri
     }
     // Senders that put the id of the object here, and not of the change, would lose every later change. So
     // the same id with other content is another event.
-    let content = serde_json::to_vec(context).ok()?;
+    let content = context::write(context, texts).ok()?;
     Some(format!(
         "event:{id}:{}",
         hex::encode(Sha256::digest(content))

@@ -8,8 +8,8 @@ use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
 
 use super::{
-    IngestError, cloudevents,
-    event::{self, Incoming},
+    IngestError, cloudevents, context,
+    event::{self, Identified, Incoming},
     request_idempotency,
 };
 use crate::{
@@ -82,9 +82,14 @@ pub fn parse_request(
         }
         let found = match format {
             Format::Binary => cloudevents::from_binary(&media_type, headers, raw)?,
-            Format::Json | Format::Lines => parse(raw)?.into(),
+            Format::Json | Format::Lines => Identified {
+                value: parse(raw)?,
+                texts: context::members(raw),
+                key: None,
+            },
             Format::CloudEvent | Format::CloudEvents => {
-                cloudevents::from_structured(parse(raw)?).map_err(IngestError::Invalid)?
+                let (value, texts) = (parse(raw)?, context::members(raw));
+                cloudevents::from_structured(value, texts).map_err(IngestError::Invalid)?
             }
         };
         event::from_value(tenant, found, limits).map_err(IngestError::Invalid)

@@ -6,6 +6,7 @@
 //! NetBox's default webhook body is a valid event as it is.
 
 mod cloudevents;
+mod context;
 mod event;
 mod formats;
 

@@ -158,7 +158,8 @@ pub struct WebhookSecrets {
 }
 
 impl WebhookSecrets {
-    /// Secrets of these names without real values, to try a webhook where its tenant's are not at hand.
+    /// Secrets of these names, each with the value `value-of-NAME`: to try a webhook where its tenant's are not
+    /// at hand.
     #[must_use]
     pub fn stand_ins(names: &[String]) -> Self {
         let tenant = TenantId::default_tenant();
@@ -167,7 +168,7 @@ impl WebhookSecrets {
             .map(|name| (name.clone(), handle(&[0; 32], &tenant, "", name)))
             .collect();
         let values = handles.iter().map(|(name, handle)| {
-            let value = Secret::new(format!("stand-in-for-{name}"));
+            let value = Secret::new(format!("value-of-{name}"));
             (handle.clone(), name.clone(), value)
         });
         Self {

@@ -6,6 +6,8 @@
 //! it drops tabs and line breaks, reads `\` as `/` and adds missing slashes. So the text is quoted as
 //! `requests` would do before that crate sees it.
 
+use std::borrow::Cow;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -14,6 +16,8 @@ use super::{RequestContext, invalid, too_large};
 use crate::sandbox::RenderError;
 
 const FIELD: &str = "payload_url";
+/// Where `urllib3` sees the end of user information, host and port.
+const AUTHORITY_ENDS: [char; 4] = ['/', '\\', '?', '#'];
 
 /// A validated URL.
 pub(super) struct Target {
@@ -91,10 +95,17 @@ fn parse(text: &str) -> Result<(Url, Option<String>), String> {
             "the URL must start with http:// or https://, and {found}"
         ));
     };
-    if after_scheme.starts_with(['/', '?', '#']) || after_scheme.is_empty() {
+    if after_scheme.starts_with(AUTHORITY_ENDS) || after_scheme.is_empty() {
         return Err("the URL names no host".to_owned());
     }
-    let mut url = Url::parse(&quote(text)).map_err(|e| format!("the URL is not valid: {e}"))?;
+    let authority = after_scheme.find(AUTHORITY_ENDS);
+    let path = text.len() - after_scheme.len() + authority.unwrap_or(after_scheme.len());
+    let text = match text.split_at_checked(path) {
+        // A path that begins so stands behind the slash that it lacks.
+        Some((head, tail)) if tail.starts_with('\\') => Cow::Owned(format!("{head}/{tail}")),
+        _ => Cow::Borrowed(text),
+    };
+    let mut url = Url::parse(&quote(&text)).map_err(|e| format!("the URL is not valid: {e}"))?;
 
     if url
         .host_str()
@@ -109,6 +120,10 @@ fn parse(text: &str) -> Result<(Url, Option<String>), String> {
         return Err("the URL names no host".to_owned());
     }
     url.set_fragment(None);
+    // `requests` sends no question mark without a query.
+    if url.query() == Some("") {
+        url.set_query(None);
+    }
 
     // The client dials what the `http` crate reads in this text. The guard judges what the `url` crate
     // reads. They must not differ.
@@ -124,7 +139,7 @@ fn parse(text: &str) -> Result<(Url, Option<String>), String> {
 /// The value of `Authorization` for a URL's user information. As in `requests`, a user without a colon and a
 /// password is none, and the text is sent in Latin-1.
 fn credentials(after_scheme: &str, url: &Url) -> Result<Option<String>, String> {
-    let authority = after_scheme.split(['/', '?', '#']).next();
+    let authority = after_scheme.split(AUTHORITY_ENDS).next();
     let user_info = authority.and_then(|a| Some(a.rsplit_once('@')?.0));
     let password = url.password().unwrap_or_default();
     if !user_info.is_some_and(|u| u.contains(':'))
@@ -318,9 +333,12 @@ mod tests {
             Some(format!("Basic {}", STANDARD.encode("us:er:p@ss")))
         );
         assert_eq!(parse("http://@example.com/x").unwrap().1, None);
-        // To `requests` too, everything before the @ is a user's name.
+        // A path begins at a backslash, to `requests` as to browsers: what follows is no host.
         let (url, _) = parse(r"http://example.com\@other.example/").unwrap();
-        assert_eq!(url.as_str(), "http://other.example/");
+        assert_eq!(url.as_str(), "http://example.com/%5C@other.example/");
+        let (url, basic) =
+            parse(r"http://a:b\@other.example/").map_or((None, None), |(u, b)| (Some(u), b));
+        assert_eq!((url, basic), (None, None), "b is no port");
     }
 
     proptest! {

@@ -1,15 +1,14 @@
 //! `--check`: what NetBox would send for an event beside what hookbox would.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use serde_json::{Map, Value};
-
 use super::{
+    inspect::inspect,
     netbox::Bench,
     python,
     translate::{Translated, place_id},
@@ -20,11 +19,11 @@ use crate::{
         terminal::{Clean, Paint, one_line, read_input, shortened},
     },
     ingest::{self, Event},
-    model::{DeliveryId, TenantId, Timestamp, Webhook, json},
-    registry::directory::guest_view,
-    request::{OutboundRequest, RequestContext, SecretValues, is_credential},
+    model::{DeliveryId, TenantId, Timestamp, Webhook},
+    registry::{WebhookSecrets, directory::guest_view},
+    request::{OutboundRequest, RequestContext, is_credential},
     rules::RuleSet,
-    sandbox::{Output, RenderError, RenderJob, SecretHandles},
+    sandbox::{Output, RenderError, RenderJob},
 };
 
 /// Pairs of an event and a webhook; each takes a Python process.
@@ -71,8 +70,6 @@ pub(super) async fn run(
         let shown = one_line(&path.display().to_string());
         let fail = |why: &str| CliError::failed(format!("{shown}: {}", one_line(why)));
         let bytes = read_input(path, bench.config.ingest.max_event_bytes as u64)?;
-        let context = json::parse(&bytes, json::MAX_DEPTH)
-            .map_err(|e| fail(&format!("this is not valid JSON: {e}")))?;
         let event = parse(&bytes, bench).map_err(|why| fail(&why))?;
         let matched = rules.match_event(&event);
         if matched.targets().is_empty() {
@@ -95,11 +92,9 @@ pub(super) async fn run(
             };
             let rule = all.rules.iter().find(|rule| rule.id == *target.rule());
             let action_data = rule.and_then(|rule| rule.spec.action_data.as_ref());
-            let context = merged(&context, action_data);
-            let merged_event =
-                parse(context.to_string().as_bytes(), bench).map_err(|why| fail(&why))?;
+            let context = event.context_with(action_data);
             let old = python::render(python, &webhook.spec, &context).await?;
-            let new = render(bench, webhook, &merged_event).await;
+            let new = render(bench, webhook, context).await;
             let rule_name = (0..all.items.len())
                 .find(|place| *target.rule().as_str() == place_id(*place))
                 .map_or_else(String::new, |place| Bench::name_of(all, place));
@@ -125,23 +120,15 @@ fn parse(bytes: &[u8], bench: &Bench) -> Result<Event, String> {
         .map_err(|e| e.to_string())
 }
 
-/// The context with a rule's action data under its `data`; the event's own keys win, as in NetBox.
-fn merged(context: &Value, action_data: Option<&Map<String, Value>>) -> Value {
-    let mut context = context.clone();
-    if let (Some(extra), Some(Value::Object(data))) = (action_data, context.get_mut("data")) {
-        let mut all = extra.clone();
-        all.extend(std::mem::take(data));
-        *data = all;
-    }
-    context
-}
-
 /// What hookbox would send. The request stays in this process, secrets are not part of the comparison.
-async fn render(bench: &Bench, webhook: &Webhook, event: &Event) -> Result<Sent, String> {
+async fn render(bench: &Bench, webhook: &Webhook, context: Arc<str>) -> Result<Sent, String> {
+    // Environment variables are secrets here. What they hold is not known: on both sides a word stands for it.
+    let names: Vec<String> = inspect(&webhook.spec).env.into_iter().collect();
+    let secrets = WebhookSecrets::stand_ins(&names);
     let job = RenderJob {
-        event: Arc::clone(event.context()),
+        event: context,
         webhook: guest_view(&webhook.spec),
-        secrets: Arc::<SecretHandles>::default(),
+        secrets: secrets.handles,
         owner: Arc::default(),
     };
     let rendering = bench.sandbox.render(&bench.transformer, job).await;
@@ -156,7 +143,7 @@ async fn render(bench: &Bench, webhook: &Webhook, event: &Event) -> Result<Sent,
         webhook: &webhook.spec,
         delivery: &DeliveryId::from("dlv_dry_run"),
         now: Timestamp::now(),
-        secrets: &SecretValues::default(),
+        secrets: &secrets.values,
         limits: &bench.config.sandbox,
         user_agent: &bench.config.delivery.user_agent,
     };

@@ -42,19 +42,18 @@ const PASSED_ON: [&str; 4] = ["PATH", "HOME", "PYENV_ROOT", "PYENV_VERSION"];
 pub(super) async fn render(
     program: &Path,
     spec: &WebhookSpec,
-    context: &Value,
+    context: &str,
 ) -> CliResult<Result<Sent, String>> {
-    let job = json!({
-        "context": context,
-        "webhook": {
-            "http_method": spec.http_method,
-            "http_content_type": spec.http_content_type,
-            "additional_headers": spec.additional_headers,
-            "body_template": spec.body_template,
-            "payload_url": spec.payload_url,
-        },
+    let webhook = json!({
+        "http_method": spec.http_method,
+        "http_content_type": spec.http_content_type,
+        "additional_headers": spec.additional_headers,
+        "body_template": spec.body_template,
+        "payload_url": spec.payload_url,
     });
-    let answer = tokio::time::timeout(TIMEOUT, run(program, job.to_string().into_bytes()))
+    // As text: parsed, its numbers could lose digits.
+    let job = format!(r#"{{"context": {context}, "webhook": {webhook}}}"#);
+    let answer = tokio::time::timeout(TIMEOUT, run(program, job.into_bytes()))
         .await
         .unwrap_or_else(|_| Ok(Ended::Died("it did not end in time".to_owned())))?;
     let bytes = match answer {

@@ -55,6 +55,16 @@ struct Answer {
     actual: Option<Value>,
 }
 
+/// Where a path leads.
+enum Lookup<'a> {
+    Found(Found<'a>),
+    /// Into a snapshot that is null, as the one before an object was created: everything in it is null, if the
+    /// path leads somewhere in the other snapshot or that is null too.
+    NullSnapshot,
+    /// The event has no data at all.
+    NoData,
+}
+
 /// Why a test has no answer.
 enum Unfit {
     /// The value is of a type that the operator cannot take; this is what it takes.
@@ -138,10 +148,11 @@ impl<'e> Evaluator<'e> {
         if matches!(leaf.test, Test::Changed | Test::Unchanged) {
             return self.compare_snapshots(leaf, traced);
         }
-        let found = match self.find(attr) {
-            Ok(Some(found)) => found,
+        let (found, is_null_snapshot) = match self.find(attr) {
+            Ok(Lookup::Found(found)) => (found, false),
+            Ok(Lookup::NullSnapshot) => (Found::Value(&Value::Null), true),
             // As in NetBox: an event without data (a job that recorded none) is no error; it just does not match.
-            Ok(None) => {
+            Ok(Lookup::NoData) => {
                 return Answer {
                     result: Ok(false),
                     actual: traced.then_some(Value::Null),
@@ -157,14 +168,12 @@ impl<'e> Evaluator<'e> {
             }
         };
         let actual = traced.then(|| found.shortened());
-        let absent_snapshot =
-            matches!(found, Found::Value(Value::Null)) && self.is_null_snapshot(attr);
         let result = match test(&leaf.test, &found, self.fuel) {
             Ok(result) => Ok(result != leaf.negate),
             Err(Unfit::OutOfFuel) => Err(too_dear()),
             // As in NetBox: what a created object was before is null, and null fits no other operator; that is
             // an answer.
-            Err(Unfit::Type(_)) if absent_snapshot => Ok(leaf.negate),
+            Err(Unfit::Type(_)) if is_null_snapshot => Ok(leaf.negate),
             Err(Unfit::Type(needed)) => Err(format!(
                 "`{}` needs {needed}, and {:?} is {}.",
                 leaf.test.name(),
@@ -175,51 +184,34 @@ impl<'e> Evaluator<'e> {
         Answer { result, actual }
     }
 
-    /// What the path leads to; nothing if the event has no data at all.
-    fn find<'p>(&mut self, attr: &'p str) -> Result<Option<Found<'e>>, Stop<'e, 'p>> {
-        let (first, rest) = attr.split_once('.').unwrap_or((attr, ""));
-        if first == SNAPSHOTS
-            && let Some(snapshots) = self.snapshots
-        {
-            if rest.is_empty() && first == attr {
-                return Ok(Some(Found::Value(snapshots)));
-            }
-            return self.find_in_snapshots(snapshots, rest).map(Some);
+    /// What the path leads to.
+    fn find<'p>(&mut self, attr: &'p str) -> Result<Lookup<'e>, Stop<'e, 'p>> {
+        let mut keys = attr.split('.');
+        if keys.next() != Some(SNAPSHOTS) {
+            return match self.data {
+                Some(data) => walk(data, attr.split('.'), false, self.fuel).map(Lookup::Found),
+                None => Ok(Lookup::NoData),
+            };
         }
-        let Some(data) = self.data else {
-            if first == SNAPSHOTS {
-                return Err(Stop::Missing {
-                    key: first,
-                    among: None,
-                });
-            }
-            return Ok(None);
+        let Some((_, path)) = attr.split_once('.') else {
+            let snapshots = self.snapshots.unwrap_or(&Value::Null);
+            return Ok(Lookup::Found(Found::Value(snapshots)));
         };
-        walk(data, attr.split('.'), false, self.fuel).map(Some)
-    }
-
-    /// A path into a snapshot. Where that snapshot is null, as the one before an object was created, it leads
-    /// to null if the other snapshot shows that there is such a path.
-    fn find_in_snapshots<'p>(
-        &mut self,
-        snapshots: &'e Value,
-        path: &'p str,
-    ) -> Result<Found<'e>, Stop<'e, 'p>> {
-        if let Some((which, rest)) = path.split_once('.')
+        let snapshots = self.snapshots.ok_or(Stop::Missing {
+            key: SNAPSHOTS,
+            among: None,
+        })?;
+        let (which, within) = path.split_once('.').unwrap_or((path, ""));
+        if let Some(opposite) = opposite(which)
             && snapshots.get(which).is_some_and(Value::is_null)
-            && let Some(other) = opposite(which).and_then(|other| snapshots.get(other))
         {
-            walk(other, rest.split('.'), false, self.fuel)?;
-            return Ok(Found::Value(&Value::Null));
+            let other = snapshots.get(opposite).filter(|other| !other.is_null());
+            if let Some(other) = other.filter(|_| !within.is_empty()) {
+                walk(other, within.split('.'), true, self.fuel)?;
+            }
+            return Ok(Lookup::NullSnapshot);
         }
-        walk(snapshots, path.split('.'), false, self.fuel)
-    }
-
-    fn is_null_snapshot(&self, attr: &str) -> bool {
-        attr.strip_prefix("snapshots.")
-            .and_then(|path| path.split_once('.'))
-            .and_then(|(which, _)| self.snapshots?.get(which))
-            .is_some_and(Value::is_null)
+        walk(snapshots, keys, false, self.fuel).map(Lookup::Found)
     }
 
     /// `changed` and `unchanged`. A snapshot in which the path leads nowhere has nothing there, which differs

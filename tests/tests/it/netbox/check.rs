@@ -72,6 +72,24 @@ async fn action_data_stands_under_data_on_both_sides() {
 }
 
 #[tokio::test]
+async fn environment_variables_are_the_same_unknown_on_both_sides() {
+    let ended = check(|hook, _| {
+        hook["additional_headers"] =
+            json!("Authorization: Bearer {{ 'API_KEY'|env }}\nX-Zone: {{ \"ZONE\" | env }}");
+        hook["payload_url"] = json!("https://{{ 'ZONE'|env }}.example.com/{{ 'API_KEY'|env }}");
+        hook["body_template"] = json!("{{ 'ZONE'|env }}");
+    })
+    .await;
+    let out = ended.expect(0);
+    assert!(
+        out.contains("https://value-of-zone.example.com/value-of-API_KEY\n"),
+        "{out}"
+    );
+    assert!(out.contains("x-zone: value-of-ZONE\n"), "{out}");
+    assert!(out.contains("authorization: [redacted]\n"), "{out}");
+}
+
+#[tokio::test]
 async fn a_difference_is_shown_from_both_sides_and_is_a_failure() {
     let ended = check(|hook, _| {
         // NetBox makes a header of what follows a line break in data; hookbox does not.

@@ -2,6 +2,11 @@
 //! for one version work with the feed of another.
 
 use hookbox::model::WebhookSpec;
+use proptest::{
+    collection::vec,
+    prelude::*,
+    test_runner::{Config, TestCaseError, TestRunner},
+};
 use serde_json::Value;
 
 use super::{python, wire::Renderer};
@@ -67,6 +72,52 @@ async fn the_default_body_is_what_pythons_json_writes() {
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+/// Numbers as NetBox writes them, with Python.
+#[test]
+fn the_default_body_has_the_digits_that_python_writes_for_any_number() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let renderer = Renderer::new();
+    let finite = any::<u64>().prop_map(f64::from_bits);
+    let finite = finite.prop_filter("JSON has no others", |f| f.is_finite());
+    let number = prop_oneof![
+        finite.prop_map(|f| format!("{f:e}")),
+        any::<f32>()
+            .prop_filter("the same", |f| f.is_finite())
+            .prop_map(|f| format!("{:?}", f64::from(f))),
+        any::<i128>().prop_map(|n| n.to_string()),
+        any::<i64>().prop_map(|n| n.to_string()),
+    ];
+    let config = Config {
+        cases: 8,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let outcome = TestRunner::new(config).run(&vec(number, 300), |numbers| {
+        let event = format!(
+            r#"{{"event": "created", "data": [{}]}}"#,
+            numbers.join(", ")
+        );
+        let theirs = python::run(DUMPS, &serde_json::json!([event]));
+        let theirs = theirs[0].as_str().unwrap();
+        let ours = runtime.block_on(renderer.send(&spec("{{ data|tojson }}", ""), &event));
+        let ours = String::from_utf8(ours.map_err(TestCaseError::fail)?.3).unwrap();
+        let data = theirs.split_once("\"data\": ").unwrap().1;
+        prop_assert_eq!(&ours, &data[..data.len() - 1]);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
+
+#[tokio::test]
+async fn text_that_is_not_unicode_is_refused() {
+    let renderer = Renderer::new();
+    let event = r#"{"event": "created", "data": "\ud800"}"#;
+    let error = renderer.send(&spec("", ""), event).await.unwrap_err();
+    assert!(error.contains("not valid JSON"), "{error}");
 }
 
 #[tokio::test]

@@ -2,9 +2,13 @@
 //! libraries that NetBox sends with.
 
 mod check;
+mod docs;
 mod events;
 mod import;
+mod json_bodies;
+mod methods;
 mod python;
+mod question;
 mod sources;
 mod wire;
 

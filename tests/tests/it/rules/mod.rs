@@ -3,3 +3,5 @@
 mod conditions;
 mod netbox_conditions;
 mod python;
+mod random;
+mod reference;
