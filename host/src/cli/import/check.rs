@@ -1,7 +1,7 @@
 //! `--check`: what NetBox would send for an event beside what hookbox would.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
