@@ -231,7 +231,7 @@ async fn what_only_looks_like_another_host_is_taken_for_what_it_is() {
     let scene = Scene::new();
     for (url, host) in [
         ("http://example.com@other.example/", "other.example"),
-        ("http://example.com\\@other.example/", "other.example"),
+        ("http://example.com\\@other.example/", "example.com"),
         ("http://other.example#@example.com/", "other.example"),
         ("http://other.example?@example.com/", "other.example"),
         ("http://b\u{fc}cher.example/", "xn--bcher-kva.example"),
