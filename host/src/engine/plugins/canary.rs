@@ -135,3 +135,79 @@ impl Engine {
         Err(BackendError::Changed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{DeliveryId, EventId, RuleId, WebhookId, WorkerId},
+        queue::Status,
+        record::{AttemptError, Timings},
+    };
+
+    fn delivery(total_attempts: u32) -> Delivery {
+        Delivery {
+            id: DeliveryId::generate(),
+            tenant: TenantId::default_tenant(),
+            event: EventId::generate(),
+            webhook: WebhookId::generate(),
+            rule: RuleId::generate(),
+            object_type: String::new(),
+            event_type: String::new(),
+            status: Status::Started,
+            attempts: 0,
+            total_attempts,
+            receives: 1,
+            created: Timestamp::from_millis(0),
+            updated: Timestamp::from_millis(0),
+            next_attempt: None,
+            last_result: None,
+        }
+    }
+
+    fn attempt(kind: Option<&str>) -> Attempt {
+        Attempt {
+            number: 0,
+            started: Timestamp::from_millis(0),
+            worker: WorkerId::generate(),
+            outcome: kind.map_or(AttemptOutcome::Skipped, |_| AttemptOutcome::Failed),
+            render: None,
+            request: None,
+            response: None,
+            timings: Timings::default(),
+            error: kind.map(|kind| AttemptError {
+                kind: kind.to_owned(),
+                field: None,
+                line: None,
+                message: String::new(),
+                retryable: false,
+            }),
+            skip_reason: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn failed(total_attempts: u32, kind: Option<&str>) -> Option<bool> {
+        let trial = OnTrial {
+            plugin: "mine".to_owned(),
+            started: Timestamp::from_millis(0),
+            share: 5,
+            arm: Arm::Canary,
+        };
+        let seen = Observation::of(trial, &delivery(total_attempts), &attempt(kind));
+        seen.map(|observation| observation.failed)
+    }
+
+    #[test]
+    fn the_first_attempt_of_a_delivery_counts_if_the_version_had_its_say() {
+        assert_eq!(failed(0, None), Some(false));
+        assert_eq!(failed(0, Some("trap")), Some(true));
+        assert_eq!(failed(0, Some("plugin_error")), Some(true));
+        for kind in ["webhook_missing", "internal"] {
+            assert_eq!(failed(0, Some(kind)), None);
+        }
+        for kind in [None, Some("trap")] {
+            assert_eq!(failed(1, kind), None);
+        }
+    }
+}

@@ -1,14 +1,15 @@
-//! What is loaded, what is on its way and what could not be loaded; bounded, whoever asks for what.
+//! What is loaded, what is on its way and what could not be loaded; bounded, and fair between tenants.
 
 use std::{collections::HashMap, time::Instant};
 
 use tokio::sync::watch;
 
 use super::LoadError;
-use crate::model::TenantId;
+use crate::{
+    fair::{self, Held},
+    model::TenantId,
+};
 
-/// Components kept, however small: each holds a few memory mappings and a file descriptor.
-const MOST_LOADED: usize = 200;
 /// Failures remembered.
 const MOST_FAILURES: usize = 1000;
 
@@ -20,6 +21,15 @@ pub(super) type Key = (TenantId, String);
 pub(super) type Outcome<T> = Result<T, LoadError>;
 /// Where who loads it tells the outcome.
 pub(super) type Announced<T> = watch::Receiver<Option<Outcome<T>>>;
+
+/// How much may be kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Bytes of machine code.
+    pub(super) bytes: u64,
+    /// Components, however small: each holds a few memory mappings and a file descriptor.
+    pub(super) components: u64,
+}
 
 /// All there is of components.
 pub(super) struct Entries<T> {
@@ -77,14 +87,15 @@ impl<T: Clone> Entries<T> {
         self.entries.insert(key, Entry::Coming(outcome));
     }
 
-    /// Notes what became of loading a component, which takes so many bytes. Then lets go what was not used
-    /// for longest until the rest has at most `most_bytes`; the last one stays in any case.
+    /// Notes what became of loading a component, which takes so many bytes. Then lets others go until the rest
+    /// keeps to its room: of the tenants that hold more than their share of it, and never of one that does not.
+    /// This one stays in any case, so that whoever loads it can use it.
     pub(super) fn put(
         &mut self,
         key: Key,
         outcome: &Outcome<T>,
         bytes: impl Fn(&T) -> u64,
-        most_bytes: u64,
+        room: Room,
         now: Instant,
     ) {
         self.clock = self.clock.wrapping_add(1);
@@ -99,28 +110,37 @@ impl<T: Clone> Entries<T> {
                 until: now + error.remembered(),
             },
         };
-        self.entries.insert(key, entry);
-        while let Some(key) = self.superfluous(most_bytes) {
+        self.entries.insert(key.clone(), entry);
+        while let Some(key) = self.superfluous(&key, room) {
             self.entries.remove(&key);
         }
         self.forget(now);
     }
 
-    /// What was not used for longest, if all that is here is too much.
-    fn superfluous(&self, most_bytes: u64) -> Option<Key> {
-        let (mut count, mut total, mut oldest) = (0, 0_u64, None);
-        for (key, entry) in &self.entries {
+    /// What has to go, if all that is here is too much.
+    fn superfluous(&self, new: &Key, room: Room) -> Option<Key> {
+        fair::superfluous(self.here(new, |bytes| bytes), room.bytes)
+            .or_else(|| fair::superfluous(self.here(new, |_| 1), room.components))
+            .cloned()
+    }
+
+    /// What is here, by one measure. What is new stays.
+    fn here(
+        &self,
+        new: &Key,
+        amount: impl Fn(u64) -> u64,
+    ) -> impl Iterator<Item = Held<&TenantId, u64, &Key>> {
+        self.entries.iter().filter_map(move |(key, entry)| {
             let Entry::Here { bytes, used, .. } = entry else {
-                continue;
+                return None;
             };
-            count += 1;
-            total = total.saturating_add(*bytes);
-            if oldest.is_none_or(|(first, _)| *used < first) {
-                oldest = Some((*used, key));
-            }
-        }
-        let too_much = count > 1 && (count > MOST_LOADED || total > most_bytes);
-        oldest.filter(|_| too_much).map(|(_, key)| key.clone())
+            Some(Held {
+                owner: &key.0,
+                amount: amount(*bytes),
+                used: *used,
+                key: (key != new).then_some(key),
+            })
+        })
     }
 
     /// Forgets failures that are over, and any if they are too many.
@@ -142,19 +162,50 @@ mod tests {
 
     use super::*;
 
+    const ROOM: Room = Room {
+        bytes: 100,
+        components: 20,
+    };
+
     fn key(n: usize) -> Key {
-        (TenantId::default_tenant(), n.to_string())
+        key_of("default", n)
+    }
+
+    fn key_of(tenant: &str, n: usize) -> Key {
+        (TenantId::from(tenant), n.to_string())
     }
 
     /// Each item is as many bytes as it says.
     fn put(entries: &mut Entries<u64>, n: usize, outcome: &Outcome<u64>, now: Instant) {
-        entries.put(key(n), outcome, |bytes| *bytes, 100, now);
+        entries.put(key(n), outcome, |bytes| *bytes, ROOM, now);
     }
 
     fn here(entries: &mut Entries<u64>) -> Vec<usize> {
+        here_of(entries, "default")
+    }
+
+    fn here_of(entries: &mut Entries<u64>, tenant: &str) -> Vec<usize> {
         let now = Instant::now();
-        let is_here = |n: &usize| matches!(entries.find(&key(*n), now), Found::Here(Ok(_)));
+        let is_here =
+            |n: &usize| matches!(entries.find(&key_of(tenant, *n), now), Found::Here(Ok(_)));
         (0..10).filter(is_here).collect()
+    }
+
+    #[test]
+    fn a_tenant_that_loads_without_end_takes_nothing_from_one_that_keeps_to_its_share() {
+        for greedy in [0, 30] {
+            let (mut entries, now) = (Entries::default(), Instant::now());
+            for n in 0..2 {
+                entries.put(key_of("small", n), &Ok(20), |b| *b, ROOM, now);
+            }
+            for n in 0..1000 {
+                entries.put(key_of("greedy", n), &Ok(greedy), |b| *b, ROOM, now);
+            }
+            assert_eq!(here_of(&mut entries, "small"), [0, 1]);
+            assert!(entries.len() <= 20, "{}", entries.len());
+            let last = entries.find(&key_of("greedy", 999), now);
+            assert!(matches!(last, Found::Here(Ok(_))));
+        }
     }
 
     #[test]
@@ -182,10 +233,10 @@ mod tests {
     #[test]
     fn however_small_they_are_only_so_many_stay() {
         let (mut entries, now) = (Entries::default(), Instant::now());
-        for n in 0..2 * MOST_LOADED {
+        for n in 0..50 {
             put(&mut entries, n, &Ok(0), now);
         }
-        assert_eq!(entries.len(), MOST_LOADED);
+        assert_eq!(entries.len() as u64, ROOM.components);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! digest, surveyed, and compiled in the compiler's process. Who asks meanwhile waits, and only so many may
 //! wait, of one tenant and in all; deliveries are put off then. What cannot be loaded is remembered for a while.
 //!
-//! **Fairness.** One component of a tenant is loaded at a time, and tenants take turns, first come, first
+//! **Fairness.** Tenants that keep more loaded, or on disk, than their share make room for the others. One component of a tenant is loaded at a time, and tenants take turns, first come, first
 //! served, so a tenant with many slow components delays another by one of them at most. What is in the cache
 //! does not wait for a compiler.
 
@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{
     digest,
-    entries::{Announced, Entries, Found, Key, Outcome},
+    entries::{Announced, Entries, Found, Key, Outcome, Room},
 };
 use crate::{
     config::{Config, PluginConfig},
@@ -29,6 +29,8 @@ use crate::{
     sandbox::{Sandbox, SandboxError, Transformer, survey},
 };
 
+/// Components kept, however small.
+const MOST_LOADED: u64 = 200;
 /// Looks into the cache under way at once: each reads and authenticates up to some tens of megabytes.
 const QUICK: usize = 2;
 
@@ -305,12 +307,13 @@ impl Inner {
             }
             Err(error) => return Err(LoadError::Store(error)),
         };
+        let owner = tenant.clone();
         let loaded = self.blocking(move |shelf| {
             if crate::sandbox::digest(&wasm) != digest {
                 return Ok(None);
             }
             survey(&wasm, &shelf.limits).map_err(SandboxError::from)?;
-            shelf.sandbox.load("", &wasm).map(Some)
+            shelf.sandbox.load_for(owner.as_str(), &wasm).map(Some)
         });
         match loaded.await {
             Ok(Some(transformer)) => Ok(transformer),
@@ -355,9 +358,12 @@ impl Inner {
             state.turns.remove(&key.0);
         }
         let bytes = |transformer: &Transformer| transformer.compiled_bytes() as u64;
-        let most = self.limits.loaded_bytes;
+        let room = Room {
+            bytes: self.limits.loaded_bytes,
+            components: MOST_LOADED,
+        };
         let key = key.clone();
-        state.entries.put(key, loaded, bytes, most, Instant::now());
+        state.entries.put(key, loaded, bytes, room, Instant::now());
     }
 }
 
