@@ -98,7 +98,7 @@ impl Begun {
                         why: error.to_string(),
                         reason: error.reason(),
                         // At different times, so that they do not all come at once again.
-                        wait: error.wait().mul_f64(rand::random_range(1.0..2.0)),
+                        wait: error.remembered().mul_f64(rand::random_range(1.0..2.0)),
                     },
                 })
             }

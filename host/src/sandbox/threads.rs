@@ -213,7 +213,7 @@ mod tests {
         let abandoned = {
             let ran = Arc::clone(&ran);
             threads.run(&owner, move || {
-                ran.store(true, std::sync::atomic::Ordering::SeqCst)
+                ran.store(true, std::sync::atomic::Ordering::SeqCst);
             })
         };
         let mut blocker = Box::pin(blocker);

@@ -92,7 +92,7 @@ impl<T: Clone> Entries<T> {
     /// This one stays in any case, so that whoever loads it can use it.
     pub(super) fn put(
         &mut self,
-        key: Key,
+        key: &Key,
         outcome: &Outcome<T>,
         bytes: impl Fn(&T) -> u64,
         room: Room,
@@ -111,7 +111,7 @@ impl<T: Clone> Entries<T> {
             },
         };
         self.entries.insert(key.clone(), entry);
-        while let Some(key) = self.superfluous(&key, room) {
+        while let Some(key) = self.superfluous(key, room) {
             self.entries.remove(&key);
         }
         self.forget(now);
@@ -177,7 +177,7 @@ mod tests {
 
     /// Each item is as many bytes as it says.
     fn put(entries: &mut Entries<u64>, n: usize, outcome: &Outcome<u64>, now: Instant) {
-        entries.put(key(n), outcome, |bytes| *bytes, ROOM, now);
+        entries.put(&key(n), outcome, |bytes| *bytes, ROOM, now);
     }
 
     fn here(entries: &mut Entries<u64>) -> Vec<usize> {
@@ -196,10 +196,10 @@ mod tests {
         for greedy in [0, 30] {
             let (mut entries, now) = (Entries::default(), Instant::now());
             for n in 0..2 {
-                entries.put(key_of("small", n), &Ok(20), |b| *b, ROOM, now);
+                entries.put(&key_of("small", n), &Ok(20), |b| *b, ROOM, now);
             }
             for n in 0..1000 {
-                entries.put(key_of("greedy", n), &Ok(greedy), |b| *b, ROOM, now);
+                entries.put(&key_of("greedy", n), &Ok(greedy), |b| *b, ROOM, now);
             }
             assert_eq!(here_of(&mut entries, "small"), [0, 1]);
             assert!(entries.len() <= 20, "{}", entries.len());

@@ -67,20 +67,13 @@ impl LoadError {
     }
 
     /// How long it is taken for granted.
-    pub(super) const fn remembered(&self) -> Duration {
+    pub(crate) const fn remembered(&self) -> Duration {
         Duration::from_secs(match self {
             Self::Refused { .. } | Self::Damaged { .. } => 60,
-            Self::Machine | Self::Busy => 15,
+            Self::Machine => 15,
+            Self::Busy => 3,
             Self::Store(_) => 1,
         })
-    }
-
-    /// When it is worth another try, at the earliest.
-    pub(crate) const fn wait(&self) -> Duration {
-        match self {
-            Self::Busy => Duration::from_secs(3),
-            _ => self.remembered(),
-        }
     }
 
     /// As a label.
@@ -362,7 +355,6 @@ impl Inner {
             bytes: self.limits.loaded_bytes,
             components: MOST_LOADED,
         };
-        let key = key.clone();
         state.entries.put(key, loaded, bytes, room, Instant::now());
     }
 }
