@@ -7,7 +7,7 @@
 //!
 //! The folder has a size, and each file's name says in whose share of it the file is: that of who had it compiled
 //! first. Who has more than a share makes room for the others, with what was used longest ago. So plugins do not
-//! fill the disk, and no tenant's keep another's from being there.
+//! fill the disk, and no tenant's keep another's from being there. What was not used for a month has no share.
 
 use std::{
     fs::{DirBuilder, File},
@@ -18,6 +18,7 @@ use std::{
         unix::fs::{DirBuilderExt, MetadataExt},
     },
     path::Path,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -37,6 +38,8 @@ const FORMAT: &[u8] = b"hookbox compiled component 1";
 const KEY_FILE: &str = "key";
 /// Of artifacts' names.
 const ENDING: &str = ".bin";
+/// What was not used for so long is in nobody's share any more, and all of it together in one.
+const IDLE_SECONDS: u64 = 30 * 24 * 3600;
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;
 /// The most bytes of a file that are read: far above what the largest component compiles to.
@@ -289,6 +292,11 @@ fn touch(dir: &OwnedFd, name: &str) {
 /// does what is being written just now.
 fn make_room(dir: &OwnedFd, keep: &str, most_bytes: u64) -> io::Result<()> {
     let mut files = Vec::new();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let idle = now
+        .unwrap_or_default()
+        .as_secs()
+        .saturating_sub(IDLE_SECONDS);
     for name in artifacts(dir)? {
         // Another process may have removed it meanwhile.
         if let Ok(file) = fs::statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -301,7 +309,7 @@ fn make_room(dir: &OwnedFd, keep: &str, most_bytes: u64) -> io::Result<()> {
             .iter()
             .enumerate()
             .map(|(n, (name, size, used))| Held {
-                owner: owner_of(name),
+                owner: (u64::try_from(used.0).unwrap_or(0) > idle).then(|| owner_of(name)),
                 amount: *size,
                 used,
                 key: (name != keep).then_some(n),

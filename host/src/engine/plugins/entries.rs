@@ -1,6 +1,9 @@
 //! What is loaded, what is on its way and what could not be loaded; bounded, and fair between tenants.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::watch;
 
@@ -10,6 +13,9 @@ use crate::{
     model::TenantId,
 };
 
+/// What was not used for so long is in nobody's share any more, and all of it together in one: who does nothing must
+/// not keep others small. To load it again, from disk, costs some milliseconds.
+const IDLE: Duration = Duration::from_secs(600);
 /// Failures remembered.
 const MOST_FAILURES: usize = 1000;
 
@@ -40,8 +46,16 @@ pub(super) struct Entries<T> {
 
 enum Entry<T> {
     Coming(Announced<T>),
-    Here { item: T, bytes: u64, used: u64 },
-    Failed { error: LoadError, until: Instant },
+    Here {
+        item: T,
+        bytes: u64,
+        used: u64,
+        at: Instant,
+    },
+    Failed {
+        error: LoadError,
+        until: Instant,
+    },
 }
 
 /// What is known of a component.
@@ -72,8 +86,8 @@ impl<T: Clone> Entries<T> {
     pub(super) fn find(&mut self, key: &Key, now: Instant) -> Found<T> {
         self.clock = self.clock.wrapping_add(1);
         match self.entries.get_mut(key) {
-            Some(Entry::Here { item, used, .. }) => {
-                *used = self.clock;
+            Some(Entry::Here { item, used, at, .. }) => {
+                (*used, *at) = (self.clock, now);
                 Found::Here(Ok(item.clone()))
             }
             Some(Entry::Failed { error, until }) if now < *until => Found::Here(Err(error.clone())),
@@ -104,6 +118,7 @@ impl<T: Clone> Entries<T> {
                 item: item.clone(),
                 bytes: bytes(item),
                 used: self.clock,
+                at: now,
             },
             Err(error) => Entry::Failed {
                 error: error.clone(),
@@ -111,16 +126,16 @@ impl<T: Clone> Entries<T> {
             },
         };
         self.entries.insert(key.clone(), entry);
-        while let Some(key) = self.superfluous(key, room) {
+        while let Some(key) = self.superfluous(key, room, now) {
             self.entries.remove(&key);
         }
         self.forget(now);
     }
 
     /// What has to go, if all that is here is too much.
-    fn superfluous(&self, new: &Key, room: Room) -> Option<Key> {
-        fair::superfluous(self.here(new, |bytes| bytes), room.bytes)
-            .or_else(|| fair::superfluous(self.here(new, |_| 1), room.components))
+    fn superfluous(&self, new: &Key, room: Room, now: Instant) -> Option<Key> {
+        fair::superfluous(self.here(new, now, |bytes| bytes), room.bytes)
+            .or_else(|| fair::superfluous(self.here(new, now, |_| 1), room.components))
             .cloned()
     }
 
@@ -128,14 +143,18 @@ impl<T: Clone> Entries<T> {
     fn here(
         &self,
         new: &Key,
+        now: Instant,
         amount: impl Fn(u64) -> u64,
-    ) -> impl Iterator<Item = Held<&TenantId, u64, &Key>> {
+    ) -> impl Iterator<Item = Held<Option<&TenantId>, u64, &Key>> {
         self.entries.iter().filter_map(move |(key, entry)| {
-            let Entry::Here { bytes, used, .. } = entry else {
+            let Entry::Here {
+                bytes, used, at, ..
+            } = entry
+            else {
                 return None;
             };
             Some(Held {
-                owner: &key.0,
+                owner: (now.saturating_duration_since(*at) < IDLE).then_some(&key.0),
                 amount: amount(*bytes),
                 used: *used,
                 key: (key != new).then_some(key),
@@ -205,6 +224,27 @@ mod tests {
             assert!(entries.len() <= 20, "{}", entries.len());
             let last = entries.find(&key_of("greedy", 999), now);
             assert!(matches!(last, Found::Here(Ok(_))));
+        }
+    }
+
+    #[test]
+    fn what_nobody_uses_does_not_keep_others_small() {
+        let (mut entries, then) = (Entries::default(), Instant::now());
+        for n in 0..9 {
+            entries.put(
+                &key_of(&format!("idle {n}"), 0),
+                &Ok(10),
+                |b| *b,
+                ROOM,
+                then,
+            );
+        }
+        // Each of ten has a share of 10, and one wants 20 for each of two.
+        for (now, expected) in [(then, 1), (then + IDLE, 2)] {
+            for n in 0..2 {
+                entries.put(&key_of("busy", n), &Ok(20), |b| *b, ROOM, now);
+            }
+            assert_eq!(here_of(&mut entries, "busy").len(), expected);
         }
     }
 

@@ -283,3 +283,33 @@ async fn what_is_admitted_is_kept_when_it_is_wanted() {
         .load("numbered", &numbered(0))
         .expect("compiled before");
 }
+
+#[tokio::test]
+async fn what_nobody_has_used_for_a_month_does_not_keep_others_small() {
+    let home = tempfile::tempdir().expect("a folder");
+    let dir = home.path().join("cache");
+    let load = |config: &SandboxConfig, owner: &str, n| {
+        let sandbox = Sandbox::new(config, Some(&dir)).expect("a sandbox");
+        sandbox.load_for(owner, &numbered(n)).expect("fits");
+    };
+    for n in 0..5 {
+        load(&config(), &n.to_string(), n);
+    }
+    let idle = artifacts(&dir);
+    let left = || idle.iter().filter(|file| file.exists()).count();
+    let room_for_six = SandboxConfig {
+        cache_bytes: fs::metadata(&idle[0]).expect("there").len() * 13 / 2,
+        ..config()
+    };
+    load(&room_for_six, "busy", 5);
+    load(&room_for_six, "busy", 6);
+    assert_eq!((artifacts(&dir).len(), left()), (6, 5));
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(31 * 24 * 3600);
+    for file in &idle {
+        let file = fs::File::options().write(true).open(file).expect("there");
+        let times = fs::FileTimes::new().set_accessed(long_ago);
+        file.set_times(times).expect("set");
+    }
+    load(&room_for_six, "busy", 7);
+    assert_eq!((artifacts(&dir).len(), left()), (6, 4));
+}
