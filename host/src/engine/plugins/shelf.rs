@@ -5,9 +5,10 @@
 //! digest, surveyed, and compiled in the compiler's process. Who asks meanwhile waits, and only so many may
 //! wait, of one tenant and in all; deliveries are put off then. What cannot be loaded is remembered for a while.
 //!
-//! **Fairness.** Tenants that keep more loaded, or on disk, than their share make room for the others. One component of a tenant is loaded at a time, and tenants take turns, first come, first
+//! **Fairness.** One component of a tenant is loaded at a time, and tenants take turns, first come, first
 //! served, so a tenant with many slow components delays another by one of them at most. What is in the cache
-//! does not wait for a compiler.
+//! does not wait for a compiler. Tenants that have more than their share of what is kept loaded, or on disk, make
+//! room for the others.
 
 use std::{
     collections::HashMap,
