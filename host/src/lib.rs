@@ -35,5 +35,6 @@ pub mod api;
 pub mod cli;
 
 pub mod config;
+mod fair;
 pub mod model;
 pub mod telemetry;

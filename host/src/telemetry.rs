@@ -48,6 +48,11 @@ struct AttemptLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabels {
     status: String,
 }
@@ -67,6 +72,7 @@ pub struct Metrics {
     in_flight: Gauge,
     queue: Family<StatusLabels, Gauge>,
     trials_ended: Counter,
+    put_off: Family<ReasonLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -85,6 +91,7 @@ impl Default for Metrics {
             in_flight: Gauge::default(),
             queue: Family::default(),
             trials_ended: Counter::default(),
+            put_off: Family::default(),
             registry: Registry::default(),
         };
         registry.register("events", "Events accepted", metrics.events.clone());
@@ -134,6 +141,11 @@ impl Default for Metrics {
             "Trials of plugin versions that were ended because the version did worse",
             metrics.trials_ended.clone(),
         );
+        registry.register(
+            "deliveries_put_off",
+            "Deliveries given back without an attempt, as their plugin was not ready to run",
+            metrics.put_off.clone(),
+        );
         Self {
             registry,
             ..metrics
@@ -180,6 +192,11 @@ impl Metrics {
     /// Counts a trial that was ended because the version on trial did worse.
     pub fn trial_ended(&self) {
         self.trials_ended.inc();
+    }
+
+    /// Counts a delivery that was put off.
+    pub fn put_off(&self, reason: &'static str) {
+        self.put_off.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// Tells how many deliveries are under way.

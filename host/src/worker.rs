@@ -7,7 +7,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    engine::Engine,
+    engine::{Engine, Made, NoAttempt},
     model::{Timestamp, WorkerId},
     queue::{LeaseToken, Leased, Settled, Settlement, WorkerInfo},
     registry::BackendError,
@@ -61,6 +64,8 @@ struct Worker {
     lease: Duration,
     slots: Arc<Semaphore>,
     held: Mutex<HashSet<LeaseToken>>,
+    /// Deliveries put off since that was last logged.
+    put_off: AtomicUsize,
 }
 
 impl Worker {
@@ -72,6 +77,7 @@ impl Worker {
             lease: Duration::from_secs(config.lease_seconds),
             slots: Arc::new(Semaphore::new(config.concurrency)),
             held: Mutex::default(),
+            put_off: AtomicUsize::new(0),
             engine,
         }
     }
@@ -147,14 +153,30 @@ impl Worker {
             token: &leased.token,
         };
         match self.attempt(&leased, &mut slot).await {
-            Ok(settlement) => {
+            Ok(Made {
+                settlement,
+                observation,
+            }) => {
                 tracing::debug!(
                     delivery = %leased.delivery.id, outcome = ?settlement.attempt.outcome,
                     next = ?settlement.next, "attempt made"
                 );
-                self.settle(settlement).await;
+                let stored = self.settle(settlement).await;
+                // One that was not stored is made again.
+                if let Some(observation) = observation.filter(|_| stored) {
+                    self.engine.count(&observation).await;
+                }
             }
-            Err(error) => {
+            Err(NoAttempt::NotNow { why, reason, wait }) => {
+                tracing::debug!(delivery = %leased.delivery.id, reason, "an attempt was put off");
+                self.put_off.fetch_add(1, Ordering::Relaxed);
+                self.engine.metrics().put_off(reason);
+                let put_off = self.engine.backend().put_off(&leased.token, wait, &why);
+                if let Err(error) = put_off.await {
+                    tracing::warn!(%error, "cannot give a lease back; it will expire");
+                }
+            }
+            Err(NoAttempt::Store(error)) => {
                 tracing::error!(%error, delivery = %leased.delivery.id, "cannot read the webhook");
                 // It is claimable again at once, and what failed may go on failing.
                 sleep(PAUSE_AFTER_FAILURE).await;
@@ -170,7 +192,7 @@ impl Worker {
         &self,
         leased: &Leased,
         slot: &mut Option<OwnedSemaphorePermit>,
-    ) -> Result<Settlement, BackendError> {
+    ) -> Result<Made, NoAttempt> {
         let mut begun = self.engine.begin(leased).await?;
         if begun.is_waiting() {
             drop(slot.take());
@@ -182,16 +204,16 @@ impl Worker {
 
     /// Stores the result. While the backend is away or full, it tries again until there is an answer: the
     /// lease is renewed meanwhile, and if that fails as well, the answer will be that it was lost. Other
-    /// errors do not go away; after some tries the delivery is left to be made again.
-    async fn settle(&self, settlement: Settlement) {
+    /// errors do not go away; after some tries the delivery is left to be made again. Whether it is stored.
+    async fn settle(&self, settlement: Settlement) -> bool {
         let mut backoff = Backoff::default();
         let delivery = settlement.lease.delivery.clone();
         loop {
             match self.engine.backend().settle(settlement.clone()).await {
-                Ok(Settled::Done) => return,
+                Ok(Settled::Done) => return true,
                 Ok(Settled::LeaseLost) => {
                     tracing::warn!(%delivery, "its lease was lost before the attempt was stored");
-                    return;
+                    return false;
                 }
                 Err(error) => {
                     let passing = matches!(
@@ -200,7 +222,7 @@ impl Worker {
                     );
                     if !passing && backoff.failures >= SETTLE_TRIES {
                         tracing::error!(%error, %delivery, "cannot store an attempt; giving up");
-                        return;
+                        return false;
                     }
                     // Once for each delivery: a store that is away for long meets very many.
                     if backoff.failures == 0 {
@@ -265,6 +287,13 @@ impl Worker {
         let mut tick = interval(HEARTBEAT);
         loop {
             tick.tick().await;
+            let put_off = self.put_off.swap(0, Ordering::Relaxed);
+            if put_off > 0 {
+                tracing::warn!(
+                    put_off,
+                    "deliveries were put off, as their plugins are not ready to run here yet"
+                );
+            }
             let in_flight = self.held().len();
             let info = WorkerInfo {
                 id: self.id.clone(),

@@ -187,7 +187,7 @@ async fn take_in(
     let sha256 = hex::encode(crate::sandbox::digest(&wasm));
     check_limits(&existing, name, &sha256, wasm.len() as u64, limits)?;
 
-    let taken = state.engine.admit(name, wasm.into()).await?;
+    let taken = state.engine.admit(tenant, name, wasm.into()).await?;
     let (version, component) = (taken.version, taken.component);
     check_limits(
         &existing,

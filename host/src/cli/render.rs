@@ -164,6 +164,7 @@ pub(super) async fn admit_plugin(
         let admitted = sandbox
             .admit(&name, &wasm, &plugins)
             .map_err(|e| CliError::failed(format!("{place}: {e}")))?;
+        sandbox.keep("", &admitted.transformer);
         Ok((sandbox, admitted.transformer))
     };
     tokio::task::spawn_blocking(admit)

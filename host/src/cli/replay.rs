@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config::Config,
     engine::{BUILT_IN, ReplayInput, open_sandbox},
-    model::{DeliveryId, Secret, Timestamp, WebhookSpec, short, split_reference},
+    model::{DeliveryId, Secret, Timestamp, VERSION_DIGITS, WebhookSpec, short, split_reference},
     record::RequestRecord,
     request::{OutboundRequest, RequestContext, SecretValues},
     sandbox::{Output, RenderJob, Sandbox, SecretHandles, Transformer},
@@ -172,7 +172,20 @@ async fn transformer(
         .get_bytes(&path, Sandbox::MAX_COMPONENT_BYTES)
         .await?;
     let place = format!("{}@{}", one_line(name), one_line(short(&version)));
+    require_version(&wasm, &version).map_err(|why| CliError::failed(format!("{place}: {why}")))?;
     admit_plugin(name, wasm, &place, config).await
+}
+
+/// Whether these bytes are the version that was asked for, which names them by how their SHA-256 begins.
+fn require_version(wasm: &[u8], version: &str) -> Result<(), String> {
+    let sha256 = hex::encode(Sha256::digest(wasm));
+    if version.len() >= VERSION_DIGITS && sha256.starts_with(&version.to_ascii_lowercase()) {
+        return Ok(());
+    }
+    Err(format!(
+        "the server answered with another component ({}), so it is not run; tell its operator",
+        short(&sha256)
+    ))
 }
 
 /// The same render, with stand-ins for secrets: a handle of the same form, and a value that is never shown.
@@ -321,6 +334,23 @@ mod tests {
                 "headers": [["A", "b"], ["webhook-signature", signature], ["Webhook-Id", signature]]}})
         };
         assert_eq!(lines(&render("1")).unwrap(), lines(&render("2")).unwrap());
+    }
+
+    #[test]
+    fn only_the_component_that_was_asked_for_is_run() {
+        // FIPS 180-4's example
+        let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        for version in [digest, &digest[..12], "BA7816BF"] {
+            assert_eq!(require_version(b"abc", version), Ok(()));
+        }
+        for version in ["", "b", "ba7816be", &digest[1..], &format!("{digest}0")] {
+            assert!(require_version(b"abc", version).is_err(), "{version}");
+        }
+        assert!(
+            require_version(b"abd", digest)
+                .unwrap_err()
+                .contains("another component")
+        );
     }
 
     #[test]

@@ -199,6 +199,7 @@ impl Config {
             sandbox.log_bytes in 0..=MIB;
             sandbox.compile_seconds in 1..=3600;
             sandbox.compile_memory_bytes in 64 * MIB..=1024 * GIB;
+            sandbox.compiled_bytes in MIB..=GIB;
             sandbox.cache_bytes in 64 * MIB..=1024 * GIB;
             plugins.bytes in 1..=32 * MIB, "no component can be larger";
             plugins.sections in 1..=MANY;

@@ -136,6 +136,7 @@ section!(
         log_bytes: usize,
         compile_seconds: u64,
         compile_memory_bytes: u64,
+        compiled_bytes: u64,
         cache_bytes: u64,
     }
 );

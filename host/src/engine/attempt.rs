@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Engine,
-    plugins::{LoadError, NoTransformer, Pick, PickedUp, Picking, Waiting, is_to_blame, trial_of},
+    plugins::{LoadError, NoTransformer, Observation, Pick, PickedUp, Picking, Waiting, trial_of},
 };
 use crate::{
     deliver::{Response, SendOptions, status_is_retryable},
@@ -21,6 +21,34 @@ use crate::{
     request::{OutboundRequest, Redactor, RequestContext},
     sandbox::{Output, RenderError, RenderJob, Rendering, Transformer},
 };
+
+/// Why no attempt was made. Nothing has been sent, and nothing counts.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAttempt {
+    /// The backend failed.
+    #[error(transparent)]
+    Store(#[from] BackendError),
+    /// The webhook's transformer is not to be had just now, through no fault of its own. In words for the
+    /// webhook's owner.
+    #[error("{why}")]
+    NotNow {
+        /// What is in the way.
+        why: String,
+        /// The same as a label.
+        reason: &'static str,
+        /// When to try again.
+        wait: Duration,
+    },
+}
+
+/// An attempt that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// What is to be stored of it.
+    pub settlement: Settlement,
+    /// What it says of a version on trial: to be counted once it is stored.
+    pub observation: Option<Observation>,
+}
 
 /// An attempt that has its webhook and its transformer, or waits for the latter.
 #[derive(Debug)]
@@ -48,22 +76,29 @@ impl Begun {
     /// Waits until the transformer is there, or cannot be had.
     ///
     /// # Errors
-    /// When the backend cannot give the plugin.
-    pub async fn ready(self) -> Result<Self, BackendError> {
+    /// When the plugin is not to be had just now.
+    pub async fn ready(self) -> Result<Self, NoAttempt> {
         let Picked::Coming(waiting, picked) = self.picked else {
             return Ok(self);
         };
         let picked = Picked::Transformer(picked.pick(waiting.loaded().await));
-        Self { picked, ..self }.unless_store_failed()
+        Self { picked, ..self }.unless_passing()
     }
 
-    /// A store that fails is no attempt.
-    fn unless_store_failed(self) -> Result<Self, BackendError> {
+    /// What may be otherwise later is no attempt: it says nothing of the webhook.
+    fn unless_passing(self) -> Result<Self, NoAttempt> {
         match self.picked {
-            Picked::Transformer(Err(NoTransformer::Load {
-                error: LoadError::Store(error),
-                ..
-            })) => Err(error),
+            Picked::Transformer(Err(NoTransformer::Load { error, .. })) if error.is_passing() => {
+                Err(match error {
+                    LoadError::Store(error) => error.into(),
+                    error => NoAttempt::NotNow {
+                        why: error.to_string(),
+                        reason: error.reason(),
+                        // At different times, so that they do not all come at once again.
+                        wait: error.remembered().mul_f64(rand::random_range(1.0..2.0)),
+                    },
+                })
+            }
             _ => Ok(self),
         }
     }
@@ -74,8 +109,8 @@ impl Engine {
     /// at hand begins to be loaded, if not too many are waiting for that already.
     ///
     /// # Errors
-    /// When the backend cannot say what the webhook is.
-    pub async fn begin(&self, leased: &Leased) -> Result<Begun, BackendError> {
+    /// When the backend cannot say what the webhook is, or the transformer is not to be had just now.
+    pub async fn begin(&self, leased: &Leased) -> Result<Begun, NoAttempt> {
         let delivery = &leased.delivery;
         let begun = Instant::now();
         let snapshot = self
@@ -97,20 +132,20 @@ impl Engine {
             snapshot,
             picked,
         }
-        .unless_store_failed()
+        .unless_passing()
     }
 
     /// Makes one attempt of a claimed delivery. Whatever goes wrong with the webhook or its receiver is in
     /// the settlement.
     ///
     /// # Errors
-    /// When the backend cannot give the plugin, which is waited for if need be; nothing has been sent then.
+    /// When the plugin, which is waited for if need be, is not to be had just now.
     pub async fn attempt(
         &self,
         worker: &WorkerId,
         leased: &Leased,
         begun: Begun,
-    ) -> Result<Settlement, BackendError> {
+    ) -> Result<Made, NoAttempt> {
         let Begun {
             begun,
             snapshot,
@@ -167,17 +202,16 @@ impl Engine {
             },
         );
         self.metrics.attempted(&attempt);
-        // Only once for each delivery: that is what makes the judgement sound.
-        if let Some(trial) = trial.filter(|_| delivery.total_attempts == 0) {
-            self.count(&delivery.tenant, &trial, is_to_blame(&attempt))
-                .await;
-        }
+        let observation = trial.and_then(|trial| Observation::of(trial, delivery, &attempt));
         let pause = rest.retry_after.filter(|_| rest.one_receiver);
-        Ok(Settlement {
-            lease: leased.token.clone(),
-            attempt,
-            next,
-            pause,
+        Ok(Made {
+            settlement: Settlement {
+                lease: leased.token.clone(),
+                attempt,
+                next,
+                pause,
+            },
+            observation,
         })
     }
 
@@ -195,7 +229,7 @@ impl Engine {
 
         let transformer = match pick {
             Ok(pick) => pick.transformer,
-            Err(none) => return attempt.error = Some(no_transformer(none)),
+            Err(none) => return attempt.error = Some(render_error(none.tell().0)),
         };
         let clock = Instant::now();
         let action_data = snapshot.action_data(&leased.delivery.rule);
@@ -327,27 +361,6 @@ fn render_record(
         logs: rendering.logs.clone(),
         input: Some(input),
     }
-}
-
-fn no_transformer(none: NoTransformer) -> AttemptError {
-    let is_loading = matches!(
-        &none,
-        NoTransformer::Load {
-            error: LoadError::Busy,
-            ..
-        }
-    );
-    let (told, retryable) = none.tell();
-    let mut error = AttemptError {
-        retryable,
-        ..render_error(told)
-    };
-    if is_loading {
-        "plugin_loading".clone_into(&mut error.kind);
-    } else if retryable {
-        "internal".clone_into(&mut error.kind);
-    }
-    error
 }
 
 fn render_error(e: RenderError) -> AttemptError {

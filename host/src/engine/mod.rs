@@ -14,8 +14,8 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-pub use attempt::Begun;
-pub use plugins::{AdmitError, SAMPLE_EVENT, Taken, Trial, check_reference};
+pub use attempt::{Begun, Made, NoAttempt};
+pub use plugins::{AdmitError, Observation, SAMPLE_EVENT, Taken, Trial, check_reference};
 pub use replay::{NoInput, ReplayInput};
 pub use report::{GuardVerdict, Outcome, RenderReport, RenderSetup};
 

@@ -16,7 +16,7 @@ pub use field_error::{FieldError, FieldErrors};
 pub use id::{DeliveryId, EventId, RuleId, TenantId, WebhookId, WorkerId};
 pub use plugin::{
     Arm, Canary, Choice, Introduction, Plugin, PluginVersion, RolledBack, Tallies, Tally,
-    VersionError, is_worse, short, split_reference,
+    VERSION_DIGITS, VersionError, is_worse, short, split_reference,
 };
 pub use rule::{EventRule, EventRuleSpec, event_type_slug};
 pub use secret::Secret;

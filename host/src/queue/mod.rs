@@ -9,6 +9,7 @@
 //!   queued ───────────▶ started ──▶ settle: Skip     ▶ skipped
 //!     ▲  ▲                │  │      settle: Fail     ▶ failed ◀── reclaim, received too often
 //!     │  └── release ─────┘  └────▶ settle: Retry    ▶ scheduled ── claim (when due) ▶ started
+//!     │      put_off
 //!     └───── reclaim (lease expired)
 //!   queued, scheduled ── cancel ▶ cancelled;   finished, failed, skipped, cancelled ── requeue ▶ queued
 //! ```
@@ -186,7 +187,7 @@ impl QueueOverview {
     }
 }
 
-/// A webhook whose receiver asked for a rest.
+/// A webhook whose receiver asked for a rest, or whose deliveries were put off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PausedWebhook {
     /// The webhook.
@@ -298,6 +299,17 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
     /// Gives leases back unused (a worker that shuts down): the deliveries are claimable at once and the
     /// receive does not count. Lost leases are ignored.
     async fn release(&self, leases: &[LeaseToken]) -> Result<(), BackendError>;
+
+    /// Gives a lease back because the attempt cannot be made just now, through no fault of the delivery's: it
+    /// waits where it did, neither an attempt nor the receive counts, and `why` is told as its last result.
+    /// All of its webhook's deliveries are held back for `wait`, as by [`Settlement::pause`]. A lost lease is
+    /// ignored.
+    async fn put_off(
+        &self,
+        lease: &LeaseToken,
+        wait: Duration,
+        why: &str,
+    ) -> Result<(), BackendError>;
 
     /// Puts an ended delivery (`finished`, `failed`, `skipped`, `cancelled`) or a `scheduled` one back to
     /// `queued`, with the whole retry schedule before it again. Its attempts stay recorded.

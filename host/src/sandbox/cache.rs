@@ -5,7 +5,9 @@
 //! that lies in the folder, over what it is an artifact of and every byte of it. Whatever does not verify
 //! (damaged, cut, put there by somebody, of another engine) counts as absent, and is replaced.
 //!
-//! The folder has a size. What was used last stays: who uploads plugins must not fill the disk with them.
+//! The folder has a size, and each file's name says in whose share of it the file is: that of who had it compiled
+//! first. Who has more than a share makes room for the others, with what was used longest ago. So plugins do not
+//! fill the disk, and no tenant's keep another's from being there. What was not used for a month has no share.
 
 use std::{
     fs::{DirBuilder, File},
@@ -16,6 +18,7 @@ use std::{
         unix::fs::{DirBuilderExt, MetadataExt},
     },
     path::Path,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -28,10 +31,15 @@ use sha2::{Digest, Sha256};
 use wasmtime::{Engine, component::Component};
 
 use super::artifact::Artifact;
+use crate::fair::{self, Held};
 
 /// Raised whenever the layout of the files changes.
 const FORMAT: &[u8] = b"hookbox compiled component 1";
 const KEY_FILE: &str = "key";
+/// Of artifacts' names.
+const ENDING: &str = ".bin";
+/// What was not used for so long is in nobody's share any more, and all of it together in one.
+const IDLE_SECONDS: u64 = 30 * 24 * 3600;
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;
 /// The most bytes of a file that are read: far above what the largest component compiles to.
@@ -99,7 +107,8 @@ impl Cache {
     /// The artifact of the component with this digest, if there is one that we made.
     pub(super) fn load(&self, engine: &Engine, digest: &[u8; 32]) -> Option<Component> {
         let id = self.id(digest);
-        let file = match read_file(&self.dir, &file_name(&id), MAX_FILE) {
+        let name = self.find(&id)?;
+        let file = match read_file(&self.dir, &name, MAX_FILE) {
             Ok(file) => file?,
             Err(error) => {
                 tracing::warn!(%error, "a compiled transformer cannot be read; it is compiled anew");
@@ -113,7 +122,7 @@ impl Cache {
             );
         }
         let artifact = artifact?;
-        touch(&self.dir, &file_name(&id));
+        touch(&self.dir, &name);
         // `verify` is what makes the promise true
         Artifact::of_our_own(artifact)
             .load(engine)
@@ -123,21 +132,30 @@ impl Cache {
             .ok()
     }
 
-    /// Keeps an artifact. Failing to is no error: it costs a compilation at the next start.
-    pub(super) fn store(&self, digest: &[u8; 32], component: &Component) {
+    /// Keeps an artifact, in the share of an owner unless there is a file for it already, which it replaces. Failing
+    /// to is no error: it costs a compilation at the next start.
+    pub(super) fn store(&self, owner: &str, digest: &[u8; 32], component: &Component) {
         let id = self.id(digest);
+        let name = self.find(&id).unwrap_or_else(|| file_name(&id, owner));
         let kept = component.serialize().map_err(|error| error.to_string());
         let kept = kept.and_then(|artifact| {
             let mac = self.mac(&id, &artifact).finalize().into_bytes();
-            replace_file(&self.dir, &file_name(&id), &[mac.as_slice(), &artifact])
+            replace_file(&self.dir, &name, &[mac.as_slice(), &artifact])
                 .map_err(|error| error.to_string())
         });
         if let Err(error) = kept {
             tracing::warn!(%error, "a compiled transformer could not be cached");
         }
-        if let Err(error) = make_room(&self.dir, &file_name(&id), self.most_bytes) {
+        if let Err(error) = make_room(&self.dir, &name, self.most_bytes) {
             tracing::warn!(%error, "the cache of compiled transformers could not be swept");
         }
+    }
+
+    /// The name of the file with this artifact, in whoever's share.
+    fn find(&self, id: &[u8; 32]) -> Option<String> {
+        let stem = hex::encode(id);
+        let mut names = artifacts(&self.dir).ok()?.into_iter();
+        names.find(|name| name.split('.').next() == Some(stem.as_str()))
     }
 
     /// What a file is an artifact of: the component, and the engine that compiled it.
@@ -169,8 +187,34 @@ impl Cache {
     }
 }
 
-fn file_name(id: &[u8; 32]) -> String {
-    format!("{}.bin", hex::encode(id))
+/// `ID.OWNER.bin`, the owner by a part of its digest, as it may be called anything; `ID.bin` without one.
+fn file_name(id: &[u8; 32], owner: &str) -> String {
+    let id = hex::encode(id);
+    if owner.is_empty() {
+        return format!("{id}{ENDING}");
+    }
+    let owner = hex::encode(Sha256::digest(owner));
+    format!("{id}.{}{ENDING}", owner.get(..32).unwrap_or(&owner))
+}
+
+/// In whose share a file is; what is not told belongs together.
+fn owner_of(name: &str) -> &str {
+    let stem = name.strip_suffix(ENDING).unwrap_or(name);
+    stem.split_once('.').map_or("", |(_, owner)| owner)
+}
+
+/// The names of all artifacts.
+fn artifacts(dir: &OwnedFd) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::Dir::read_from(dir)? {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().to_str()
+            && name.ends_with(ENDING)
+        {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// The key, or nothing if there is none that can be trusted.
@@ -244,35 +288,41 @@ fn touch(dir: &OwnedFd, name: &str) {
     let _ = fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW);
 }
 
-/// Removes what was used longest ago until the rest is within bounds. `keep` stays in any case, and so does
-/// what is being written just now.
+/// Removes what is more than its owner's share until the rest is within bounds. `keep` stays in any case, and so
+/// does what is being written just now.
 fn make_room(dir: &OwnedFd, keep: &str, most_bytes: u64) -> io::Result<()> {
     let mut files = Vec::new();
-    let mut bytes = 0u64;
-    for entry in fs::Dir::read_from(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if !name.to_bytes().ends_with(b".bin") {
-            continue;
-        }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let idle = now
+        .unwrap_or_default()
+        .as_secs()
+        .saturating_sub(IDLE_SECONDS);
+    for name in artifacts(dir)? {
         // Another process may have removed it meanwhile.
-        if let Ok(file) = fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        if let Ok(file) = fs::statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW) {
             let size = u64::try_from(file.st_size).unwrap_or(0);
-            bytes = bytes.saturating_add(size);
-            files.push((file.st_atime, file.st_atime_nsec, size, name.to_owned()));
+            files.push((name, size, (file.st_atime, file.st_atime_nsec)));
         }
     }
-    files.sort();
-    for (.., size, name) in files {
-        if bytes <= most_bytes {
-            break;
-        }
-        if name.to_bytes() != keep.as_bytes() {
-            fs::unlinkat(dir, name, AtFlags::empty())?;
-            bytes = bytes.saturating_sub(size);
+    loop {
+        let held = files
+            .iter()
+            .enumerate()
+            .map(|(n, (name, size, used))| Held {
+                owner: (u64::try_from(used.0).unwrap_or(0) > idle).then(|| owner_of(name)),
+                amount: *size,
+                used,
+                key: (name != keep).then_some(n),
+            });
+        let Some(n) = fair::superfluous(held, most_bytes) else {
+            return Ok(());
+        };
+        let (name, ..) = files.swap_remove(n);
+        match fs::unlinkat(dir, &name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
 }
 
 /// Feeds a `Hash` to SHA-256. The standard library's hashers may change with any release.

@@ -32,8 +32,6 @@ use crate::config::SandboxConfig;
 
 /// The first argument of a compiler process. Beside the command line, as it is for nobody to type.
 const ARGUMENT: &str = "__compile-component";
-/// The most bytes of an artifact that are taken back.
-const MAX_ARTIFACT: u64 = 1 << 30;
 /// Stack of the thread that compiles: generous, as the compiler recurses on what it is given.
 const STACK: usize = 64 << 20;
 /// What the answer begins with.
@@ -62,6 +60,14 @@ impl Task {
         match self {
             Self::Compile => "compile",
             Self::Componentize => "componentize",
+        }
+    }
+
+    /// The most bytes that may come of it.
+    const fn most_bytes(self, config: &SandboxConfig) -> u64 {
+        match self {
+            Self::Compile => config.compiled_bytes,
+            Self::Componentize => Sandbox::MAX_COMPONENT_BYTES as u64,
         }
     }
 }
@@ -127,10 +133,24 @@ fn run(
         .spawn()
         .map_err(SandboxError::Compiler)?;
     let clock = config.compile_seconds.saturating_mul(CLOCK_PER_CPU);
-    let exchanged = exchange(&mut child, wasm, Duration::from_secs(clock));
+    let most = task.most_bytes(config);
+    // what is one too many is read as well, to tell
+    let read = most.saturating_add(2);
+    let exchanged = exchange(&mut child, wasm, read, Duration::from_secs(clock));
     let status = child.wait().map_err(SandboxError::Compiler)?;
     let (mut answer, in_time) = exchanged.map_err(SandboxError::Compiler)?;
     match answer.first() {
+        Some(&DONE) if answer.len() as u64 == read => Err(match task {
+            Task::Compile => SandboxError::TooExpensive {
+                limit: most,
+                unit: "bytes for the machine code",
+                key: "sandbox.compiled_bytes",
+            },
+            Task::Componentize => SandboxError::TooLarge {
+                size: answer.len().saturating_sub(1),
+                limit: Sandbox::MAX_COMPONENT_BYTES,
+            },
+        }),
         Some(&DONE) if in_time => {
             answer.remove(0);
             Ok(answer)
@@ -144,9 +164,14 @@ fn run(
     }
 }
 
-/// Hands the component over and takes the answer, and says whether the child was done in time. It has ended,
-/// or is about to, when this returns.
-fn exchange(child: &mut Child, wasm: &[u8], patience: Duration) -> io::Result<(Vec<u8>, bool)> {
+/// Hands the component over and takes the answer, up to so many bytes of it, and says whether the child was done in
+/// time. It has ended, or is about to, when this returns.
+fn exchange(
+    child: &mut Child,
+    wasm: &[u8],
+    most: u64,
+    patience: Duration,
+) -> io::Result<(Vec<u8>, bool)> {
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let pid = Pid::from_child(child);
     let (answered, patient) = mpsc::channel::<()>();
@@ -161,9 +186,7 @@ fn exchange(child: &mut Child, wasm: &[u8], patience: Duration) -> io::Result<(V
             let _ = kill_process(pid, Signal::KILL);
             !late
         });
-        let read = stdout.map_or(Ok(0), |stdout| {
-            stdout.take(MAX_ARTIFACT).read_to_end(&mut answer)
-        });
+        let read = stdout.map_or(Ok(0), |stdout| stdout.take(most).read_to_end(&mut answer));
         drop(answered);
         let in_time = clock.join().unwrap_or(false);
         read.map(|_| in_time)

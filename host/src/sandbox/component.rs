@@ -1,6 +1,6 @@
 //! From uploaded bytes to a component that can run: what is accepted, and what it must fit.
 
-use std::fmt;
+use std::{fmt, sync::atomic::AtomicBool};
 
 use sha2::{Digest, Sha256};
 use wasmtime::{
@@ -18,12 +18,15 @@ use super::{
 
 /// A component, compiled and linked, ready for fresh instances.
 pub(super) struct Compiled {
+    pub(super) digest: [u8; 32],
     pub(super) sha256: String,
     pub(super) pre: TransformerPre<State>,
     /// Whether it exports `check`.
     pub(super) checks: bool,
     /// Bytes of the compiled artifact.
     pub(super) artifact_bytes: usize,
+    /// Whether it was put on disk, or comes from there.
+    pub(super) kept: AtomicBool,
 }
 
 /// What can be compiled, or made into what can.
@@ -107,7 +110,7 @@ fn other(wasm: &[u8]) -> (&'static str, &'static str) {
 pub(super) fn link(
     linker: &Linker<State>,
     component: &Component,
-    sha256: String,
+    digest: [u8; 32],
 ) -> Result<Compiled, SandboxError> {
     imports::check_imports(component)?;
     if component.resources_required().is_none() {
@@ -128,13 +131,15 @@ pub(super) fn link(
         .initialize_copy_on_write_image()
         .map_err(|error| SandboxError::refused(&error))?;
     Ok(Compiled {
-        sha256,
+        digest,
+        sha256: hex::encode(digest),
         pre,
         checks,
         artifact_bytes: {
             let image = component.image_range();
             image.end.addr().saturating_sub(image.start.addr())
         },
+        kept: AtomicBool::new(false),
     })
 }
 

@@ -36,7 +36,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::Ordering},
 };
 
 use wasmtime::{Engine, component::Linker};
@@ -180,7 +180,19 @@ impl Sandbox {
     /// # Errors
     /// Why the component is refused, in words for its author.
     pub fn load(&self, name: &str, wasm: &[u8]) -> Result<Transformer, SandboxError> {
-        self.load_for(Purpose::Load, &self.inner.compiler, name, wasm)
+        let transformer = self.ready(Purpose::Load, &self.inner.compiler, name, wasm)?;
+        self.keep("", &transformer);
+        Ok(transformer)
+    }
+
+    /// [`Sandbox::load`] for somebody, such as a tenant, in whose share of the cache on disk it is kept.
+    ///
+    /// # Errors
+    /// As [`Sandbox::load`].
+    pub fn load_for(&self, owner: &str, wasm: &[u8]) -> Result<Transformer, SandboxError> {
+        let transformer = self.ready(Purpose::Load, &self.inner.compiler, "", wasm)?;
+        self.keep(owner, &transformer);
+        Ok(transformer)
     }
 
     /// [`Sandbox::load`] for a component that is our own, as the built-in one: it is compiled in this
@@ -189,7 +201,25 @@ impl Sandbox {
     /// # Errors
     /// As [`Sandbox::load`].
     pub fn load_own(&self, name: &str, wasm: &[u8]) -> Result<Transformer, SandboxError> {
-        self.load_for(Purpose::Load, &Compiler::Here, name, wasm)
+        let transformer = self.ready(Purpose::Load, &Compiler::Here, name, wasm)?;
+        self.keep("", &transformer);
+        Ok(transformer)
+    }
+
+    /// Keeps what a component was compiled to in the cache on disk, in the share of an owner; does nothing if there is
+    /// no cache, or it was kept before, for whomever. Blocking, up to a second. Failing to is logged and no error: it
+    /// costs a compilation at the next start.
+    pub fn keep(&self, owner: &str, transformer: &Transformer) {
+        let compiled = &transformer.compiled;
+        if let Some(disk) = &self.inner.disk
+            && !compiled.kept.swap(true, Ordering::Relaxed)
+        {
+            disk.store(
+                owner,
+                &compiled.digest,
+                compiled.pre.instance_pre().component(),
+            );
+        }
     }
 
     /// The component of this SHA-256, if it is in use now or in the cache on disk. Nothing is compiled, and
@@ -206,7 +236,8 @@ impl Sandbox {
         })
     }
 
-    fn load_for(
+    /// The component, compiled if need be. What was compiled is not kept on disk.
+    fn ready(
         &self,
         purpose: Purpose,
         compiler: &Compiler,
@@ -297,8 +328,9 @@ impl Inner {
     fn on_disk(&self, digest: &[u8; 32]) -> Option<Arc<Compiled>> {
         let component = self.disk.as_ref()?.load(&self.engine, digest)?;
         // What was compiled under another world is compiled, and refused, anew.
-        let compiled = component::link(&self.linker, &component, hex::encode(digest)).ok()?;
-        Some(self.keep(*digest, compiled))
+        let compiled = component::link(&self.linker, &component, *digest).ok()?;
+        compiled.kept.store(true, Ordering::Relaxed);
+        Some(self.share(*digest, compiled))
     }
 
     fn compile(
@@ -308,14 +340,11 @@ impl Inner {
         wasm: &[u8],
     ) -> Result<Arc<Compiled>, SandboxError> {
         let component = compiler.compile(&self.engine, wasm)?;
-        let compiled = component::link(&self.linker, &component, hex::encode(digest))?;
-        if let Some(disk) = &self.disk {
-            disk.store(&digest, &component);
-        }
-        Ok(self.keep(digest, compiled))
+        let compiled = component::link(&self.linker, &component, digest)?;
+        Ok(self.share(digest, compiled))
     }
 
-    fn keep(&self, digest: [u8; 32], compiled: Compiled) -> Arc<Compiled> {
+    fn share(&self, digest: [u8; 32], compiled: Compiled) -> Arc<Compiled> {
         let compiled = Arc::new(compiled);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, compiled| compiled.strong_count() > 0);

@@ -4,7 +4,10 @@ use super::{
     Engine, Timestamp,
     trial::{Trial, sample_event},
 };
-use crate::{model::PluginVersion, sandbox::SandboxError};
+use crate::{
+    model::{PluginVersion, TenantId},
+    sandbox::SandboxError,
+};
 
 /// A plugin that has passed.
 #[derive(Debug)]
@@ -43,11 +46,17 @@ impl Engine {
     /// Surveys a plugin, compiles it in the compiler's process, and renders a sample event with it.
     ///
     /// One at a time; others wait in order. From milliseconds up to ten times `sandbox.compile_seconds`.
-    /// Memory: about three times the bytes. Nothing is stored but compiled code in the cache.
+    /// Memory: about three times the bytes. Nothing is stored but, of what has
+    /// passed, the compiled code, in the tenant's share of the cache.
     ///
     /// # Errors
     /// Why it is not taken in.
-    pub async fn admit(&self, name: &str, wasm: Vec<u8>) -> Result<Taken, AdmitError> {
+    pub async fn admit(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        wasm: Vec<u8>,
+    ) -> Result<Taken, AdmitError> {
         let failed = |e: &dyn std::fmt::Display| AdmitError::Failed(e.to_string());
         let _turn = self.admitting.acquire().await.map_err(|e| failed(&e))?;
         let (sandbox, limits) = (self.sandbox.clone(), self.config.plugins.clone());
@@ -67,6 +76,12 @@ impl Engine {
                 error.kind
             )));
         }
+        let (sandbox, owner) = (self.sandbox.clone(), tenant.clone());
+        let transformer = admitted.transformer.clone();
+        let keep = move || sandbox.keep(owner.as_str(), &transformer);
+        tokio::task::spawn_blocking(keep)
+            .await
+            .map_err(|e| failed(&e))?;
         Ok(Taken {
             version: PluginVersion {
                 sha256: admitted.transformer.sha256().to_owned(),

@@ -6,6 +6,7 @@ use super::{Arm, Engine, TenantId, Timestamp};
 use crate::{
     deliver::status_is_retryable,
     model::{Tallies, is_worse},
+    queue::Delivery,
     record::{Attempt, AttemptOutcome},
     registry::BackendError,
 };
@@ -22,10 +23,32 @@ pub(crate) struct OnTrial {
     pub(super) arm: Arm,
 }
 
+/// What an attempt says of the two versions of a trial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    tenant: TenantId,
+    trial: OnTrial,
+    failed: bool,
+}
+
+impl Observation {
+    /// Of the first attempt of a delivery only: that each counts once is what makes the judgement sound. And
+    /// not of one that failed before the version had its say.
+    pub(crate) fn of(trial: OnTrial, delivery: &Delivery, attempt: &Attempt) -> Option<Self> {
+        let kind = attempt.error.as_ref().map(|error| error.kind.as_str());
+        let says_nothing = matches!(kind, Some("webhook_missing" | "internal"));
+        (delivery.total_attempts == 0 && !says_nothing).then(|| Self {
+            tenant: delivery.tenant.clone(),
+            trial,
+            failed: is_to_blame(attempt),
+        })
+    }
+}
+
 /// Whether an attempt failed in a way for which its transformer can be blamed: it could not be loaded, it
 /// failed to render, what it rendered is no request, or the receiver refused the request for good (4xx, but
 /// not those that are worth a retry). Not blamed for who cannot be reached or has failed.
-pub(crate) fn is_to_blame(attempt: &Attempt) -> bool {
+fn is_to_blame(attempt: &Attempt) -> bool {
     if attempt.outcome != AttemptOutcome::Failed {
         return false;
     }
@@ -33,25 +56,22 @@ pub(crate) fn is_to_blame(attempt: &Attempt) -> bool {
         Some(response) => {
             (400..500).contains(&response.status) && !status_is_retryable(response.status)
         }
-        None => {
-            attempt.request.is_none()
-                && attempt.error.as_ref().is_some_and(|error| {
-                    !matches!(
-                        error.kind.as_str(),
-                        "webhook_missing" | "internal" | "plugin_loading"
-                    )
-                })
-        }
+        None => attempt.request.is_none(),
     }
 }
 
 impl Engine {
-    /// Counts an attempt of a trial, and ends the trial if what was seen by now says so. Failing to is no
-    /// reason to fail the attempt.
-    pub(crate) async fn count(&self, tenant: &TenantId, trial: &OnTrial, failed: bool) {
+    /// Counts what a stored attempt says of a trial, and ends the trial if what was seen by now says so. Failing
+    /// to is no reason to make the attempt again.
+    pub async fn count(&self, observation: &Observation) {
+        let Observation {
+            tenant,
+            trial,
+            failed,
+        } = observation;
         let counted = self
             .backend
-            .tally(tenant, &trial.plugin, trial.started, trial.arm, failed)
+            .tally(tenant, &trial.plugin, trial.started, trial.arm, *failed)
             .await;
         let seen = match counted {
             Ok(seen) => seen,
@@ -113,5 +133,81 @@ impl Engine {
             }
         }
         Err(BackendError::Changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{DeliveryId, EventId, RuleId, WebhookId, WorkerId},
+        queue::Status,
+        record::{AttemptError, Timings},
+    };
+
+    fn delivery(total_attempts: u32) -> Delivery {
+        Delivery {
+            id: DeliveryId::generate(),
+            tenant: TenantId::default_tenant(),
+            event: EventId::generate(),
+            webhook: WebhookId::generate(),
+            rule: RuleId::generate(),
+            object_type: String::new(),
+            event_type: String::new(),
+            status: Status::Started,
+            attempts: 0,
+            total_attempts,
+            receives: 1,
+            created: Timestamp::from_millis(0),
+            updated: Timestamp::from_millis(0),
+            next_attempt: None,
+            last_result: None,
+        }
+    }
+
+    fn attempt(kind: Option<&str>) -> Attempt {
+        Attempt {
+            number: 0,
+            started: Timestamp::from_millis(0),
+            worker: WorkerId::generate(),
+            outcome: kind.map_or(AttemptOutcome::Skipped, |_| AttemptOutcome::Failed),
+            render: None,
+            request: None,
+            response: None,
+            timings: Timings::default(),
+            error: kind.map(|kind| AttemptError {
+                kind: kind.to_owned(),
+                field: None,
+                line: None,
+                message: String::new(),
+                retryable: false,
+            }),
+            skip_reason: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn failed(total_attempts: u32, kind: Option<&str>) -> Option<bool> {
+        let trial = OnTrial {
+            plugin: "mine".to_owned(),
+            started: Timestamp::from_millis(0),
+            share: 5,
+            arm: Arm::Canary,
+        };
+        let seen = Observation::of(trial, &delivery(total_attempts), &attempt(kind));
+        seen.map(|observation| observation.failed)
+    }
+
+    #[test]
+    fn the_first_attempt_of_a_delivery_counts_if_the_version_had_its_say() {
+        assert_eq!(failed(0, None), Some(false));
+        assert_eq!(failed(0, Some("trap")), Some(true));
+        assert_eq!(failed(0, Some("plugin_error")), Some(true));
+        for kind in ["webhook_missing", "internal"] {
+            assert_eq!(failed(0, Some(kind)), None);
+        }
+        for kind in [None, Some("trap")] {
+            assert_eq!(failed(1, kind), None);
+        }
     }
 }

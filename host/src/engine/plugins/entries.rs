@@ -1,14 +1,21 @@
-//! What is loaded, what is on its way and what could not be loaded; bounded, whoever asks for what.
+//! What is loaded, what is on its way and what could not be loaded; bounded, and fair between tenants.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::watch;
 
 use super::LoadError;
-use crate::model::TenantId;
+use crate::{
+    fair::{self, Held},
+    model::TenantId,
+};
 
-/// Components kept, however small: each holds a few memory mappings and a file descriptor.
-const MOST_LOADED: usize = 200;
+/// What was not used for so long is in nobody's share any more, and all of it together in one: who does nothing must
+/// not keep others small. To load it again, from disk, costs some milliseconds.
+const IDLE: Duration = Duration::from_secs(600);
 /// Failures remembered.
 const MOST_FAILURES: usize = 1000;
 
@@ -21,6 +28,15 @@ pub(super) type Outcome<T> = Result<T, LoadError>;
 /// Where who loads it tells the outcome.
 pub(super) type Announced<T> = watch::Receiver<Option<Outcome<T>>>;
 
+/// How much may be kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Bytes of machine code.
+    pub(super) bytes: u64,
+    /// Components, however small: each holds a few memory mappings and a file descriptor.
+    pub(super) components: u64,
+}
+
 /// All there is of components.
 pub(super) struct Entries<T> {
     entries: HashMap<Key, Entry<T>>,
@@ -30,8 +46,16 @@ pub(super) struct Entries<T> {
 
 enum Entry<T> {
     Coming(Announced<T>),
-    Here { item: T, bytes: u64, used: u64 },
-    Failed { error: LoadError, until: Instant },
+    Here {
+        item: T,
+        bytes: u64,
+        used: u64,
+        at: Instant,
+    },
+    Failed {
+        error: LoadError,
+        until: Instant,
+    },
 }
 
 /// What is known of a component.
@@ -62,8 +86,8 @@ impl<T: Clone> Entries<T> {
     pub(super) fn find(&mut self, key: &Key, now: Instant) -> Found<T> {
         self.clock = self.clock.wrapping_add(1);
         match self.entries.get_mut(key) {
-            Some(Entry::Here { item, used, .. }) => {
-                *used = self.clock;
+            Some(Entry::Here { item, used, at, .. }) => {
+                (*used, *at) = (self.clock, now);
                 Found::Here(Ok(item.clone()))
             }
             Some(Entry::Failed { error, until }) if now < *until => Found::Here(Err(error.clone())),
@@ -77,14 +101,15 @@ impl<T: Clone> Entries<T> {
         self.entries.insert(key, Entry::Coming(outcome));
     }
 
-    /// Notes what became of loading a component, which takes so many bytes. Then lets go what was not used
-    /// for longest until the rest has at most `most_bytes`; the last one stays in any case.
+    /// Notes what became of loading a component, which takes so many bytes. Then lets others go until the rest
+    /// keeps to its room: of the tenants that hold more than their share of it, and never of one that does not.
+    /// This one stays in any case, so that whoever loads it can use it.
     pub(super) fn put(
         &mut self,
-        key: Key,
+        key: &Key,
         outcome: &Outcome<T>,
         bytes: impl Fn(&T) -> u64,
-        most_bytes: u64,
+        room: Room,
         now: Instant,
     ) {
         self.clock = self.clock.wrapping_add(1);
@@ -93,34 +118,48 @@ impl<T: Clone> Entries<T> {
                 item: item.clone(),
                 bytes: bytes(item),
                 used: self.clock,
+                at: now,
             },
             Err(error) => Entry::Failed {
                 error: error.clone(),
                 until: now + error.remembered(),
             },
         };
-        self.entries.insert(key, entry);
-        while let Some(key) = self.superfluous(most_bytes) {
+        self.entries.insert(key.clone(), entry);
+        while let Some(key) = self.superfluous(key, room, now) {
             self.entries.remove(&key);
         }
         self.forget(now);
     }
 
-    /// What was not used for longest, if all that is here is too much.
-    fn superfluous(&self, most_bytes: u64) -> Option<Key> {
-        let (mut count, mut total, mut oldest) = (0, 0_u64, None);
-        for (key, entry) in &self.entries {
-            let Entry::Here { bytes, used, .. } = entry else {
-                continue;
+    /// What has to go, if all that is here is too much.
+    fn superfluous(&self, new: &Key, room: Room, now: Instant) -> Option<Key> {
+        fair::superfluous(self.here(new, now, |bytes| bytes), room.bytes)
+            .or_else(|| fair::superfluous(self.here(new, now, |_| 1), room.components))
+            .cloned()
+    }
+
+    /// What is here, by one measure. What is new stays.
+    fn here(
+        &self,
+        new: &Key,
+        now: Instant,
+        amount: impl Fn(u64) -> u64,
+    ) -> impl Iterator<Item = Held<Option<&TenantId>, u64, &Key>> {
+        self.entries.iter().filter_map(move |(key, entry)| {
+            let Entry::Here {
+                bytes, used, at, ..
+            } = entry
+            else {
+                return None;
             };
-            count += 1;
-            total = total.saturating_add(*bytes);
-            if oldest.is_none_or(|(first, _)| *used < first) {
-                oldest = Some((*used, key));
-            }
-        }
-        let too_much = count > 1 && (count > MOST_LOADED || total > most_bytes);
-        oldest.filter(|_| too_much).map(|(_, key)| key.clone())
+            Some(Held {
+                owner: (now.saturating_duration_since(*at) < IDLE).then_some(&key.0),
+                amount: amount(*bytes),
+                used: *used,
+                key: (key != new).then_some(key),
+            })
+        })
     }
 
     /// Forgets failures that are over, and any if they are too many.
@@ -142,19 +181,71 @@ mod tests {
 
     use super::*;
 
+    const ROOM: Room = Room {
+        bytes: 100,
+        components: 20,
+    };
+
     fn key(n: usize) -> Key {
-        (TenantId::default_tenant(), n.to_string())
+        key_of("default", n)
+    }
+
+    fn key_of(tenant: &str, n: usize) -> Key {
+        (TenantId::from(tenant), n.to_string())
     }
 
     /// Each item is as many bytes as it says.
     fn put(entries: &mut Entries<u64>, n: usize, outcome: &Outcome<u64>, now: Instant) {
-        entries.put(key(n), outcome, |bytes| *bytes, 100, now);
+        entries.put(&key(n), outcome, |bytes| *bytes, ROOM, now);
     }
 
     fn here(entries: &mut Entries<u64>) -> Vec<usize> {
+        here_of(entries, "default")
+    }
+
+    fn here_of(entries: &mut Entries<u64>, tenant: &str) -> Vec<usize> {
         let now = Instant::now();
-        let is_here = |n: &usize| matches!(entries.find(&key(*n), now), Found::Here(Ok(_)));
+        let is_here =
+            |n: &usize| matches!(entries.find(&key_of(tenant, *n), now), Found::Here(Ok(_)));
         (0..10).filter(is_here).collect()
+    }
+
+    #[test]
+    fn a_tenant_that_loads_without_end_takes_nothing_from_one_that_keeps_to_its_share() {
+        for greedy in [0, 30] {
+            let (mut entries, now) = (Entries::default(), Instant::now());
+            for n in 0..2 {
+                entries.put(&key_of("small", n), &Ok(20), |b| *b, ROOM, now);
+            }
+            for n in 0..1000 {
+                entries.put(&key_of("greedy", n), &Ok(greedy), |b| *b, ROOM, now);
+            }
+            assert_eq!(here_of(&mut entries, "small"), [0, 1]);
+            assert!(entries.len() <= 20, "{}", entries.len());
+            let last = entries.find(&key_of("greedy", 999), now);
+            assert!(matches!(last, Found::Here(Ok(_))));
+        }
+    }
+
+    #[test]
+    fn what_nobody_uses_does_not_keep_others_small() {
+        let (mut entries, then) = (Entries::default(), Instant::now());
+        for n in 0..9 {
+            entries.put(
+                &key_of(&format!("idle {n}"), 0),
+                &Ok(10),
+                |b| *b,
+                ROOM,
+                then,
+            );
+        }
+        // Each of ten has a share of 10, and one wants 20 for each of two.
+        for (now, expected) in [(then, 1), (then + IDLE, 2)] {
+            for n in 0..2 {
+                entries.put(&key_of("busy", n), &Ok(20), |b| *b, ROOM, now);
+            }
+            assert_eq!(here_of(&mut entries, "busy").len(), expected);
+        }
     }
 
     #[test]
@@ -182,10 +273,10 @@ mod tests {
     #[test]
     fn however_small_they_are_only_so_many_stay() {
         let (mut entries, now) = (Entries::default(), Instant::now());
-        for n in 0..2 * MOST_LOADED {
+        for n in 0..50 {
             put(&mut entries, n, &Ok(0), now);
         }
-        assert_eq!(entries.len(), MOST_LOADED);
+        assert_eq!(entries.len() as u64, ROOM.components);
     }
 
     #[test]

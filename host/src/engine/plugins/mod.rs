@@ -10,10 +10,11 @@ mod shelf;
 mod trial;
 
 pub use admission::{AdmitError, Taken};
-pub(super) use canary::{OnTrial, is_to_blame};
+pub use canary::Observation;
+pub(super) use canary::OnTrial;
 pub use trial::{SAMPLE_EVENT, Trial};
 
-use self::shelf::Place;
+use self::shelf::{Asker, Place};
 pub(super) use self::shelf::{LoadError, Shelf, Waiting};
 use super::{BUILT_IN, Engine};
 use crate::{
@@ -192,7 +193,11 @@ impl Engine {
             Err(error) => return Ok(Picking::Ready(Err(NoTransformer::Unknown(error)))),
         };
         let picked = PickedUp { name, trial };
-        Ok(match self.shelf.get(tenant, &sha256) {
+        let asker = match delivery {
+            Some(_) => Asker::Delivery,
+            None => Asker::DryRun,
+        };
+        Ok(match self.shelf.get(tenant, &sha256, asker) {
             Place::Here(loaded) => Picking::Ready(picked.pick(loaded)),
             Place::Coming(waiting) => Picking::Waiting(waiting, picked),
         })

@@ -3,11 +3,12 @@
 //! A component that is asked for and not here is loaded once, whoever asks, away from the runtime's threads:
 //! from the cache on disk if it was compiled before, otherwise from the registry, its bytes compared with its
 //! digest, surveyed, and compiled in the compiler's process. Who asks meanwhile waits, and only so many may
-//! wait, of one tenant and in all. What cannot be loaded is remembered for a while.
+//! wait, of one tenant and in all; deliveries are put off then. What cannot be loaded is remembered for a while.
 //!
 //! **Fairness.** One component of a tenant is loaded at a time, and tenants take turns, first come, first
 //! served, so a tenant with many slow components delays another by one of them at most. What is in the cache
-//! does not wait for a compiler.
+//! does not wait for a compiler. Tenants that have more than their share of what is kept loaded, or on disk, make
+//! room for the others.
 
 use std::{
     collections::HashMap,
@@ -20,7 +21,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{
     digest,
-    entries::{Announced, Entries, Found, Key, Outcome},
+    entries::{Announced, Entries, Found, Key, Outcome, Room},
 };
 use crate::{
     config::{Config, PluginConfig},
@@ -29,6 +30,8 @@ use crate::{
     sandbox::{Sandbox, SandboxError, Transformer, survey},
 };
 
+/// Components kept, however small.
+const MOST_LOADED: u64 = 200;
 /// Looks into the cache under way at once: each reads and authenticates up to some tens of megabytes.
 const QUICK: usize = 2;
 
@@ -49,7 +52,8 @@ pub(crate) enum LoadError {
     Machine,
     /// Enough are waiting.
     #[error(
-        "the plugin is being made ready to run, and enough deliveries wait for that; this one is tried again"
+        "the plugin is being made ready to run, and enough wait for that already; try again in some seconds, as \
+         deliveries do by themselves"
     )]
     Busy,
     /// The store failed. For the operator.
@@ -64,12 +68,24 @@ impl LoadError {
     }
 
     /// How long it is taken for granted.
-    pub(super) const fn remembered(&self) -> Duration {
+    pub(crate) const fn remembered(&self) -> Duration {
         Duration::from_secs(match self {
             Self::Refused { .. } | Self::Damaged { .. } => 60,
-            Self::Machine | Self::Busy => 15,
+            Self::Machine => 15,
+            Self::Busy => 3,
             Self::Store(_) => 1,
         })
+    }
+
+    /// As a label.
+    pub(crate) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "refused",
+            Self::Damaged { .. } => "damaged",
+            Self::Machine => "machine",
+            Self::Busy => "busy",
+            Self::Store(_) => "store",
+        }
     }
 }
 
@@ -83,24 +99,39 @@ struct Inner {
     sandbox: Sandbox,
     backend: Arc<dyn Backend>,
     limits: PluginConfig,
-    waiting: WaitingLimits,
+    deliveries: Places,
+    dry_runs: Places,
     state: Mutex<State>,
     quick: Semaphore,
     slow: Semaphore,
 }
 
-/// How many may wait.
+/// For whom a component is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Asker {
+    Delivery,
+    /// Whoever has the key to them asks as often as they like, so these have places of their own.
+    DryRun,
+}
+
+/// How many of a kind may wait.
 #[derive(Clone, Copy, Debug)]
-struct WaitingLimits {
+struct Places {
     of_one_tenant: usize,
     in_all: usize,
 }
 
+/// They hold their requests.
+const DRY_RUNS: Places = Places {
+    of_one_tenant: 4,
+    in_all: 32,
+};
+
 #[derive(Default)]
 struct State {
     entries: Entries<Transformer>,
-    /// How many wait, of whom.
-    waiting: HashMap<TenantId, usize>,
+    /// How many wait, of whom and what for.
+    waiting: HashMap<(TenantId, Asker), usize>,
     /// Whose turn it is in a tenant, as long as something of it is being loaded.
     turns: HashMap<TenantId, Arc<Semaphore>>,
 }
@@ -116,7 +147,7 @@ pub(super) enum Place {
 /// A place among those who wait for a component. It is given back when this is dropped.
 pub(crate) struct Waiting {
     shelf: Arc<Inner>,
-    tenant: TenantId,
+    whose: (TenantId, Asker),
     outcome: Announced<Transformer>,
 }
 
@@ -134,10 +165,10 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let mut state = self.shelf.state();
-        if let Some(waiting) = state.waiting.get_mut(&self.tenant) {
+        if let Some(waiting) = state.waiting.get_mut(&self.whose) {
             *waiting = waiting.saturating_sub(1);
             if *waiting == 0 {
-                state.waiting.remove(&self.tenant);
+                state.waiting.remove(&self.whose);
             }
         }
     }
@@ -150,10 +181,11 @@ impl Shelf {
             backend,
             limits: config.plugins.clone(),
             // They keep their leases and events, as those under way do.
-            waiting: WaitingLimits {
+            deliveries: Places {
                 of_one_tenant: (config.worker.concurrency / 4).max(1),
                 in_all: config.worker.concurrency.max(1),
             },
+            dry_runs: DRY_RUNS,
             state: Mutex::default(),
             quick: Semaphore::new(QUICK),
             slow: Semaphore::new(1),
@@ -161,8 +193,9 @@ impl Shelf {
     }
 
     /// The component of this digest, which is one of the tenant's. If it is neither here nor on its way, it
-    /// is sent for. Does not block.
-    pub(super) fn get(&self, tenant: &TenantId, sha256: &str) -> Place {
+    /// is sent for: also if there is no place to wait for it, as long as nothing else of the tenant's is on its
+    /// way, so that who finds all places taken waits longer but not for ever. Does not block.
+    pub(super) fn get(&self, tenant: &TenantId, sha256: &str, asker: Asker) -> Place {
         let key = (tenant.clone(), sha256.to_owned());
         let mut guard = self.0.state();
         let state = &mut *guard;
@@ -171,9 +204,15 @@ impl Shelf {
             Found::Coming(outcome) => Some(outcome),
             Found::Nothing => None,
         };
-        let in_all: usize = state.waiting.values().sum();
-        let of_tenant = state.waiting.get(tenant).copied().unwrap_or(0);
-        if of_tenant >= self.0.waiting.of_one_tenant || in_all >= self.0.waiting.in_all {
+        let places = self.0.places(asker);
+        let whose = (tenant.clone(), asker);
+        let of_tenant = state.waiting.get(&whose).copied().unwrap_or(0);
+        let waiting = state.waiting.iter();
+        let in_all: usize = waiting
+            .map(|((_, of), n)| if *of == asker { *n } else { 0 })
+            .sum();
+        let has_place = of_tenant < places.of_one_tenant && in_all < places.in_all;
+        if !has_place && (coming.is_some() || state.turns.contains_key(tenant)) {
             return Place::Here(Err(LoadError::Busy));
         }
         let outcome = coming.unwrap_or_else(|| {
@@ -184,10 +223,13 @@ impl Shelf {
             tokio::spawn(Arc::clone(&self.0).fetch(key, turn, sender));
             outcome
         });
-        *state.waiting.entry(tenant.clone()).or_default() += 1;
+        if !has_place {
+            return Place::Here(Err(LoadError::Busy));
+        }
+        *state.waiting.entry(whose.clone()).or_default() += 1;
         Place::Coming(Waiting {
             shelf: Arc::clone(&self.0),
-            tenant: tenant.clone(),
+            whose,
             outcome,
         })
     }
@@ -196,6 +238,13 @@ impl Shelf {
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    const fn places(&self, asker: Asker) -> Places {
+        match asker {
+            Asker::Delivery => self.deliveries,
+            Asker::DryRun => self.dry_runs,
+        }
     }
 
     /// Loads a component, puts it or the failure in its place, and tells those who wait.
@@ -252,12 +301,13 @@ impl Inner {
             }
             Err(error) => return Err(LoadError::Store(error)),
         };
+        let owner = tenant.clone();
         let loaded = self.blocking(move |shelf| {
             if crate::sandbox::digest(&wasm) != digest {
                 return Ok(None);
             }
             survey(&wasm, &shelf.limits).map_err(SandboxError::from)?;
-            shelf.sandbox.load("", &wasm).map(Some)
+            shelf.sandbox.load_for(owner.as_str(), &wasm).map(Some)
         });
         match loaded.await {
             Ok(Some(transformer)) => Ok(transformer),
@@ -302,9 +352,11 @@ impl Inner {
             state.turns.remove(&key.0);
         }
         let bytes = |transformer: &Transformer| transformer.compiled_bytes() as u64;
-        let most = self.limits.loaded_bytes;
-        let key = key.clone();
-        state.entries.put(key, loaded, bytes, most, Instant::now());
+        let room = Room {
+            bytes: self.limits.loaded_bytes,
+            components: MOST_LOADED,
+        };
+        state.entries.put(key, loaded, bytes, room, Instant::now());
     }
 }
 
@@ -354,7 +406,7 @@ impl fmt::Debug for Shelf {
 impl fmt::Debug for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Waiting")
-            .field("tenant", &self.tenant)
+            .field("whose", &self.whose)
             .finish_non_exhaustive()
     }
 }

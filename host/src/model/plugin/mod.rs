@@ -11,7 +11,7 @@ mod versions;
 
 pub use choose::{Choice, split_reference};
 pub use judge::is_worse;
-pub use versions::{Introduction, VersionError, short};
+pub use versions::{Introduction, VERSION_DIGITS, VersionError, short};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -4,7 +4,7 @@ use super::{Canary, Plugin, PluginVersion, RolledBack, Tallies};
 use crate::model::Timestamp;
 
 /// The fewest hexadecimal digits by which a version can be named.
-const VERSION_DIGITS: usize = 8;
+pub const VERSION_DIGITS: usize = 8;
 
 /// What becomes of a version that is uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,9 @@ use crate::{
         BackendError,
         redis::{
             RedisBackend,
-            script::{CANCEL, DRAIN, PING, PRUNE, RELEASE, RENEW, REQUEUE, SETTLE, Script},
+            script::{
+                CANCEL, DRAIN, PING, PRUNE, PUT_OFF, RELEASE, RENEW, REQUEUE, SETTLE, Script,
+            },
             store::{Answer, Mode, int},
             write,
         },
@@ -267,6 +269,24 @@ impl Queue for RedisBackend {
             }
         }
         outcome.result()
+    }
+
+    async fn put_off(
+        &self,
+        lease: &LeaseToken,
+        wait: Duration,
+        why: &str,
+    ) -> Result<(), BackendError> {
+        let shard = self.store.shard_of(&lease.tenant)?;
+        let (fence, wait) = (lease.fence.to_string(), micros(wait));
+        let args = [
+            lease.delivery.as_str().as_bytes(),
+            fence.as_bytes(),
+            wait.as_bytes(),
+            why.as_bytes(),
+        ];
+        let answer = self.store.run(shard, &PUT_OFF, &args, Mode::REPEATABLE);
+        answer.await?.ok().map(|_| ())
     }
 
     async fn requeue(

@@ -98,6 +98,17 @@ impl Queue for SqliteBackend {
         self.store.write(step).await
     }
 
+    async fn put_off(
+        &self,
+        lease: &LeaseToken,
+        wait: Duration,
+        why: &str,
+    ) -> Result<(), BackendError> {
+        let (lease, why, scheduler) = (lease.clone(), why.to_owned(), self.scheduler.clone());
+        let step = move |tx: &Tx<'_>| transition::put_off(tx, &scheduler, &lease, wait, &why);
+        self.store.write(step).await
+    }
+
     async fn requeue(
         &self,
         tenant: &TenantId,

@@ -1,6 +1,6 @@
 //! The end of a lease: settled by its worker, or reclaimed because it expired.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use rusqlite::{Connection, params};
 
@@ -34,7 +34,7 @@ pub(super) fn settle(
         lease,
         mut attempt,
         next,
-        pause,
+        pause: span,
     } = settlement;
     let sql = "SELECT seq, tenant, outlet, total_attempts FROM deliveries
                WHERE id = ?1 AND fence = ?2 AND status = 'started'";
@@ -72,16 +72,22 @@ pub(super) fn settle(
             schedule::result(&attempt, &next),
         ],
     )?;
-    if let Some(pause) = pause {
-        tx.run(
-            "UPDATE outlets SET paused_until = max(paused_until, ?2) WHERE id = ?1",
-            [started.outlet, later(tx.now, pause).as_millis()],
-        )?;
+    if let Some(span) = span {
+        pause(tx, started.outlet, span)?;
     }
     report::count_attempt(tx, &started.tenant, tx.now, &attempt)?;
     scheduler.refresh(tx, tx.now, started.outlet)?;
     tx.wake();
     Ok(Settled::Done)
+}
+
+/// Holds all of an outlet's deliveries back; a shorter span does not end a longer one.
+pub(super) fn pause(tx: &Tx<'_>, outlet: i64, span: Duration) -> Result<(), Fault> {
+    tx.run(
+        "UPDATE outlets SET paused_until = max(paused_until, ?2) WHERE id = ?1",
+        [outlet, later(tx.now, span).as_millis()],
+    )?;
+    Ok(())
 }
 
 /// A fencing token as SQLite has it; one that is out of range was never given out.

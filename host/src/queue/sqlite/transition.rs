@@ -1,4 +1,4 @@
-//! The transitions that people and shutdowns ask for: renew, release, requeue, cancel.
+//! The transitions without an attempt: renew, release, put off, requeue, cancel.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -7,7 +7,7 @@ use rusqlite::{params, params_from_iter, types::Value};
 use super::{
     Scheduler, later,
     list::{self, Condition},
-    settle::fence,
+    settle::{fence, pause},
 };
 use crate::{
     model::{DeliveryId, TenantId},
@@ -41,20 +41,36 @@ pub(super) fn release(
     scheduler: &Scheduler,
     leases: &[LeaseToken],
 ) -> Result<(), Fault> {
-    let sql = "UPDATE deliveries SET status = 'queued', lane = (attempts > 0), updated = ?3,
-                   receives = max(receives - 1, 0),
-                   worker = NULL, leased_at = NULL, lease_until = NULL
-               WHERE id = ?1 AND fence = ?2 AND status = 'started' RETURNING outlet";
     let mut outlets = BTreeSet::new();
     for token in leases {
-        let key = params![
-            token.delivery.as_str(),
-            fence(token.fence),
-            tx.now.as_millis()
-        ];
-        outlets.extend(tx.one(sql, key, |row| Ok(row.get::<_, i64>(0)?))?);
+        outlets.extend(give_back(tx, token, None)?);
     }
     refresh_all(tx, scheduler, outlets)
+}
+
+pub(super) fn put_off(
+    tx: &Tx<'_>,
+    scheduler: &Scheduler,
+    lease: &LeaseToken,
+    wait: Duration,
+    why: &str,
+) -> Result<(), Fault> {
+    let outlet = give_back(tx, lease, Some(why))?;
+    if let Some(outlet) = outlet {
+        pause(tx, outlet, wait)?;
+    }
+    refresh_all(tx, scheduler, outlet.into_iter().collect())
+}
+
+/// Back to where it waited; its outlet, if the lease still held.
+fn give_back(tx: &Tx<'_>, token: &LeaseToken, why: Option<&str>) -> Result<Option<i64>, Fault> {
+    let sql = "UPDATE deliveries SET status = 'queued', lane = (attempts > 0), updated = ?3,
+                   receives = max(receives - 1, 0), last_result = coalesce(?4, last_result),
+                   worker = NULL, leased_at = NULL, lease_until = NULL
+               WHERE id = ?1 AND fence = ?2 AND status = 'started' RETURNING outlet";
+    let (id, now) = (token.delivery.as_str(), tx.now.as_millis());
+    let key = params![id, fence(token.fence), now, why];
+    tx.one(sql, key, |row| Ok(row.get(0)?))
 }
 
 fn refresh_all(tx: &Tx<'_>, scheduler: &Scheduler, outlets: BTreeSet<i64>) -> Result<(), Fault> {

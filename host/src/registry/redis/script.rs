@@ -36,6 +36,7 @@ scripts! {
     RENEW = ("allow-oom", "renew");
     SETTLE = ("allow-oom", "settle");
     RELEASE = ("allow-oom", "release");
+    PUT_OFF = ("allow-oom", "put_off");
     REQUEUE = ("allow-oom", "requeue");
     CANCEL = ("allow-oom", "cancel");
     DRAIN = ("allow-oom", "drain");

@@ -55,7 +55,8 @@ impl fmt::Debug for Admitted {
 }
 
 impl Sandbox {
-    /// Takes a plugin in: all checks that need no event. Nothing of it runs yet.
+    /// Takes a plugin in: all checks that need no event. Nothing of it runs yet, and what it compiles to is not
+    /// kept on disk before it is known to be wanted: see [`Sandbox::keep`].
     ///
     /// Blocking: a second per 30 MB for the survey, and up to ten times `sandbox.compile_seconds` by
     /// the clock to compile. Memory: a few times the size of `wasm` here; the compiler's is bounded in its own process.
@@ -87,7 +88,7 @@ impl Sandbox {
             return Err(SandboxError::import(name));
         }
         let started = Instant::now();
-        let transformer = self.load_for(Purpose::Admit, &self.inner.compiler, name, &component)?;
+        let transformer = self.ready(Purpose::Admit, &self.inner.compiler, name, &component)?;
         Ok(Admitted {
             compile_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             compiled_bytes: transformer.compiled.artifact_bytes,

@@ -7,7 +7,7 @@ use hookbox::{
     record::{AttemptOutcome, Next},
 };
 
-use super::bed::{Bed, LIMITS, LONG, Open, SHORT, tenant, until};
+use super::bed::{Bed, LIMITS, LONG, Open, SHORT, tenant, until, webhook};
 
 pub(crate) async fn a_settled_lease_cannot_settle_again(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
@@ -61,6 +61,8 @@ pub(crate) async fn a_superseded_lease_changes_nothing(open: Open) {
         bed.renew(std::slice::from_ref(&old), LONG).await.unwrap(),
         std::slice::from_ref(&old)
     );
+    bed.put_off(&old, LONG, "late").await.unwrap();
+    assert!(bed.overview(Some(&t)).await.unwrap().paused.is_empty());
     bed.release(&[old]).await.unwrap();
     assert_eq!(bed.get(&t, &sent).await, before);
     assert_eq!(bed.attempts(&t, &sent).await.unwrap().len(), 1);
@@ -162,4 +164,55 @@ pub(crate) async fn a_released_retry_stays_in_the_lane_of_retries(open: Open) {
     assert_eq!(bed.claim_for(1, LONG).await.leased[0].delivery.id, first);
     let retry = bed.claim_one().await;
     assert_eq!((retry.delivery.id, retry.delivery.attempts), (sent, 1));
+}
+
+pub(crate) async fn what_is_put_off_waits_uncounted_and_so_does_its_webhook(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let mut hook = webhook(|spec| spec.max_in_flight = Some(1));
+    bed.put_webhook(&t, &hook, None).await.unwrap();
+    let sent = bed.send_one(&t, &hook.id).await;
+    let next = bed.send_one(&t, &hook.id).await;
+    let leased = bed.claim_one().await;
+    assert_eq!(leased.delivery.id, sent);
+    for _ in 0..2 {
+        // Once more changes nothing.
+        bed.put_off(&leased.token, LONG, "not ready").await.unwrap();
+        let waiting = bed.get(&t, &sent).await;
+        assert_eq!((waiting.status, waiting.receives), (Status::Queued, 0));
+        assert_eq!((waiting.attempts, waiting.total_attempts), (0, 0));
+        assert_eq!(waiting.last_result.as_deref(), Some("not ready"));
+    }
+    let claim = bed.claim_for(10, LONG).await;
+    assert!(claim.leased.is_empty());
+    assert!(
+        claim
+            .next_due
+            .is_some_and(|due| !due.is_zero() && due <= LONG)
+    );
+    assert_eq!(bed.overview(Some(&t)).await.unwrap().paused.len(), 1);
+    assert!(bed.attempts(&t, &sent).await.unwrap().is_empty());
+
+    hook.spec.max_in_flight = Some(2);
+    bed.put_webhook(&t, &hook, None).await.unwrap();
+    let order: Vec<_> = bed
+        .claim_all()
+        .await
+        .into_iter()
+        .map(|l| l.delivery.id)
+        .collect();
+    assert_eq!(order, [sent, next], "in the order in which they came");
+}
+
+pub(crate) async fn a_retry_that_is_put_off_stays_one(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let hook = bed.webhook(&t, |_| ()).await;
+    let sent = bed.send_one(&t, &hook).await;
+    let leased = bed.claim_one().await;
+    bed.end(&leased.token, Next::Retry(Duration::ZERO)).await;
+    let retry = bed.claim_one().await;
+    bed.put_off(&retry.token, SHORT, "not ready").await.unwrap();
+    // The pause ends by itself.
+    let retry = bed.claim_when_due(LONG).await;
+    assert_eq!((retry.delivery.id, retry.delivery.attempts), (sent, 1));
+    assert_eq!(retry.delivery.receives, 1);
 }

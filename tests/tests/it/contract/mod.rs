@@ -56,7 +56,9 @@ macro_rules! contract {
                 a_renewed_lease_is_kept,
                 lost_leases_are_named_when_renewed,
                 released_deliveries_are_claimable_at_once_and_unreceived,
-                a_released_retry_stays_in_the_lane_of_retries;
+                a_released_retry_stays_in_the_lane_of_retries,
+                what_is_put_off_waits_uncounted_and_so_does_its_webhook,
+                a_retry_that_is_put_off_stays_one;
             transitions:
                 each_end_of_an_attempt_leads_to_its_state,
                 attempts_are_numbered_over_the_whole_life,

@@ -34,6 +34,7 @@ enum Op {
     },
     Settle(usize, End),
     Release(usize),
+    PutOff(usize),
     Renew(usize),
     Cancel(usize),
     Requeue(usize),
@@ -62,6 +63,7 @@ fn op() -> impl Strategy<Value = Op> {
         5 => (0usize..4, any::<bool>()).prop_map(|(max, lasting)| Op::Claim { max, lasting }),
         5 => (any::<usize>(), end).prop_map(|(i, end)| Op::Settle(i, end)),
         1 => any::<usize>().prop_map(Op::Release),
+        1 => any::<usize>().prop_map(Op::PutOff),
         1 => any::<usize>().prop_map(Op::Renew),
         1 => any::<usize>().prop_map(Op::Cancel),
         1 => any::<usize>().prop_map(Op::Requeue),
@@ -207,14 +209,17 @@ impl World {
                     expected.lease = None;
                 }
             }
-            Op::Release(index) => {
+            Op::Release(index) | Op::PutOff(index) => {
                 let Some((token, counts)) = self.any_token(index) else {
                     return;
                 };
-                self.bed
-                    .release(std::slice::from_ref(&token))
-                    .await
-                    .unwrap();
+                if matches!(op, Op::Release(_)) {
+                    let released = self.bed.release(std::slice::from_ref(&token));
+                    released.await.unwrap();
+                } else {
+                    let put_off = self.bed.put_off(&token, Duration::ZERO, "not ready");
+                    put_off.await.unwrap();
+                }
                 if counts {
                     let expected = self.model.get_mut(&token.delivery).unwrap();
                     (expected.status, expected.due) = (Status::Queued, true);

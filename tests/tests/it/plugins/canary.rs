@@ -109,7 +109,14 @@ async fn a_healthy_version_goes_on_until_somebody_promotes_it() {
             && seen(plugin, "/tallies/current/attempts") >= 20
     })
     .await;
-    let plugin = server.get("/v1/plugins/mine").await;
+    // Each is counted when it has been stored, so the last one perhaps not yet.
+    let all = sink.arrived() as u64;
+    let plugin = server
+        .wait_until("/v1/plugins/mine", |plugin| {
+            seen(plugin, "/tallies/canary/attempts") + seen(plugin, "/tallies/current/attempts")
+                == all
+        })
+        .await;
     assert_eq!(plugin["canary"]["version"], second, "{plugin:#}");
     assert_eq!(seen(&plugin, "/tallies/canary/failures"), 0);
     let bodies = |body: &[u8]| {
@@ -127,4 +134,42 @@ async fn a_healthy_version_goes_on_until_somebody_promotes_it() {
         (&promoted["version"], &promoted["canary"]),
         (&json!(second), &Value::Null)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_is_not_stored_is_not_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = Sink::start().await;
+    let (server, _) = server_with(dir.path(), &sink).await;
+    upload(&server, "name=mine&canary=50", says(&sink.url(), "better")).await;
+    let counted = async || {
+        let plugin = server.get("/v1/plugins/mine").await;
+        let of = |arm: &str| plugin["tallies"][arm]["attempts"].as_u64().unwrap_or(0);
+        of("canary") + of("current")
+    };
+    sink.admit(0);
+    server.send(&event()).await;
+    sink.wait_for(1).await;
+    // As if another worker had taken it over.
+    let conn = rusqlite::Connection::open(dir.path().join("hookbox.db")).unwrap();
+    conn.execute("UPDATE deliveries SET fence = fence + 1", [])
+        .unwrap();
+    sink.admit(usize::MAX);
+    let metrics = async || {
+        let url = format!("{}/metrics", server.url);
+        reqwest::get(url).await.unwrap().text().await.unwrap()
+    };
+    while !metrics().await.contains("hookbox_in_flight 0") {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(counted().await, 0);
+
+    server.send(&event()).await;
+    sink.wait_for(2).await;
+    server
+        .wait_until("/v1/plugins/mine", |plugin| {
+            plugin["tallies"].to_string().contains("\"attempts\":1")
+        })
+        .await;
+    assert_eq!(counted().await, 1);
 }

@@ -3,6 +3,7 @@
 mod big;
 mod canary;
 mod languages;
+mod not_ready;
 mod redis;
 mod refused;
 mod replay;

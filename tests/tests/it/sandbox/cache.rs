@@ -199,17 +199,9 @@ async fn a_folder_that_cannot_be_made_costs_only_the_cache() {
 async fn the_folder_keeps_its_size_and_lets_go_what_was_used_longest_ago() {
     let home = tempfile::tempdir().expect("a folder");
     let dir = home.path().join("cache");
-    let component = |n: usize| {
-        let text = format!(
-            r#"(data (i32.const 4096) "{n}")
-               (func (export "transform") (param i32 i32 i32 i32) (result i32)
-                 (call $skip (i32.const 4096) (i32.const 1)))"#
-        );
-        super::guest::assemble("numbered", &text)
-    };
     let load = |config: &SandboxConfig, n| {
         let sandbox = Sandbox::new(config, Some(&dir)).expect("a sandbox");
-        sandbox.load("numbered", &component(n)).expect("fits");
+        sandbox.load("numbered", &numbered(n)).expect("fits");
     };
     load(&config(), 0);
     let [first] = artifacts(&dir).try_into().expect("one artifact");
@@ -234,4 +226,90 @@ async fn the_folder_keeps_its_size_and_lets_go_what_was_used_longest_ago() {
         3,
     );
     assert_eq!(artifacts(&dir).len(), 1);
+}
+
+/// Components that are all the same but for a number, and so of one size when they are compiled.
+fn numbered(n: usize) -> Vec<u8> {
+    let text = format!(
+        r#"(data (i32.const 4096) "{n}")
+           (func (export "transform") (param i32 i32 i32 i32) (result i32)
+             (call $skip (i32.const 4096) (i32.const 1)))"#
+    );
+    super::guest::assemble("numbered", &text)
+}
+
+#[tokio::test]
+async fn who_has_more_than_a_share_of_the_folder_makes_room_and_nobody_else() {
+    let home = tempfile::tempdir().expect("a folder");
+    let dir = home.path().join("cache");
+    let load = |config: &SandboxConfig, owner: &str, n| {
+        let sandbox = Sandbox::new(config, Some(&dir)).expect("a sandbox");
+        sandbox.load_for(owner, &numbered(n)).expect("fits");
+    };
+    load(&config(), "small", 0);
+    let [small] = artifacts(&dir).try_into().expect("one artifact");
+    let room_for_three = SandboxConfig {
+        cache_bytes: fs::metadata(&small).expect("there").len() * 7 / 2,
+        ..config()
+    };
+    for n in 1..6 {
+        load(&room_for_three, "greedy/../..", n);
+        assert!(small.exists(), "after {n}");
+    }
+    assert_eq!(artifacts(&dir).len(), 3);
+    // Whoever it was compiled for, there is one file, which all find.
+    let sandbox = Sandbox::new(&room_for_three, Some(&dir)).expect("a sandbox");
+    sandbox.load_for("other", &numbered(0)).expect("fits");
+    assert_eq!(artifacts(&dir).len(), 3);
+    assert!(small.exists());
+}
+
+#[tokio::test]
+async fn what_is_admitted_is_kept_when_it_is_wanted() {
+    let home = tempfile::tempdir().expect("a folder");
+    let dir = home.path().join("cache");
+    let sandbox = Sandbox::new(&config(), Some(&dir)).expect("a sandbox");
+    let plugins = hookbox::config::Config::defaults().plugins;
+    let admitted = sandbox
+        .admit("numbered", &numbered(0), &plugins)
+        .expect("fits");
+    assert!(artifacts(&dir).is_empty());
+    sandbox.keep("somebody", &admitted.transformer);
+    assert_eq!(artifacts(&dir).len(), 1);
+    drop((sandbox, admitted));
+    let nowhere = PathBuf::from("/nowhere/hookbox");
+    let sandbox = Sandbox::with_compiler(&config(), Some(&dir), nowhere).expect("a sandbox");
+    sandbox
+        .load("numbered", &numbered(0))
+        .expect("compiled before");
+}
+
+#[tokio::test]
+async fn what_nobody_has_used_for_a_month_does_not_keep_others_small() {
+    let home = tempfile::tempdir().expect("a folder");
+    let dir = home.path().join("cache");
+    let load = |config: &SandboxConfig, owner: &str, n| {
+        let sandbox = Sandbox::new(config, Some(&dir)).expect("a sandbox");
+        sandbox.load_for(owner, &numbered(n)).expect("fits");
+    };
+    for n in 0..5 {
+        load(&config(), &n.to_string(), n);
+    }
+    let idle = artifacts(&dir);
+    let left = || idle.iter().filter(|file| file.exists()).count();
+    let room_for_six = SandboxConfig {
+        cache_bytes: fs::metadata(&idle[0]).expect("there").len() * 13 / 2,
+        ..config()
+    };
+    load(&room_for_six, "busy", 5);
+    load(&room_for_six, "busy", 6);
+    assert_eq!((artifacts(&dir).len(), left()), (6, 5));
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(31 * 24 * 3600);
+    for file in &idle {
+        let file = fs::File::options().write(true).open(file).expect("there");
+        let times = fs::FileTimes::new().set_accessed(long_ago);
+        file.set_times(times).expect("set");
+    }
+    load(&room_for_six, "busy", 7);
+    assert_eq!((artifacts(&dir).len(), left()), (6, 4));
 }

@@ -98,3 +98,29 @@ fn a_compiler_that_cannot_be_started_is_no_fault_of_the_component() {
     assert!(matches!(error, SandboxError::Compiler(_)), "{error}");
     assert!(!error.is_refusal());
 }
+
+#[tokio::test]
+async fn a_component_that_compiles_to_too_much_is_refused_and_the_next_one_is_not() {
+    let config = SandboxConfig {
+        compiled_bytes: 512 << 10,
+        ..config()
+    };
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_compiler"));
+    let sandbox = Sandbox::with_compiler(&config, None, program).expect("a sandbox");
+    let calls = "(call_indirect $none (type $nothing) (i32.const 0))\n".repeat(1000);
+    let functions: String = (0..30).map(|_| format!("(func {calls})\n")).collect();
+    let bomb = assemble(
+        "bomb",
+        &format!(
+            r#"(type $nothing (func)) (table $none 1 1 funcref) {functions}
+               (func (export "transform") (param i32 i32 i32 i32) (result i32) (unreachable))"#
+        ),
+    );
+    assert!(bomb.len() < 512 << 10, "{}", bomb.len());
+    let error = sandbox.load("bomb", &bomb).expect_err("refused");
+    assert!(error.is_refusal(), "{error}");
+    let words = "more than 524288 bytes for the machine code (sandbox.compiled_bytes)";
+    assert!(error.to_string().contains(words), "{error}");
+    let echo = sandbox.load("echo", &echo()).expect("fits");
+    request(&render(&sandbox, &echo, "{}").await);
+}

@@ -136,6 +136,22 @@ local function back_to_lane(d)
   if d.n == 0 then call('ZADD', P .. 'untried', d.c, d.id) end
 end
 
+-- What was claimed goes back to where it waited, uncounted.
+local function give_back(d)
+  move(d, 'queued')
+  back_to_lane(d)
+  call('HSET', P .. 'd:' .. d.id, 's', 'queued', 'u', now, 'rc', math.max(d.rc - 1, 0))
+end
+
+-- Holds all of an outlet's deliveries back; a shorter span (in microseconds) does not end a longer one.
+local function pause(d, span)
+  local before = tonumber(call('HGET', P .. 'outlet:' .. d.outlet, 'paused') or 0)
+  local till = math.max(before, now + span)
+  call('HSET', P .. 'outlet:' .. d.outlet, 'paused', till)
+  call('ZADD', P .. 'paused', till, d.outlet)
+  call('ZADD', P .. 'pauses:' .. d.t, till, d.w)
+end
+
 local function out_of_lanes(d)
   call('ZREM', P .. 'lane0:' .. d.outlet, d.id)
   call('ZREM', P .. 'lane1:' .. d.outlet, d.id)

@@ -15,13 +15,7 @@ if d.s == 'scheduled' then
 end
 call('HSET', P .. 'd:' .. d.id, 's', d.s, 'u', now, 'due', d.due, 'a', d.a + 1, 'n', d.n + 1, 'rc', 0,
   'sf', ARGV[14], 'lr', ARGV[10])
-if ARGV[9] ~= '0' then
-  local before = tonumber(call('HGET', P .. 'outlet:' .. d.outlet, 'paused') or 0)
-  local till = math.max(before, now + ARGV[9])
-  call('HSET', P .. 'outlet:' .. d.outlet, 'paused', till)
-  call('ZADD', P .. 'paused', till, d.outlet)
-  call('ZADD', P .. 'pauses:' .. d.t, till, d.w)
-end
+if ARGV[9] ~= '0' then pause(d, ARGV[9]) end
 use(d.t, 'a', 1)
 use(d.t, 'd', tonumber(ARGV[11]))
 use(d.t, 'f', tonumber(ARGV[12]))
