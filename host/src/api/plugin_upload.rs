@@ -6,7 +6,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -182,43 +185,54 @@ async fn take_in(
 ) -> Answer<Response> {
     let backend = state.engine.backend();
     let limits = &state.engine.config().limits;
-    // Before anything is compiled in vain; and it decides once more below.
+    // Before anything is compiled in vain; once more before it is stored, as that may have taken a minute; and it
+    // decides below.
     let existing = backend.tenant(tenant).await?;
     let sha256 = hex::encode(crate::sandbox::digest(&wasm));
     check_limits(&existing, name, &sha256, wasm.len() as u64, limits)?;
+    check_first(&existing, name, introduction)?;
 
     let taken = state.engine.admit(name, wasm.into()).await?;
     let (version, component) = (taken.version, taken.component);
-    check_limits(
-        &existing,
-        name,
-        &version.sha256,
-        version.component_bytes,
-        limits,
-    )?;
-    backend
-        .put_component(tenant, &version.sha256, &component)
-        .await?;
+    let decide = |existing: TenantConfig| {
+        let bytes = version.component_bytes;
+        check_limits(&existing, name, &version.sha256, bytes, limits)?;
+        with_version(existing, name, version.clone(), introduction)
+    };
+    decide(backend.tenant(tenant).await?)?;
+    let most = Some(limits.plugin_bytes);
+    let stored = backend.put_component(tenant, &version.sha256, &component, most);
+    let stored = match stored.await {
+        Ok(()) => store_version(state, tenant, decide).await,
+        Err(error) => Err(error.into()),
+    };
     drop(component);
-    let is_new = std::sync::atomic::AtomicBool::new(false);
+    let Ok((plugin, true)) = &stored else {
+        // Refused after all, or it was there already: what nobody names goes at once.
+        if let Err(error) = backend.release_component(tenant, &version.sha256).await {
+            tracing::warn!(%error, "a component that nobody needs is not removed yet");
+        }
+        let (plugin, _) = stored?;
+        return Ok((StatusCode::OK, axum::Json(PluginView::from(plugin))).into_response());
+    };
+    let location = format!("/v1/plugins/{name}/versions/{}", version.sha256);
+    created(&location, PluginView::from(plugin.clone()))
+}
+
+/// Stores the plugin with the version in it; and whether that is new there.
+async fn store_version(
+    state: &Shared,
+    tenant: &TenantId,
+    decide: impl Fn(TenantConfig) -> Answer<(Plugin, bool)>,
+) -> Answer<(Plugin, bool)> {
+    let is_new = AtomicBool::new(false);
     let plugin = change(state, tenant, |existing| {
-        check_limits(
-            &existing,
-            name,
-            &version.sha256,
-            version.component_bytes,
-            limits,
-        )?;
-        let (plugin, new) = with_version(existing, name, version.clone(), introduction)?;
-        is_new.store(new, std::sync::atomic::Ordering::Relaxed);
+        let (plugin, new) = decide(existing)?;
+        is_new.store(new, Ordering::Relaxed);
         Ok(plugin)
     })
     .await?;
-    if is_new.into_inner() {
-        let location = format!("/v1/plugins/{name}/versions/{}", version.sha256);
-        return created(&location, PluginView::from(plugin));
-    }
-    Ok((StatusCode::OK, axum::Json(PluginView::from(plugin))).into_response())
+    Ok((plugin, is_new.into_inner()))
 }
 
 /// The plugin with the version in it, and whether it is new there.
@@ -228,6 +242,7 @@ fn with_version(
     version: PluginVersion,
     introduction: Introduction,
 ) -> Answer<(Plugin, bool)> {
+    check_first(&existing, name, introduction)?;
     let now = Timestamp::now();
     let mut plugins = existing.plugins.into_iter();
     match plugins.find(|plugin| plugin.name == name) {
@@ -235,17 +250,23 @@ fn with_version(
             let new = plugin.add(version, introduction, now)?;
             Ok((plugin, new))
         }
-        None if introduction == Introduction::Current => {
-            Ok((Plugin::new(name.to_owned(), version, now), true))
-        }
-        None => Err(Problem::new(
-            Kind::ValidationFailed,
-            format!(
-                "{name:?} has no version yet, so there is nothing to run instead of this one: upload the first \
-                 without canary and hold"
-            ),
-        )),
+        None => Ok((Plugin::new(name.to_owned(), version, now), true)),
     }
+}
+
+/// 422 if it would be a first version, and held back or tried.
+fn check_first(existing: &TenantConfig, name: &str, introduction: Introduction) -> Answer<()> {
+    let is_there = existing.plugins.iter().any(|plugin| plugin.name == name);
+    if is_there || introduction == Introduction::Current {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Kind::ValidationFailed,
+        format!(
+            "{name:?} has no version yet, so there is nothing to run instead of this one: upload the first \
+             without canary and hold"
+        ),
+    ))
 }
 
 /// 409 if the tenant would have more than it may with this version.

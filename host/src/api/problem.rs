@@ -226,6 +226,14 @@ impl From<BackendError> for Problem {
             )
             .after(Duration::from_secs(1)),
             BackendError::LimitReached { .. } => Self::new(Kind::LimitReached, error.to_string()),
+            BackendError::TooManyBytes { stored, limit } => Self::new(
+                Kind::LimitReached,
+                format!(
+                    "the components stored have {stored} bytes, those counted that are being uploaded or were just \
+                     now; with this one there may be {limit} (limits.plugin_bytes): delete versions that are no \
+                     longer needed, and what an upload that was cut off has left goes within the hour"
+                ),
+            ),
             BackendError::IdempotencyMismatch { key } => {
                 // What the client knows of `request:<key>#<index>`.
                 let key = key

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 pub(crate) use writer::Tx;
 #[cfg(test)]
 pub(crate) use {
-    components::DUE,
+    components::{DUE, STORED},
     open::{MIGRATIONS, configure},
     plugins::IN_USE,
 };
@@ -296,8 +296,13 @@ impl Registry for SqliteBackend {
         tenant: &TenantId,
         sha256: &str,
         bytes: &[u8],
+        at_most: Option<u64>,
     ) -> Result<(), BackendError> {
-        self.store_component(tenant, sha256, bytes).await
+        self.store_component(tenant, sha256, bytes, at_most).await
+    }
+
+    async fn release_component(&self, tenant: &TenantId, sha256: &str) -> Result<(), BackendError> {
+        self.give_up_component(tenant, sha256).await
     }
 
     async fn component(

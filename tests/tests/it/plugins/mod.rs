@@ -2,6 +2,7 @@
 
 mod big;
 mod canary;
+mod kept;
 mod languages;
 mod redis;
 mod refused;
