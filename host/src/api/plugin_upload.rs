@@ -6,10 +6,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -21,21 +18,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Shared,
     auth::Admin,
     changes::change,
     check_room, created,
-    extract::{Params, read_body_within},
+    extract::{Pace, Params, read_body_within},
     limits::{UnderWay, to_its_end},
     plugins::PluginView,
     problem::{Answer, Kind, Problem},
 };
 use crate::{
     config::TenantLimits,
-    engine::BUILT_IN,
+    engine::{BUILT_IN, Place, TenantTurns, Turn},
     model::{FieldErrors, Introduction, Plugin, PluginVersion, TenantId, Timestamp},
     registry::TenantConfig,
 };
@@ -44,6 +40,8 @@ use crate::{
 const BODIES: usize = 4;
 /// How many times as long as other bodies a plugin may take to come: it is some hundred times as large as most.
 const PATIENCE: u64 = 4;
+/// Bytes a second that they have to come at, so that one of which nothing comes does not hold its place for long.
+const LEAST_RATE: u64 = 64 << 10;
 /// When to come again if somebody else has the turn.
 const COME_AGAIN: Duration = Duration::from_secs(5);
 /// The longest name.
@@ -51,55 +49,26 @@ const NAME_BYTES: usize = 64;
 
 /// Whose uploads are under way.
 #[derive(Debug)]
-pub(super) struct Uploads {
-    bodies: Arc<Semaphore>,
-    tenants: Arc<Mutex<HashSet<TenantId>>>,
-    /// Components on their way out.
-    pub(super) reading: Semaphore,
-}
+pub(super) struct Uploads(TenantTurns);
 
 impl Default for Uploads {
     fn default() -> Self {
-        Self {
-            bodies: Arc::new(Semaphore::new(BODIES)),
-            tenants: Arc::default(),
-            reading: Semaphore::new(BODIES),
-        }
+        Self(TenantTurns::new(BODIES))
     }
-}
-
-/// A tenant's upload. Over when it is dropped.
-#[derive(Debug)]
-struct Upload {
-    _body: OwnedSemaphorePermit,
-    tenants: Arc<Mutex<HashSet<TenantId>>>,
-    tenant: TenantId,
 }
 
 impl Uploads {
-    fn begin(&self, tenant: &TenantId) -> Answer<Upload> {
+    /// Waits for room for a body, up to so many seconds. Tenants wait in the order in which they come.
+    async fn begin(&self, tenant: &TenantId, seconds: u64) -> Answer<(Turn, Place)> {
         let busy = |why| Problem::new(Kind::Busy, why).after(COME_AGAIN);
-        let body = Arc::clone(&self.bodies).try_acquire_owned();
-        let body =
-            body.map_err(|_| busy("as many plugins as may be are being uploaded just now"))?;
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if !tenants.insert(tenant.clone()) {
-            return Err(busy(
-                "another plugin is being uploaded with a key of this tenant",
-            ));
-        }
-        Ok(Upload {
-            _body: body,
-            tenants: Arc::clone(&self.tenants),
-            tenant: tenant.clone(),
-        })
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        tenants.remove(&self.tenant);
+        let place = self
+            .0
+            .enter(tenant, 1)
+            .ok_or_else(|| busy("another plugin is being uploaded with a key of this tenant"))?;
+        let turn = tokio::time::timeout(Duration::from_secs(seconds), place.turn()).await;
+        let turn = turn
+            .map_err(|_| busy("as many plugins as may be have been being uploaded all the time"))?;
+        Ok((turn, place))
     }
 }
 
@@ -161,14 +130,13 @@ pub(super) async fn upload_plugin(
 ) -> Answer<Response> {
     let introduction = query.introduction()?;
     require_wasm(&headers)?;
-    let upload = state.uploads.begin(&key.tenant)?;
     let config = state.engine.config();
     let limit = usize::try_from(config.plugins.bytes).unwrap_or(usize::MAX);
-    let seconds = config
-        .server
-        .request_timeout_seconds
-        .saturating_mul(PATIENCE);
-    let wasm = read_body_within(seconds, &headers, body, limit).await?;
+    let usual = config.server.request_timeout_seconds;
+    let most = usual.saturating_mul(PATIENCE);
+    let upload = state.uploads.begin(&key.tenant, most).await?;
+    let pace = Pace::within(most).at_least(usual, LEAST_RATE);
+    let wasm = read_body_within(pace, &headers, body, limit).await?;
     to_its_end(async move {
         let _held = (upload, under_way);
         take_in(&state, &key.tenant, &query.name, introduction, wasm).await
@@ -192,7 +160,7 @@ async fn take_in(
     check_limits(&existing, name, &sha256, wasm.len() as u64, limits)?;
     check_first(&existing, name, introduction)?;
 
-    let taken = state.engine.admit(name, wasm.into()).await?;
+    let taken = state.engine.admit(tenant, name, wasm.into()).await?;
     let (version, component) = (taken.version, taken.component);
     let decide = |existing: TenantConfig| {
         let bytes = version.component_bytes;

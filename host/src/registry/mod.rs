@@ -244,6 +244,14 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
         tenant: &TenantId,
         sha256: &str,
     ) -> Result<Option<Vec<u8>>, BackendError>;
+    /// A piece of a component, from 0: what is read bit by bit by those who do not want it as a whole. Each but
+    /// the last has the same size. `None` if there is no such component or piece. Nothing is checked.
+    async fn component_piece(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+        number: u32,
+    ) -> Result<Option<Vec<u8>>, BackendError>;
     /// Counts an attempt of a plugin's trial, which `started` identifies, and answers with all counted so
     /// far. Counts of a trial before it are dropped; of one that is not the latest (any more) nothing is
     /// counted, and the answer is zeros. Does not change the revision, and need not survive a

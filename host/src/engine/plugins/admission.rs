@@ -4,7 +4,10 @@ use super::{
     Engine, Timestamp,
     trial::{Trial, sample_event},
 };
-use crate::{model::PluginVersion, sandbox::SandboxError};
+use crate::{
+    model::{PluginVersion, TenantId},
+    sandbox::SandboxError,
+};
 
 /// A plugin that has passed.
 #[derive(Debug)]
@@ -47,7 +50,12 @@ impl Engine {
     ///
     /// # Errors
     /// Why it is not taken in.
-    pub async fn admit(&self, name: &str, wasm: Vec<u8>) -> Result<Taken, AdmitError> {
+    pub async fn admit(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        wasm: Vec<u8>,
+    ) -> Result<Taken, AdmitError> {
         let failed = |e: &dyn std::fmt::Display| AdmitError::Failed(e.to_string());
         let _turn = self.admitting.acquire().await.map_err(|e| failed(&e))?;
         let (sandbox, limits) = (self.sandbox.clone(), self.config.plugins.clone());
@@ -58,7 +66,7 @@ impl Engine {
             .map_err(|e| failed(&e))??;
         let event = sample_event(&self.config).map_err(|e| failed(&e))?;
         let trial = {
-            let _turn = self.dry_runs.acquire().await;
+            let _turn = self.checks.wait(tenant).await;
             Trial::run(&self.sandbox, &admitted.transformer, &event, &self.config).await
         };
         if let Some(error) = trial.refusal() {

@@ -111,6 +111,30 @@ impl RedisBackend {
         Ok(None)
     }
 
+    pub(super) async fn read_piece(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+        number: u32,
+    ) -> Result<Option<Vec<u8>>, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let all = self.store.key(shard, &format!("components:{tenant}"));
+        let mut get = redis::pipe();
+        get.hget(all, sha256);
+        let whole = match self.store.read(shard, &get).await?.into_iter().next() {
+            None | Some(Value::Nil) => return Ok(None),
+            Some(whole) => text(whole)?,
+        };
+        let upload = whole.split('|').next().unwrap_or_default();
+        let mut get = redis::pipe();
+        get.get(self.store.key(shard, &format!("piece:{upload}|{number}")));
+        match self.store.read(shard, &get).await?.into_iter().next() {
+            Some(Value::BulkString(piece)) => Ok(Some(piece)),
+            None | Some(Value::Nil) => Ok(None),
+            Some(_) => Err(stored("a piece of a component is not bytes")),
+        }
+    }
+
     /// The pieces of an upload, together; `None` if one is missing.
     async fn pieces(&self, shard: usize, whole: &str) -> Result<Option<Vec<u8>>, BackendError> {
         let odd = || stored("a component has no number of pieces");

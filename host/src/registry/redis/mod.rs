@@ -401,6 +401,15 @@ impl Registry for RedisBackend {
         self.read_component(tenant, sha256).await
     }
 
+    async fn component_piece(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+        number: u32,
+    ) -> Result<Option<Vec<u8>>, BackendError> {
+        self.read_piece(tenant, sha256, number).await
+    }
+
     async fn tally(
         &self,
         tenant: &TenantId,

@@ -112,6 +112,23 @@ impl SqliteBackend {
         self.store.read(check).await
     }
 
+    pub(super) async fn read_piece(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+        number: u32,
+    ) -> Result<Option<Vec<u8>>, BackendError> {
+        let (tenant, sha256) = (tenant.clone(), sha256.to_owned());
+        let read = move |conn: &Connection| {
+            let sql =
+                "SELECT p.bytes FROM components c JOIN component_pieces p ON p.component = c.id
+                       WHERE c.tenant = ?1 AND c.sha256 = ?2 AND c.whole = 1 AND p.number = ?3";
+            let key = params![tenant.as_str(), sha256, number];
+            conn.one(sql, key, |row| Ok(row.get(0)?))
+        };
+        self.store.read(read).await
+    }
+
     /// Removes components that are not needed, by steps.
     pub(crate) async fn sweep(&self) -> Result<(), BackendError> {
         for _ in 0..SWEEPS {

@@ -194,6 +194,16 @@ pub(crate) async fn a_component_comes_back_byte_for_byte(open: Open) {
             let found = bed.component(&t, &sha256).await.unwrap().unwrap();
             assert!(found == bytes, "{len} bytes");
         }
+        let mut pieces = Vec::new();
+        for number in 0..bytes.len().div_ceil(PIECE) as u32 {
+            let piece = bed.component_piece(&t, &sha256, number).await.unwrap();
+            pieces.extend(piece.unwrap());
+        }
+        assert!(pieces == bytes, "{len} bytes in pieces");
+        for (t, number) in [(&t, 10), (&t, u32::MAX), (&tenant("other"), 0)] {
+            let none = bed.component_piece(t, &sha256, number).await;
+            assert_eq!(none, Ok(None));
+        }
         assert!(!has(&bed, &tenant("other"), &sha256).await);
     }
 }

@@ -7,6 +7,7 @@ mod languages;
 mod redis;
 mod refused;
 mod replay;
+mod slow;
 mod versions;
 
 use hookbox_tests::server::Server;
