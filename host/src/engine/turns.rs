@@ -148,7 +148,7 @@ mod tests {
         assert!((&mut late).now_or_never().is_none());
         drop(first);
         // Those of the crowd are polled first, and still the single one is next but one at most.
-        let second = waiting.iter_mut().find_map(|turn| turn.now_or_never());
+        let second = waiting.iter_mut().find_map(FutureExt::now_or_never);
         drop(second);
         assert!((&mut late).now_or_never().is_some());
     }
