@@ -1,6 +1,6 @@
 //! `/v1/deliveries`
 
-use axum::extract::State;
+use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -136,19 +136,24 @@ pub(super) async fn get_delivery(
     Reader(key): Reader,
     State(state): State<Shared>,
     Id(id): Id,
-) -> Answer<axum::Json<DeliveryDetail>> {
+) -> Answer<Response> {
+    let id = DeliveryId::from(id);
+    let read = || detail(&state, &key.tenant, &id);
+    state.sending.json(&key.tenant, read).await
+}
+
+async fn detail(state: &Shared, tenant: &TenantId, id: &DeliveryId) -> Answer<DeliveryDetail> {
     let backend = state.engine.backend();
-    let id = id.as_str().into();
     let delivery = backend
-        .delivery(&key.tenant, &id)
+        .delivery(tenant, id)
         .await?
         .ok_or_else(|| Problem::no_such("delivery", id.as_str()))?;
-    let mut attempts = backend.attempts(&key.tenant, &id).await?;
+    let mut attempts = backend.attempts(tenant, id).await?;
     for render in attempts.iter_mut().filter_map(|a| a.render.as_mut()) {
         // For those who want to render it again, and large.
         render.input = None;
     }
-    Ok(axum::Json(DeliveryDetail::of(delivery, attempts)))
+    Ok(DeliveryDetail::of(delivery, attempts))
 }
 
 /// What an attempt's transformer was given, for rendering it again: `hookbox render --delivery`. Secrets are

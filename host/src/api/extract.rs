@@ -1,6 +1,9 @@
 //! What handlers take out of a request, each failing with a problem that helps.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -52,27 +55,53 @@ pub(super) async fn read_body(
     limit: usize,
 ) -> Answer<Bytes> {
     let seconds = state.engine.config().server.request_timeout_seconds;
-    read_body_within(seconds, headers, body, limit).await
+    read_body_within(Pace::within(seconds), headers, body, limit).await
 }
 
-/// [`read_body`] within so many seconds.
+/// How fast a body has to come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// All of it.
+    most: Duration,
+    /// How long a client may take to begin, and bytes a second from then on, on average.
+    least: Option<(Duration, u64)>,
+}
+
+impl Pace {
+    /// Within so many seconds.
+    pub(super) const fn within(seconds: u64) -> Self {
+        Self {
+            most: Duration::from_secs(seconds),
+            least: None,
+        }
+    }
+
+    /// From the second `begin` on at least so many bytes a second.
+    pub(super) const fn at_least(self, begin: u64, rate: u64) -> Self {
+        Self {
+            least: Some((Duration::from_secs(begin), rate)),
+            ..self
+        }
+    }
+
+    /// How long after its begin the next byte of a body may come, of which there are so many.
+    fn next_byte(self, received: usize) -> Duration {
+        let by_rate = self.least.map_or(Duration::MAX, |(begin, rate)| {
+            let millis = (received as u64).saturating_mul(1000) / rate.max(1);
+            begin.saturating_add(Duration::from_millis(millis))
+        });
+        self.most.min(by_rate)
+    }
+}
+
+/// [`read_body`] at this pace.
 pub(super) async fn read_body_within(
-    seconds: u64,
+    pace: Pace,
     headers: &HeaderMap,
     body: Body,
     limit: usize,
 ) -> Answer<Bytes> {
-    let read = read_to_end(headers, body, limit);
-    match tokio::time::timeout(Duration::from_secs(seconds), read).await {
-        Ok(read) => read,
-        Err(_) => Err(Problem::new(
-            Kind::Timeout,
-            format!("the request was not received within {seconds} seconds"),
-        )),
-    }
-}
-
-async fn read_to_end(headers: &HeaderMap, body: Body, limit: usize) -> Answer<Bytes> {
+    let begun = Instant::now();
     let too_large = || Problem::new(Kind::TooLarge, format!("at most {limit} bytes are taken"));
     let announced = headers
         .get(header::CONTENT_LENGTH)
@@ -82,7 +111,12 @@ async fn read_to_end(headers: &HeaderMap, body: Body, limit: usize) -> Answer<By
     }
     let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(64 << 10));
     let mut stream = body.into_data_stream();
-    while let Some(chunk) = stream.next().await {
+    loop {
+        let due = pace.next_byte(bytes.len());
+        let next = tokio::time::timeout(due.saturating_sub(begun.elapsed()), stream.next());
+        let Some(chunk) = next.await.map_err(|_| too_slow(due, pace.most))? else {
+            break;
+        };
         let chunk = chunk
             .map_err(|_| Problem::new(Kind::MalformedBody, "the body ended before its time"))?;
         if bytes.len().saturating_add(chunk.len()) > limit {
@@ -91,6 +125,18 @@ async fn read_to_end(headers: &HeaderMap, body: Body, limit: usize) -> Answer<By
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes.into())
+}
+
+fn too_slow(due: Duration, most: Duration) -> Problem {
+    let why = if due < most {
+        "the body of the request came too slowly".to_owned()
+    } else {
+        format!(
+            "the request was not received within {} seconds",
+            most.as_secs()
+        )
+    };
+    Problem::new(Kind::Timeout, why)
 }
 
 /// A JSON body of a known shape.
@@ -249,6 +295,8 @@ impl FromRequestParts<Shared> for Id {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use serde::Deserialize;
 
     use super::*;
@@ -264,6 +312,29 @@ mod tests {
 
     fn problem(json: &str) -> String {
         format!("{:?}", from_json::<Outer>(json.as_bytes()).unwrap_err())
+    }
+
+    #[test]
+    fn a_body_may_be_slow_but_not_stand_still() {
+        let pace = Pace::within(120).at_least(10, 64 << 10);
+        for (received, seconds) in [(0, 10), (64 << 10, 11), (6 << 20, 106), (32 << 20, 120)] {
+            assert_eq!(pace.next_byte(received).as_secs(), seconds, "{received}");
+        }
+        assert_eq!(Pace::within(30).next_byte(0).as_secs(), 30);
+    }
+
+    #[tokio::test]
+    async fn a_body_of_which_nothing_comes_is_given_up_and_one_that_keeps_coming_is_not() {
+        let pace = Pace {
+            most: Duration::from_secs(3600),
+            least: Some((Duration::from_millis(50), 1)),
+        };
+        let silent =
+            Body::from_stream(futures_util::stream::pending::<Result<Bytes, Infallible>>());
+        let given_up = read_body_within(pace, &HeaderMap::new(), silent, 10).await;
+        assert!(format!("{given_up:?}").contains("Timeout"), "{given_up:?}");
+        let read = read_body_within(pace, &HeaderMap::new(), Body::from("text"), 4).await;
+        assert_eq!(read.unwrap(), "text");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod plugin_upload;
 mod plugins;
 mod render;
 mod secrets;
+mod sending;
 mod serve;
 mod webhooks;
 
@@ -63,6 +64,7 @@ struct ApiState {
     large_bodies: Arc<tokio::sync::Semaphore>,
     turns: changes::Turns,
     uploads: plugin_upload::Uploads,
+    sending: sending::Sending,
 }
 
 type Shared = Arc<ApiState>;
@@ -80,6 +82,7 @@ impl ApiState {
             large_bodies: Arc::new(tokio::sync::Semaphore::new(extract::LARGE_BODIES)),
             turns: changes::Turns::default(),
             uploads: plugin_upload::Uploads::default(),
+            sending: sending::Sending::default(),
         })
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -18,21 +18,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Shared,
     auth::Admin,
     changes::change,
     check_room, created,
-    extract::{Params, read_body_within},
+    extract::{Pace, Params, read_body_within},
     limits::{UnderWay, to_its_end},
     plugins::PluginView,
     problem::{Answer, Kind, Problem},
 };
 use crate::{
     config::TenantLimits,
-    engine::BUILT_IN,
+    engine::{BUILT_IN, Place, TenantTurns, Turn},
     model::{FieldErrors, Introduction, Plugin, PluginVersion, TenantId, Timestamp},
     registry::TenantConfig,
 };
@@ -41,6 +40,8 @@ use crate::{
 const BODIES: usize = 4;
 /// How many times as long as other bodies a plugin may take to come: it is some hundred times as large as most.
 const PATIENCE: u64 = 4;
+/// Bytes a second that they have to come at, so that one of which nothing comes does not hold its place for long.
+const LEAST_RATE: u64 = 64 << 10;
 /// When to come again if somebody else has the turn.
 const COME_AGAIN: Duration = Duration::from_secs(5);
 /// The longest name.
@@ -48,55 +49,26 @@ const NAME_BYTES: usize = 64;
 
 /// Whose uploads are under way.
 #[derive(Debug)]
-pub(super) struct Uploads {
-    bodies: Arc<Semaphore>,
-    tenants: Arc<Mutex<HashSet<TenantId>>>,
-    /// Components on their way out.
-    pub(super) reading: Semaphore,
-}
+pub(super) struct Uploads(TenantTurns);
 
 impl Default for Uploads {
     fn default() -> Self {
-        Self {
-            bodies: Arc::new(Semaphore::new(BODIES)),
-            tenants: Arc::default(),
-            reading: Semaphore::new(BODIES),
-        }
+        Self(TenantTurns::new(BODIES))
     }
-}
-
-/// A tenant's upload. Over when it is dropped.
-#[derive(Debug)]
-struct Upload {
-    _body: OwnedSemaphorePermit,
-    tenants: Arc<Mutex<HashSet<TenantId>>>,
-    tenant: TenantId,
 }
 
 impl Uploads {
-    fn begin(&self, tenant: &TenantId) -> Answer<Upload> {
+    /// Waits for room for a body, up to so many seconds. Tenants wait in the order in which they come.
+    async fn begin(&self, tenant: &TenantId, seconds: u64) -> Answer<(Turn, Place)> {
         let busy = |why| Problem::new(Kind::Busy, why).after(COME_AGAIN);
-        let body = Arc::clone(&self.bodies).try_acquire_owned();
-        let body =
-            body.map_err(|_| busy("as many plugins as may be are being uploaded just now"))?;
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if !tenants.insert(tenant.clone()) {
-            return Err(busy(
-                "another plugin is being uploaded with a key of this tenant",
-            ));
-        }
-        Ok(Upload {
-            _body: body,
-            tenants: Arc::clone(&self.tenants),
-            tenant: tenant.clone(),
-        })
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        tenants.remove(&self.tenant);
+        let place = self
+            .0
+            .enter(tenant, 1)
+            .ok_or_else(|| busy("another plugin is being uploaded with a key of this tenant"))?;
+        let turn = tokio::time::timeout(Duration::from_secs(seconds), place.turn()).await;
+        let turn = turn
+            .map_err(|_| busy("as many plugins as may be have been being uploaded all the time"))?;
+        Ok((turn, place))
     }
 }
 
@@ -158,14 +130,13 @@ pub(super) async fn upload_plugin(
 ) -> Answer<Response> {
     let introduction = query.introduction()?;
     require_wasm(&headers)?;
-    let upload = state.uploads.begin(&key.tenant)?;
     let config = state.engine.config();
     let limit = usize::try_from(config.plugins.bytes).unwrap_or(usize::MAX);
-    let seconds = config
-        .server
-        .request_timeout_seconds
-        .saturating_mul(PATIENCE);
-    let wasm = read_body_within(seconds, &headers, body, limit).await?;
+    let usual = config.server.request_timeout_seconds;
+    let most = usual.saturating_mul(PATIENCE);
+    let upload = state.uploads.begin(&key.tenant, most).await?;
+    let pace = Pace::within(most).at_least(usual, LEAST_RATE);
+    let wasm = read_body_within(pace, &headers, body, limit).await?;
     to_its_end(async move {
         let _held = (upload, under_way);
         take_in(&state, &key.tenant, &query.name, introduction, wasm).await
@@ -182,43 +153,54 @@ async fn take_in(
 ) -> Answer<Response> {
     let backend = state.engine.backend();
     let limits = &state.engine.config().limits;
-    // Before anything is compiled in vain; and it decides once more below.
+    // Before anything is compiled in vain; once more before it is stored, as that may have taken a minute; and it
+    // decides below.
     let existing = backend.tenant(tenant).await?;
     let sha256 = hex::encode(crate::sandbox::digest(&wasm));
     check_limits(&existing, name, &sha256, wasm.len() as u64, limits)?;
+    check_first(&existing, name, introduction)?;
 
     let taken = state.engine.admit(tenant, name, wasm.into()).await?;
     let (version, component) = (taken.version, taken.component);
-    check_limits(
-        &existing,
-        name,
-        &version.sha256,
-        version.component_bytes,
-        limits,
-    )?;
-    backend
-        .put_component(tenant, &version.sha256, &component)
-        .await?;
+    let decide = |existing: TenantConfig| {
+        let bytes = version.component_bytes;
+        check_limits(&existing, name, &version.sha256, bytes, limits)?;
+        with_version(existing, name, version.clone(), introduction)
+    };
+    decide(backend.tenant(tenant).await?)?;
+    let most = Some(limits.plugin_bytes);
+    let stored = backend.put_component(tenant, &version.sha256, &component, most);
+    let stored = match stored.await {
+        Ok(()) => store_version(state, tenant, decide).await,
+        Err(error) => Err(error.into()),
+    };
     drop(component);
-    let is_new = std::sync::atomic::AtomicBool::new(false);
+    let Ok((plugin, true)) = &stored else {
+        // Refused after all, or it was there already: what nobody names goes at once.
+        if let Err(error) = backend.release_component(tenant, &version.sha256).await {
+            tracing::warn!(%error, "a component that nobody needs is not removed yet");
+        }
+        let (plugin, _) = stored?;
+        return Ok((StatusCode::OK, axum::Json(PluginView::from(plugin))).into_response());
+    };
+    let location = format!("/v1/plugins/{name}/versions/{}", version.sha256);
+    created(&location, PluginView::from(plugin.clone()))
+}
+
+/// Stores the plugin with the version in it; and whether that is new there.
+async fn store_version(
+    state: &Shared,
+    tenant: &TenantId,
+    decide: impl Fn(TenantConfig) -> Answer<(Plugin, bool)>,
+) -> Answer<(Plugin, bool)> {
+    let is_new = AtomicBool::new(false);
     let plugin = change(state, tenant, |existing| {
-        check_limits(
-            &existing,
-            name,
-            &version.sha256,
-            version.component_bytes,
-            limits,
-        )?;
-        let (plugin, new) = with_version(existing, name, version.clone(), introduction)?;
-        is_new.store(new, std::sync::atomic::Ordering::Relaxed);
+        let (plugin, new) = decide(existing)?;
+        is_new.store(new, Ordering::Relaxed);
         Ok(plugin)
     })
     .await?;
-    if is_new.into_inner() {
-        let location = format!("/v1/plugins/{name}/versions/{}", version.sha256);
-        return created(&location, PluginView::from(plugin));
-    }
-    Ok((StatusCode::OK, axum::Json(PluginView::from(plugin))).into_response())
+    Ok((plugin, is_new.into_inner()))
 }
 
 /// The plugin with the version in it, and whether it is new there.
@@ -228,6 +210,7 @@ fn with_version(
     version: PluginVersion,
     introduction: Introduction,
 ) -> Answer<(Plugin, bool)> {
+    check_first(&existing, name, introduction)?;
     let now = Timestamp::now();
     let mut plugins = existing.plugins.into_iter();
     match plugins.find(|plugin| plugin.name == name) {
@@ -235,17 +218,23 @@ fn with_version(
             let new = plugin.add(version, introduction, now)?;
             Ok((plugin, new))
         }
-        None if introduction == Introduction::Current => {
-            Ok((Plugin::new(name.to_owned(), version, now), true))
-        }
-        None => Err(Problem::new(
-            Kind::ValidationFailed,
-            format!(
-                "{name:?} has no version yet, so there is nothing to run instead of this one: upload the first \
-                 without canary and hold"
-            ),
-        )),
+        None => Ok((Plugin::new(name.to_owned(), version, now), true)),
     }
+}
+
+/// 422 if it would be a first version, and held back or tried.
+fn check_first(existing: &TenantConfig, name: &str, introduction: Introduction) -> Answer<()> {
+    let is_there = existing.plugins.iter().any(|plugin| plugin.name == name);
+    if is_there || introduction == Introduction::Current {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Kind::ValidationFailed,
+        format!(
+            "{name:?} has no version yet, so there is nothing to run instead of this one: upload the first \
+             without canary and hold"
+        ),
+    ))
 }
 
 /// 409 if the tenant would have more than it may with this version.

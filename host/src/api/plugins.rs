@@ -1,11 +1,11 @@
 //! `/v1/plugins`: the transformers that a webhook can name, and which of their versions run.
 
-use axum::{
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use std::{io, sync::Arc};
+
+use axum::{body::Bytes, extract::State, http::HeaderValue, http::StatusCode, response::Response};
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
     extract::{Id, Ids, Json, Params},
     page_of,
     problem::{Answer, Kind, Problem},
+    sending,
 };
 use crate::{
     engine::BUILT_IN,
@@ -23,6 +24,7 @@ use crate::{
         Canary, Plugin, PluginVersion, RolledBack, Tallies, TenantId, Timestamp, VersionError,
         split_reference,
     },
+    registry::{Backend, BackendError},
 };
 
 /// A transformer.
@@ -221,12 +223,70 @@ pub(super) async fn get_version(
     Ids(name, version): Ids,
 ) -> Answer<Response> {
     let plugin = find(&state, &key.tenant, &name).await?;
-    let sha256 = &plugin.version(&version)?.sha256;
-    let backend = state.engine.backend();
-    let _turn = state.uploads.reading.acquire().await;
-    let bytes = backend.component(&key.tenant, sha256).await?;
-    let bytes = bytes.ok_or_else(|| Problem::no_such("component", sha256))?;
-    Ok(([(header::CONTENT_TYPE, "application/wasm")], bytes).into_response())
+    let version = plugin.version(&version)?;
+    let slot = state.sending.component(&key.tenant).await?;
+    let mut reading = Reading {
+        backend: Arc::clone(state.engine.backend()),
+        tenant: key.tenant,
+        sha256: version.sha256.clone(),
+        left: version.component_bytes,
+        next: 0,
+        seen: Sha256::new(),
+    };
+    // One that is not there is told while that can be said.
+    let first = reading.piece().await?;
+    let first = first.ok_or_else(|| Problem::no_such("component", &version.sha256))?;
+    let rest = futures_util::stream::try_unfold(reading, async |mut reading| {
+        if reading.left == 0 {
+            return Ok(None);
+        }
+        let piece = reading.piece().await.map_err(io::Error::other)?;
+        let piece = piece.ok_or_else(|| io::Error::other("it has been removed meanwhile"))?;
+        Ok(Some((piece, reading)))
+    });
+    let pieces = futures_util::stream::iter([Ok(first)]).chain(rest);
+    let wasm = HeaderValue::from_static("application/wasm");
+    Ok(sending::response(
+        wasm,
+        version.component_bytes,
+        pieces,
+        slot,
+    ))
+}
+
+/// A component that is read as it is taken.
+struct Reading {
+    backend: Arc<dyn Backend>,
+    tenant: TenantId,
+    sha256: String,
+    /// Bytes to come.
+    left: u64,
+    next: u32,
+    seen: Sha256,
+}
+
+impl Reading {
+    /// The next piece, if it is there. The last one only if all of them are what was stored.
+    async fn piece(&mut self) -> Result<Option<Bytes>, BackendError> {
+        let (backend, sha256) = (&self.backend, &self.sha256);
+        let piece = backend.component_piece(&self.tenant, sha256, self.next);
+        let Some(piece) = piece.await? else {
+            return Ok(None);
+        };
+        self.seen.update(&piece);
+        let left = self.left.checked_sub(piece.len() as u64);
+        let left = left
+            .filter(|left| *left > 0 || hex::encode(self.seen.clone().finalize()) == self.sha256);
+        let Some(left) = left else {
+            let error =
+                BackendError::Corrupt(format!("the component {sha256} is not what was stored"));
+            // What has been sent of it is cut off, and cannot be told any more.
+            tracing::error!(%error, "a component cannot be sent");
+            return Err(error);
+        };
+        (self.left, self.next) = (left, self.next.saturating_add(1));
+        Ok(Some(piece.into()))
+    }
 }
 
 /// Removes a version. 409 as long as it is needed: while it is current, the one before, on trial, or named by

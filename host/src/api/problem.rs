@@ -17,7 +17,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AcceptError, AdmitError, CheckError, NoInput},
+    engine::{AcceptError, AdmitError, CheckError, DryRunError, NoInput},
     ingest::IngestError,
     model::{FieldError, FieldErrors},
     queue::TransitionError,
@@ -99,7 +99,7 @@ kinds! {
     Overloaded 503 "overloaded" "Too many requests are under way",
         "The server handles as many requests as it may (server.max_connections). Try again.";
     Busy 503 "busy" "This takes turns",
-        "Plugins are taken in one after the other, one of a tenant at a time, and it is not your turn yet. Nothing was stored. Retry-After says when to try again.";
+        "Some of what costs much is done for a few at once, and for one tenant once or a few times at a time, as taking in a plugin or a dry run is; it is not your turn yet. Nothing was stored. Retry-After says when to try again.";
     StoreUnavailable 503 "store-unavailable" "The store does not answer just now",
         "Nothing was stored. Retry-After says when to try again.";
     StoreFull 503 "store-full" "The store has no room",
@@ -226,6 +226,14 @@ impl From<BackendError> for Problem {
             )
             .after(Duration::from_secs(1)),
             BackendError::LimitReached { .. } => Self::new(Kind::LimitReached, error.to_string()),
+            BackendError::TooManyBytes { stored, limit } => Self::new(
+                Kind::LimitReached,
+                format!(
+                    "the components stored have {stored} bytes, those counted that are being uploaded or were just \
+                     now; with this one there may be {limit} (limits.plugin_bytes): delete versions that are no \
+                     longer needed, and what an upload that was cut off has left goes within the hour"
+                ),
+            ),
             BackendError::IdempotencyMismatch { key } => {
                 // What the client knows of `request:<key>#<index>`.
                 let key = key
@@ -260,6 +268,17 @@ impl From<CheckError> for Problem {
             CheckError::Invalid(errors) => errors.into(),
             CheckError::NotNow(why) => Self::new(Kind::Busy, why).after(Duration::from_secs(10)),
             CheckError::Backend(error) => error.into(),
+        }
+    }
+}
+
+impl From<DryRunError> for Problem {
+    fn from(error: DryRunError) -> Self {
+        match error {
+            DryRunError::Crowded => {
+                Self::new(Kind::Busy, error.to_string()).after(Duration::from_secs(1))
+            }
+            DryRunError::Backend(error) => error.into(),
         }
     }
 }

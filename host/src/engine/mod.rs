@@ -4,6 +4,7 @@ mod attempt;
 mod plugins;
 mod replay;
 mod report;
+mod turns;
 
 use std::{
     num::NonZeroUsize,
@@ -17,7 +18,8 @@ use tokio::sync::Semaphore;
 pub use attempt::{Begun, Made, NoAttempt};
 pub use plugins::{AdmitError, Observation, SAMPLE_EVENT, Taken, Trial, check_reference};
 pub use replay::{NoInput, ReplayInput};
-pub use report::{GuardVerdict, Outcome, RenderReport, RenderSetup};
+pub use report::{DryRunError, GuardVerdict, Outcome, RenderReport, RenderSetup};
+pub(crate) use turns::{Place, TenantTurns, Turn};
 
 use crate::{
     config::Config,
@@ -49,7 +51,10 @@ pub struct Engine {
     client: Client,
     metrics: Metrics,
     matching: Semaphore,
-    dry_runs: Semaphore,
+    /// Only places.
+    dry_runs: TenantTurns,
+    /// Checks of webhooks and trials of plugins, which are nobody's on the render threads.
+    checks: TenantTurns,
     admitting: Semaphore,
 }
 
@@ -161,7 +166,8 @@ impl Engine {
             client,
             metrics,
             matching,
-            dry_runs: Semaphore::new(1),
+            dry_runs: TenantTurns::new(0),
+            checks: TenantTurns::new(1),
             admitting: Semaphore::new(admission::AT_ONCE),
         }))
     }
@@ -289,7 +295,7 @@ impl Engine {
                 });
             }
         };
-        let _turn = self.dry_runs.acquire().await;
+        let _turn = self.checks.wait(tenant).await;
         match self
             .sandbox
             .check(&pick.transformer, guest_view(spec))

@@ -62,9 +62,7 @@ impl Engine {
     ) -> Result<ReplayInput, NoInput> {
         let stored = self.backend.delivery(tenant, delivery).await?;
         let stored = stored.ok_or(NoInput::NoSuchAttempt)?;
-        let attempts = self.backend.attempts(tenant, delivery).await?;
-        let mut attempts = attempts.into_iter();
-        let attempt = attempts.find(|a| a.number == attempt);
+        let attempt = self.backend.attempt(tenant, delivery, attempt).await?;
         let render = attempt.ok_or(NoInput::NoSuchAttempt)?.render;
         let render = render.ok_or(NoInput::NotRendered)?;
         let (webhook, action_data, secrets) = match render.input {

@@ -86,8 +86,7 @@ impl RenderSetup<'_> {
             event: Arc::clone(event.context()),
             webhook: guest_view(webhook),
             secrets: Arc::clone(&self.secrets.handles),
-            // Dry runs wait for one another before they come here.
-            owner: Arc::default(),
+            owner: event.tenant().as_str().into(),
         };
         let rendering = self.sandbox.render(self.transformer, job).await;
         let mut report = RenderReport {
@@ -155,6 +154,24 @@ impl RenderSetup<'_> {
     }
 }
 
+/// Dry runs of one tenant that may be under way at once, name look-ups included: those of all tenants share what
+/// there is of look-ups with deliveries.
+const DRY_RUNS_OF_A_TENANT: usize = 4;
+
+/// Why a webhook was not tried.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DryRunError {
+    /// The tenant has as many dry runs under way as it may.
+    #[error(
+        "{DRY_RUNS_OF_A_TENANT} dry runs of this tenant are under way, and no more may be at once; try again"
+    )]
+    Crowded,
+    /// The backend.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
 /// Who may look at renders chooses their bytes; with a valid signature they would be as good as sent.
 fn without_signatures(mut record: RequestRecord) -> RequestRecord {
     for (name, value) in &mut record.headers {
@@ -167,17 +184,20 @@ fn without_signatures(mut record: RequestRecord) -> RequestRecord {
 
 impl Engine {
     /// What a webhook would send for an event; nothing is sent or stored. `id` is that of the stored
-    /// webhook, if it is one.
+    /// webhook, if it is one. Its time on the render threads is the tenant's, as that of its deliveries.
     ///
     /// # Errors
-    /// When the backend fails.
+    /// When the backend fails, or the tenant has too many dry runs under way.
     pub async fn dry_run(
         &self,
         tenant: &TenantId,
         webhook: &WebhookSpec,
         id: Option<&WebhookId>,
         event: &Event,
-    ) -> Result<RenderReport, BackendError> {
+    ) -> Result<RenderReport, DryRunError> {
+        // Name servers that a stranger has chosen may take their time, so nothing is held that others wait for.
+        let place = self.dry_runs.enter(tenant, DRY_RUNS_OF_A_TENANT);
+        let _place = place.ok_or(DryRunError::Crowded)?;
         let snapshot = self.directory.snapshot(tenant).await?;
         let pick = self.pick_and_wait(&snapshot, webhook.plugin.as_deref());
         let pick = match pick.await? {
@@ -191,8 +211,6 @@ impl Engine {
             guard: &self.guard,
             secrets: snapshot.secrets_for(webhook, id.map_or("", WebhookId::as_str)),
         };
-        // Deliveries come first: dry runs wait for one another.
-        let _turn = self.dry_runs.acquire().await;
         Ok(setup.report(webhook, event).await)
     }
 }
@@ -213,5 +231,87 @@ impl RenderReport {
             guard: None,
             warnings: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, net::IpAddr, path::PathBuf};
+
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::{
+        engine::Engine, guard::Resolve, ingest::parse_event, registry::sqlite::SqliteBackend,
+    };
+
+    /// Name servers that never answer; notifies of each question.
+    struct Silent(Arc<Notify>);
+
+    #[async_trait::async_trait]
+    impl Resolve for Silent {
+        async fn resolve(&self, _host: &str) -> io::Result<Vec<IpAddr>> {
+            self.0.notify_one();
+            std::future::pending().await
+        }
+    }
+
+    fn webhook(url: &str) -> WebhookSpec {
+        WebhookSpec {
+            payload_url: url.to_owned(),
+            ..WebhookSpec::default()
+        }
+    }
+
+    fn event(tenant: &TenantId, config: &Config) -> Event {
+        let json = br#"{"event": "created", "object_type": "dcim.site", "data": {}}"#;
+        parse_event(tenant, json, &config.ingest).unwrap().event
+    }
+
+    #[tokio::test]
+    async fn dry_runs_that_wait_for_name_servers_hold_nobody_up_and_are_few() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::defaults();
+        // Shared by all tests beside this program, as compiling takes long in a debug build.
+        let program = std::env::current_exe().unwrap();
+        let target = program.ancestors().nth(3).map(PathBuf::from);
+        config.storage.data_dir = target.unwrap_or_default().join("test-cache");
+        let backend = SqliteBackend::open(dir.path(), config.queue_limits()).await;
+        let mut engine = Engine::open(config, backend.unwrap()).await.unwrap();
+        let asked = Arc::new(Notify::new());
+        let inside = Arc::get_mut(&mut engine).unwrap();
+        let resolver = Arc::new(Silent(Arc::clone(&asked)));
+        inside.guard = Guard::with_resolver(&inside.config.guard, resolver);
+
+        let tenant = TenantId::from("slow");
+        let mut waiting = Vec::new();
+        for n in 0..DRY_RUNS_OF_A_TENANT {
+            let (engine, tenant) = (Arc::clone(&engine), tenant.clone());
+            waiting.push(tokio::spawn(async move {
+                let event = event(&tenant, engine.config());
+                let webhook = webhook(&format!("https://n{n}.example/"));
+                engine.dry_run(&tenant, &webhook, None, &event).await
+            }));
+            asked.notified().await;
+        }
+        let literal = webhook("https://1.1.1.1/");
+        let more = event(&tenant, engine.config());
+        let more = engine.dry_run(&tenant, &literal, None, &more).await;
+        assert!(matches!(more, Err(DryRunError::Crowded)), "{more:?}");
+
+        for other in [&tenant, &TenantId::from("other")] {
+            engine.check_webhook(other, &literal).await.unwrap();
+        }
+        let other = TenantId::from("other");
+        let event = event(&other, engine.config());
+        let report = engine.dry_run(&other, &literal, None, &event).await;
+        assert_eq!(report.unwrap().outcome, Outcome::Request);
+        assert!(waiting.iter().all(|dry_run| !dry_run.is_finished()));
+
+        for dry_run in waiting {
+            dry_run.abort();
+            drop(dry_run.await);
+        }
+        assert!(engine.dry_runs.enter(&tenant, 1).is_some());
     }
 }

@@ -352,6 +352,14 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
         id: &DeliveryId,
     ) -> Result<Vec<Attempt>, BackendError>;
 
+    /// The attempt of a delivery that has this number, if it is kept.
+    async fn attempt(
+        &self,
+        tenant: &TenantId,
+        id: &DeliveryId,
+        number: u32,
+    ) -> Result<Option<Attempt>, BackendError>;
+
     /// Deliveries that match, newest first, at most `limit`; `cursor` is the `next` of the page before.
     async fn deliveries(
         &self,

@@ -174,8 +174,12 @@ pub struct RequestRecord {
     pub method: String,
     /// The URL.
     pub url: String,
-    /// All headers that were sent, in order.
+    /// The headers that were sent, in order; in the record of an attempt those of them that fit into
+    /// [`RequestRecord::MAX_HEADERS`] bytes.
     pub headers: Vec<(String, String)>,
+    /// How many more there were.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub headers_left_out: usize,
     /// The body; in the record of an attempt its first [`RequestRecord::MAX_BODY`] bytes.
     #[serde(flatten)]
     pub body: Body,
@@ -191,6 +195,16 @@ impl RequestRecord {
     /// Bytes of a request's body that an attempt records: every attempt has a record of its own, and one
     /// event can lead to very many.
     pub const MAX_BODY: usize = 64 * 1024;
+    /// Bytes of a request's headers that an attempt records, names and values together.
+    pub const MAX_HEADERS: usize = 32 * 1024;
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes fields by reference"
+)]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// The response as recorded.

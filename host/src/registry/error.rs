@@ -41,6 +41,14 @@ pub enum BackendError {
         /// How many there may be.
         limit: usize,
     },
+    /// The components that a tenant has would be more than they may be; nothing was stored.
+    #[error("the components stored have {stored} bytes; with this one there may be {limit}")]
+    TooManyBytes {
+        /// Bytes of those that are stored, or being stored.
+        stored: u64,
+        /// How many there may be.
+        limit: u64,
+    },
     /// The same idempotency key came with other content.
     #[error("the idempotency key {key:?} was used before with other content")]
     IdempotencyMismatch {

@@ -216,12 +216,25 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
     /// durably, in pieces small enough that nobody waits for them; the same bytes again are no error, and
     /// make it as young as new. It is found only when it is whole. Does not change the revision. A call
     /// that was interrupted may leave pieces, which nobody finds and which go after an hour.
+    ///
+    /// `at_most` is how many bytes all components of the tenant may have with it: those that plugins name, those
+    /// that none does and that are kept all the same, and those that are being stored, looked at in the step
+    /// that begins. A component that is there may be stored again however many they are. `None` for any number.
+    ///
+    /// # Errors
+    /// [`BackendError::TooManyBytes`].
     async fn put_component(
         &self,
         tenant: &TenantId,
         sha256: &str,
         bytes: &[u8],
+        at_most: Option<u64>,
     ) -> Result<(), BackendError>;
+    /// Ends what [`Registry::put_component`] begins, the time in which a component is kept for the plugin that shall
+    /// name it: one that no plugin of the tenant names is removed now or soon after, and one that is named goes
+    /// with the last that names it. Somebody else who has stored the same one, and has not named it yet, has to
+    /// store it again. No error if there is none. Does not change the revision.
+    async fn release_component(&self, tenant: &TenantId, sha256: &str) -> Result<(), BackendError>;
     /// The bytes of a component, if all of them are there. Read in pieces, too.
     ///
     /// # Errors
@@ -230,6 +243,14 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
         &self,
         tenant: &TenantId,
         sha256: &str,
+    ) -> Result<Option<Vec<u8>>, BackendError>;
+    /// A piece of a component, from 0: what is read bit by bit by those who do not want it as a whole. Each but
+    /// the last has the same size. `None` if there is no such component or piece. Nothing is checked.
+    async fn component_piece(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+        number: u32,
     ) -> Result<Option<Vec<u8>>, BackendError>;
     /// Counts an attempt of a plugin's trial, which `started` identifies, and answers with all counted so
     /// far. Counts of a trial before it are dropped; of one that is not the latest (any more) nothing is

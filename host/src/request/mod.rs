@@ -107,18 +107,35 @@ impl OutboundRequest {
     /// can be debugged: they are of no use with any other body.
     #[must_use]
     pub fn record(&self) -> RequestRecord {
-        self.record_up_to(usize::MAX)
+        self.record_within(usize::MAX, usize::MAX)
     }
 
-    /// [`OutboundRequest::record`] with at most so many bytes of the body.
+    /// [`OutboundRequest::record`] with at most so many bytes of the body, and those of the headers that fit
+    /// into [`RequestRecord::MAX_HEADERS`], the last ones first.
     #[must_use]
     pub fn record_up_to(&self, body_bytes: usize) -> RequestRecord {
+        self.record_within(body_bytes, RequestRecord::MAX_HEADERS)
+    }
+
+    fn record_within(&self, body_bytes: usize, header_bytes: usize) -> RequestRecord {
         let body = self.shown_body.as_deref().unwrap_or(&self.body);
         let kept = body.get(..body_bytes).unwrap_or(body);
+        let shown = self.headers.shown();
+        let all = shown.len();
+        let mut room = header_bytes;
+        // From the last to the first: those that hookbox has set are small and come last.
+        let fitting = shown.into_iter().rev().filter(|(name, value)| {
+            let left = room.checked_sub(name.len().saturating_add(value.len()));
+            room = left.unwrap_or(room);
+            left.is_some()
+        });
+        let mut headers: Vec<_> = fitting.collect();
+        headers.reverse();
         RequestRecord {
             method: self.method.as_str().to_owned(),
             url: self.shown_url.clone(),
-            headers: self.headers.shown(),
+            headers_left_out: all.saturating_sub(headers.len()),
+            headers,
             body: Body::new_cut(kept),
             truncated: kept.len() < body.len(),
             body_bytes: self.body.len() as u64,

@@ -415,3 +415,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_an_attempt_records_of_headers_is_bounded_in_total() {
+    let long = "x".repeat(8000);
+    let names: Vec<_> = (0..90).map(|n| format!("X-{n}")).collect();
+    let many: Vec<_> = names
+        .iter()
+        .map(|name| (name.as_str(), long.as_str()))
+        .collect();
+    let request = with_headers(&many).unwrap();
+    let whole = request.record();
+    assert_eq!(whole.headers_left_out, 0);
+    let kept = request.record_up_to(RequestRecord::MAX_BODY);
+    let bytes: usize = kept.headers.iter().map(|(n, v)| n.len() + v.len()).sum();
+    let most = RequestRecord::MAX_HEADERS;
+    assert!((most - 8100..=most).contains(&bytes), "{bytes}");
+    assert_eq!(
+        kept.headers.len() + kept.headers_left_out,
+        whole.headers.len()
+    );
+    // In their order, and what hookbox has set is there.
+    let mut rest = whole.headers.iter();
+    assert!(kept.headers.iter().all(|header| rest.any(|h| h == header)));
+    assert!(kept.headers.iter().any(|(name, _)| name == "webhook-id"));
+    let json = serde_json::to_value(&kept).unwrap();
+    assert_eq!(json["headers_left_out"], kept.headers_left_out);
+    let few = with_headers(&[("X-A", "1")]).unwrap();
+    let few = serde_json::to_value(few.record_up_to(10)).unwrap();
+    assert_eq!(few["headers_left_out"], serde_json::Value::Null);
+}

@@ -107,20 +107,24 @@ pub(super) async fn delivery(
     Ok(found.into_iter().next().map(|found| found.delivery))
 }
 
-/// The list has the last ones, and the delivery knows how many there were in all.
+/// All attempts that are kept, or the one of this number.
 pub(super) async fn attempts(
     store: &Store,
     tenant: &TenantId,
     id: &DeliveryId,
+    number: Option<u32>,
 ) -> Result<Vec<Attempt>, BackendError> {
     let shard = store.shard_of(tenant)?;
-    let args = [tenant.as_str().as_bytes(), id.as_str().as_bytes()];
+    let number = number.map(|number| number.to_string()).unwrap_or_default();
+    let args = [
+        tenant.as_str().as_bytes(),
+        id.as_str().as_bytes(),
+        number.as_bytes(),
+    ];
     let answer = store.run(shard, &ATTEMPTS, &args, Mode::REPEATABLE).await?;
     let mut answer = answer.ok()?;
-    let total = u32::try_from(answer.int()?).unwrap_or(0);
-    let attempts = answer.list()?;
-    let first = total.saturating_sub(u32::try_from(attempts.len()).unwrap_or(total));
-    let numbered = attempts.into_iter().zip(first.saturating_add(1)..);
+    let first = u32::try_from(answer.int()?).unwrap_or(0);
+    let numbered = answer.list()?.into_iter().zip(first..);
     numbered
         .map(|(document, number)| read_attempt(&text(document)?, number))
         .collect()

@@ -359,7 +359,17 @@ impl Queue for RedisBackend {
         tenant: &TenantId,
         id: &DeliveryId,
     ) -> Result<Vec<Attempt>, BackendError> {
-        list::attempts(&self.store, tenant, id).await
+        list::attempts(&self.store, tenant, id, None).await
+    }
+
+    async fn attempt(
+        &self,
+        tenant: &TenantId,
+        id: &DeliveryId,
+        number: u32,
+    ) -> Result<Option<Attempt>, BackendError> {
+        let found = list::attempts(&self.store, tenant, id, Some(number)).await?;
+        Ok(found.into_iter().next())
     }
 
     async fn deliveries(

@@ -93,11 +93,25 @@ pub(super) fn attempts(
 ) -> Result<Vec<Attempt>, Fault> {
     let sql = "SELECT a.document FROM deliveries d JOIN attempts a ON a.delivery = d.seq
                WHERE d.id = ?1 AND d.tenant = ?2 ORDER BY a.number";
-    conn.all(sql, [id.as_str(), tenant.as_str()], |row| {
-        Ok(serde_json::from_str(
-            row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?,
-        )?)
-    })
+    conn.all(sql, [id.as_str(), tenant.as_str()], read_attempt)
+}
+
+pub(super) fn attempt(
+    conn: &Connection,
+    tenant: &TenantId,
+    id: &DeliveryId,
+    number: u32,
+) -> Result<Option<Attempt>, Fault> {
+    let sql = "SELECT a.document FROM deliveries d JOIN attempts a ON a.delivery = d.seq
+               WHERE d.id = ?1 AND d.tenant = ?2 AND a.number = ?3";
+    let key = rusqlite::params![id.as_str(), tenant.as_str(), number];
+    conn.one(sql, key, read_attempt)
+}
+
+fn read_attempt(row: &Row<'_>) -> Result<Attempt, Fault> {
+    Ok(serde_json::from_str(
+        row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?,
+    )?)
 }
 
 const EVENT: &str =

@@ -172,6 +172,17 @@ impl Queue for SqliteBackend {
         self.store.read(read).await
     }
 
+    async fn attempt(
+        &self,
+        tenant: &TenantId,
+        id: &DeliveryId,
+        number: u32,
+    ) -> Result<Option<Attempt>, BackendError> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        let read = move |conn: &_| list::attempt(conn, &tenant, &id, number);
+        self.store.read(read).await
+    }
+
     async fn deliveries(
         &self,
         tenant: &TenantId,

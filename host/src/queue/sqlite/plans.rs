@@ -6,7 +6,7 @@ use super::{claim, list, prune, report, scheduler, settle};
 use crate::{
     model::{EventId, RuleId, TenantId, Timestamp, WebhookId},
     queue::{DeliveryFilter, Status},
-    registry::sqlite::{DUE, IN_USE, MIGRATIONS, configure},
+    registry::sqlite::{DUE, IN_USE, MIGRATIONS, STORED, configure},
 };
 
 fn database() -> Connection {
@@ -56,6 +56,7 @@ fn the_queue_never_scans_or_sorts() {
         (prune::OLD_USAGE, &[]),
         (report::OLDEST_OF, &[]),
         (DUE, &[]),
+        (STORED, &[]),
         (IN_USE, &[]),
         // One look-up for each tenant.
         (report::OLDEST_OF_ALL, &["SCAN turns"]),

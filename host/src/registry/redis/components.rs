@@ -6,12 +6,12 @@ use redis::Value;
 use super::{
     RedisBackend,
     fault::{stored, unavailable},
-    script::COMPONENT,
+    script::{COMPONENT, GIVE_UP},
     store::{Mode, text},
 };
 use crate::{
     model::TenantId,
-    registry::{BackendError, COMPONENT_PIECE, check_component_id, is_component},
+    registry::{BackendError, COMPONENT_PIECE, check_component_id, is_component, sweeping},
 };
 
 /// Pieces that are read together.
@@ -25,6 +25,7 @@ impl RedisBackend {
         tenant: &TenantId,
         sha256: &str,
         bytes: &[u8],
+        at_most: Option<u64>,
     ) -> Result<(), BackendError> {
         check_component_id(sha256)?;
         let shard = self.store.shard_of(tenant)?;
@@ -41,15 +42,24 @@ impl RedisBackend {
             ];
             args.extend(more);
             let answer = self.store.run(shard, &COMPONENT, &args, Mode::STORE);
-            let answer = answer.await?;
+            let mut answer = answer.await?;
             if answer.tag == "GONE" {
                 return Err(unavailable(
                     &"storing a component took so long that it was given up, or Redis has lost a part of it; upload it again",
                 ));
             }
+            if answer.tag == "FULL" {
+                let stored = answer.int()?;
+                return Err(BackendError::TooManyBytes {
+                    stored: u64::try_from(stored).unwrap_or(0),
+                    limit: at_most.unwrap_or(u64::MAX),
+                });
+            }
             Ok(answer.ok()?.int()? == 1)
         };
-        if step("begin", &[]).await? {
+        let size = bytes.len().to_string();
+        let most = at_most.map(|most| most.to_string()).unwrap_or_default();
+        if step("begin", &[size.as_bytes(), most.as_bytes()]).await? {
             return Ok(());
         }
         for (number, piece) in pieces.enumerate() {
@@ -57,6 +67,19 @@ impl RedisBackend {
             step("piece", &[number.as_bytes(), piece]).await?;
         }
         step("end", &[]).await.map(drop)
+    }
+
+    pub(super) async fn give_up_component(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+    ) -> Result<(), BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let args: [&[u8]; 2] = [tenant.as_str().as_bytes(), sha256.as_bytes()];
+        let answer = self.store.run(shard, &GIVE_UP, &args, Mode::REPEATABLE);
+        answer.await?.ok()?;
+        sweeping(self.sweep(shard).await);
+        Ok(())
     }
 
     pub(super) async fn read_component(
@@ -86,6 +109,30 @@ impl RedisBackend {
             before = Some(whole);
         }
         Ok(None)
+    }
+
+    pub(super) async fn read_piece(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+        number: u32,
+    ) -> Result<Option<Vec<u8>>, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let all = self.store.key(shard, &format!("components:{tenant}"));
+        let mut get = redis::pipe();
+        get.hget(all, sha256);
+        let whole = match self.store.read(shard, &get).await?.into_iter().next() {
+            None | Some(Value::Nil) => return Ok(None),
+            Some(whole) => text(whole)?,
+        };
+        let upload = whole.split('|').next().unwrap_or_default();
+        let mut get = redis::pipe();
+        get.get(self.store.key(shard, &format!("piece:{upload}|{number}")));
+        match self.store.read(shard, &get).await?.into_iter().next() {
+            Some(Value::BulkString(piece)) => Ok(Some(piece)),
+            None | Some(Value::Nil) => Ok(None),
+            Some(_) => Err(stored("a piece of a component is not bytes")),
+        }
     }
 
     /// The pieces of an upload, together; `None` if one is missing.

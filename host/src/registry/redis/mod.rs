@@ -384,8 +384,13 @@ impl Registry for RedisBackend {
         tenant: &TenantId,
         sha256: &str,
         bytes: &[u8],
+        at_most: Option<u64>,
     ) -> Result<(), BackendError> {
-        self.store_component(tenant, sha256, bytes).await
+        self.store_component(tenant, sha256, bytes, at_most).await
+    }
+
+    async fn release_component(&self, tenant: &TenantId, sha256: &str) -> Result<(), BackendError> {
+        self.give_up_component(tenant, sha256).await
     }
 
     async fn component(
@@ -394,6 +399,15 @@ impl Registry for RedisBackend {
         sha256: &str,
     ) -> Result<Option<Vec<u8>>, BackendError> {
         self.read_component(tenant, sha256).await
+    }
+
+    async fn component_piece(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+        number: u32,
+    ) -> Result<Option<Vec<u8>>, BackendError> {
+        self.read_piece(tenant, sha256, number).await
     }
 
     async fn tally(

@@ -47,6 +47,7 @@ scripts! {
     PUT = ("", "put");
     DELETE = ("allow-oom", "delete");
     COMPONENT = ("", "component");
+    GIVE_UP = ("allow-oom", "give_up");
     SWEEP = ("allow-oom", "sweep");
     TALLY = ("allow-oom", "tally");
     PAGE = ("no-writes", "page");

@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{
     model::TenantId,
-    registry::{BackendError, COMPONENT_PIECE, UPLOAD_TIME, check_component_id, is_component},
+    registry::{
+        BackendError, COMPONENT_PIECE, UPLOAD_TIME, check_component_id, is_component, sweeping,
+    },
 };
 
 /// Pieces that one step reads, or removes.
@@ -25,17 +27,31 @@ enum Begun {
     Upload(i64),
 }
 
+/// What is to be stored.
+struct Size {
+    pieces: usize,
+    bytes: u64,
+    /// Bytes that the tenant may have with it.
+    at_most: u64,
+}
+
 impl SqliteBackend {
     pub(super) async fn store_component(
         &self,
         tenant: &TenantId,
         sha256: &str,
         bytes: &[u8],
+        at_most: Option<u64>,
     ) -> Result<(), BackendError> {
         check_component_id(sha256)?;
         let pieces = bytes.chunks(COMPONENT_PIECE);
-        let key = (tenant.clone(), sha256.to_owned(), pieces.len());
-        let begin = move |tx: &Tx<'_>| begin(tx, &key.0, &key.1, key.2);
+        let (owner, digest) = (tenant.clone(), sha256.to_owned());
+        let size = Size {
+            pieces: pieces.len(),
+            bytes: bytes.len() as u64,
+            at_most: at_most.unwrap_or(u64::MAX),
+        };
+        let begin = move |tx: &Tx<'_>| begin(tx, &owner, &digest, &size);
         let Begun::Upload(upload) = self.store.write(begin).await? else {
             return Ok(());
         };
@@ -47,6 +63,18 @@ impl SqliteBackend {
         let (tenant, sha256) = (tenant.clone(), sha256.to_owned());
         let finish = move |tx: &Tx<'_>| finish(tx, &tenant, &sha256, upload);
         self.store.write(finish).await
+    }
+
+    pub(super) async fn give_up_component(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+    ) -> Result<(), BackendError> {
+        let (tenant, sha256) = (tenant.clone(), sha256.to_owned());
+        let step = move |tx: &Tx<'_>| give_up(tx, &tenant, &sha256);
+        self.store.write(step).await?;
+        sweeping(self.sweep().await);
+        Ok(())
     }
 
     pub(super) async fn read_component(
@@ -84,6 +112,23 @@ impl SqliteBackend {
         self.store.read(check).await
     }
 
+    pub(super) async fn read_piece(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+        number: u32,
+    ) -> Result<Option<Vec<u8>>, BackendError> {
+        let (tenant, sha256) = (tenant.clone(), sha256.to_owned());
+        let read = move |conn: &Connection| {
+            let sql =
+                "SELECT p.bytes FROM components c JOIN component_pieces p ON p.component = c.id
+                       WHERE c.tenant = ?1 AND c.sha256 = ?2 AND c.whole = 1 AND p.number = ?3";
+            let key = params![tenant.as_str(), sha256, number];
+            conn.one(sql, key, |row| Ok(row.get(0)?))
+        };
+        self.store.read(read).await
+    }
+
     /// Removes components that are not needed, by steps.
     pub(crate) async fn sweep(&self) -> Result<(), BackendError> {
         for _ in 0..SWEEPS {
@@ -107,15 +152,28 @@ fn renew(tx: &Tx<'_>, tenant: &TenantId, sha256: &str) -> Result<bool, Fault> {
     Ok(tx.run(sql, params![tenant.as_str(), sha256, keep_until(tx)])? > 0)
 }
 
-fn begin(tx: &Tx<'_>, tenant: &TenantId, sha256: &str, pieces: usize) -> Result<Begun, Fault> {
+/// The bytes of all that a tenant has, needed or not, whole or not.
+pub(crate) const STORED: &str = "SELECT coalesce(sum(bytes), 0) FROM components WHERE tenant = ?1";
+
+fn begin(tx: &Tx<'_>, tenant: &TenantId, sha256: &str, size: &Size) -> Result<Begun, Fault> {
     if renew(tx, tenant, sha256)? {
         return Ok(Begun::Whole);
     }
-    let sql = "INSERT INTO components (tenant, sha256, pieces, keep_until) VALUES (?1, ?2, ?3, ?4)";
-    let pieces = i64::try_from(pieces).unwrap_or(i64::MAX);
+    let stored = tx.one(STORED, [tenant.as_str()], |row| Ok(row.get::<_, i64>(0)?))?;
+    let stored = u64::try_from(stored.unwrap_or(0)).unwrap_or(0);
+    if stored.saturating_add(size.bytes) > size.at_most {
+        return Err(Fault::Backend(BackendError::TooManyBytes {
+            stored,
+            limit: size.at_most,
+        }));
+    }
+    let sql = "INSERT INTO components (tenant, sha256, pieces, bytes, keep_until)
+               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let pieces = i64::try_from(size.pieces).unwrap_or(i64::MAX);
+    let bytes = i64::try_from(size.bytes).unwrap_or(i64::MAX);
     tx.run(
         sql,
-        params![tenant.as_str(), sha256, pieces, keep_until(tx)],
+        params![tenant.as_str(), sha256, pieces, bytes, keep_until(tx)],
     )?;
     Ok(Begun::Upload(tx.last_insert_rowid()))
 }
@@ -192,6 +250,15 @@ pub(super) fn let_go(tx: &Tx<'_>, tenant: &TenantId, sha256: &str) -> Result<(),
                    (SELECT 1 FROM plugin_versions WHERE tenant = ?1 AND sha256 = ?2)";
     tx.run(sql, [tenant.as_str(), sha256])?;
     Ok(())
+}
+
+/// Nobody is about to name it any more: as long as a plugin needs it, it stays, and else it goes with the next
+/// sweep.
+fn give_up(tx: &Tx<'_>, tenant: &TenantId, sha256: &str) -> Result<(), Fault> {
+    let sql =
+        "UPDATE components SET keep_until = 0 WHERE tenant = ?1 AND sha256 = ?2 AND whole = 1";
+    tx.run(sql, [tenant.as_str(), sha256])?;
+    let_go(tx, tenant, sha256)
 }
 
 /// The one that has been due for longest, and whether it is needed all the same.

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 pub(crate) use writer::Tx;
 #[cfg(test)]
 pub(crate) use {
-    components::DUE,
+    components::{DUE, STORED},
     open::{MIGRATIONS, configure},
     plugins::IN_USE,
 };
@@ -296,8 +296,13 @@ impl Registry for SqliteBackend {
         tenant: &TenantId,
         sha256: &str,
         bytes: &[u8],
+        at_most: Option<u64>,
     ) -> Result<(), BackendError> {
-        self.store_component(tenant, sha256, bytes).await
+        self.store_component(tenant, sha256, bytes, at_most).await
+    }
+
+    async fn release_component(&self, tenant: &TenantId, sha256: &str) -> Result<(), BackendError> {
+        self.give_up_component(tenant, sha256).await
     }
 
     async fn component(
@@ -306,6 +311,15 @@ impl Registry for SqliteBackend {
         sha256: &str,
     ) -> Result<Option<Vec<u8>>, BackendError> {
         self.read_component(tenant, sha256).await
+    }
+
+    async fn component_piece(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+        number: u32,
+    ) -> Result<Option<Vec<u8>>, BackendError> {
+        self.read_piece(tenant, sha256, number).await
     }
 
     /// Counts are in memory: no other process counts.

@@ -17,6 +17,7 @@ use crate::registry::BackendError;
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_plugins.sql"),
+    include_str!("migrations/0003_component_bytes.sql"),
 ];
 
 /// Marks the file as hookbox's (`file` and other programs show it).

@@ -251,6 +251,7 @@ pub(crate) async fn usage_adds_up_by_tenant(open: Open) {
             method: "POST".to_owned(),
             url: "https://example.com/".to_owned(),
             headers: vec![("X".to_owned(), "1".to_owned())],
+            headers_left_out: 3,
             body: Body::Text("12345".to_owned()),
             truncated: true,
             body_bytes: 5000,

@@ -58,7 +58,7 @@ pub(crate) fn plugin(name: &str, components: &[&str]) -> Plugin {
 /// Stores a small component; its digest.
 pub(crate) async fn component(bed: &Bed, t: &TenantId, text: &str) -> String {
     let sha256 = digest(text.as_bytes());
-    bed.put_component(t, &sha256, text.as_bytes())
+    bed.put_component(t, &sha256, text.as_bytes(), None)
         .await
         .unwrap();
     sha256
@@ -190,9 +190,19 @@ pub(crate) async fn a_component_comes_back_byte_for_byte(open: Open) {
         let sha256 = digest(&bytes);
         assert_eq!(bed.component(&t, &sha256).await.unwrap(), None);
         for _ in 0..2 {
-            bed.put_component(&t, &sha256, &bytes).await.unwrap();
+            bed.put_component(&t, &sha256, &bytes, None).await.unwrap();
             let found = bed.component(&t, &sha256).await.unwrap().unwrap();
             assert!(found == bytes, "{len} bytes");
+        }
+        let mut pieces = Vec::new();
+        for number in 0..bytes.len().div_ceil(PIECE) as u32 {
+            let piece = bed.component_piece(&t, &sha256, number).await.unwrap();
+            pieces.extend(piece.unwrap());
+        }
+        assert!(pieces == bytes, "{len} bytes in pieces");
+        for (t, number) in [(&t, 10), (&t, u32::MAX), (&tenant("other"), 0)] {
+            let none = bed.component_piece(t, &sha256, number).await;
+            assert_eq!(none, Ok(None));
         }
         assert!(!has(&bed, &tenant("other"), &sha256).await);
     }
@@ -201,12 +211,12 @@ pub(crate) async fn a_component_comes_back_byte_for_byte(open: Open) {
 pub(crate) async fn a_component_that_was_not_what_its_name_says_is_not_handed_out(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let wrong = digest(b"one");
-    bed.put_component(&t, &wrong, b"two").await.unwrap();
+    bed.put_component(&t, &wrong, b"two", None).await.unwrap();
     let found = bed.component(&t, &wrong).await;
     assert!(matches!(found, Err(BackendError::Corrupt(_))), "{found:?}");
     let digest = digest(b"\xff");
     for name in ["", "no digest", &digest[1..], &digest.to_uppercase()] {
-        let refused = bed.put_component(&t, name, b"\xff").await;
+        let refused = bed.put_component(&t, name, b"\xff", None).await;
         assert!(matches!(refused, Err(BackendError::Internal(_))), "{name}");
     }
 }
@@ -215,7 +225,7 @@ pub(crate) async fn the_same_component_can_be_stored_by_many_at_once(open: Open)
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let bytes = bytes(5 * PIECE, 1);
     let sha256 = digest(&bytes);
-    let all = join_all((0..5).map(|_| bed.put_component(&t, &sha256, &bytes))).await;
+    let all = join_all((0..5).map(|_| bed.put_component(&t, &sha256, &bytes, None))).await;
     assert!(all.iter().all(Result::is_ok), "{all:?}");
     assert!(bed.component(&t, &sha256).await.unwrap().unwrap() == bytes);
 }
@@ -244,7 +254,7 @@ pub(crate) async fn a_large_component_holds_nobody_up(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let bytes = bytes(20 << 20, 1);
     let sha256 = digest(&bytes);
-    let (stored, steps) = beside(&bed, &t, bed.put_component(&t, &sha256, &bytes)).await;
+    let (stored, steps) = beside(&bed, &t, bed.put_component(&t, &sha256, &bytes, None)).await;
     stored.unwrap();
     assert!(steps >= 20, "{steps} steps while it was stored");
     let reading = async {
@@ -272,7 +282,7 @@ pub(crate) async fn interrupt(bed: &Bed, t: &TenantId, bytes: &[u8]) -> String {
     };
     tokio::select! {
         biased;
-        done = bed.put_component(t, &sha256, bytes) => panic!("it had ended: {done:?}"),
+        done = bed.put_component(t, &sha256, bytes, None) => panic!("it had ended: {done:?}"),
         () = few => sha256,
     }
 }
@@ -284,7 +294,7 @@ pub(crate) async fn an_upload_that_was_interrupted_is_not_found(open: Open) {
     assert!(!has(&bed, &t, &sha256).await);
     let it = plugin("it", &[&sha256]);
     conflict(bed.put_plugin(&t, &it, None).await);
-    bed.put_component(&t, &sha256, &bytes).await.unwrap();
+    bed.put_component(&t, &sha256, &bytes, None).await.unwrap();
     assert!(bed.component(&t, &sha256).await.unwrap().unwrap() == bytes);
     bed.put_plugin(&t, &it, None).await.unwrap();
 }
@@ -355,6 +365,77 @@ pub(crate) async fn a_component_that_was_stored_again_waits_for_its_plugin(open:
     bed.put_plugin(&t, &plugin("b", &[&one]), None)
         .await
         .unwrap();
+}
+
+pub(crate) async fn components_that_nobody_names_count_against_what_a_tenant_may_have(open: Open) {
+    let (bed, t, other) = (open(LIMITS).await, tenant("t"), tenant("other"));
+    let most = 3 * PIECE as u64;
+    let put = async |t: &TenantId, len: usize, seed: u64| {
+        let bytes = bytes(len, seed);
+        let sha256 = digest(&bytes);
+        let stored = bed.put_component(t, &sha256, &bytes, Some(most)).await;
+        stored.map(|()| sha256)
+    };
+    let full = |stored: usize| {
+        Err(BackendError::TooManyBytes {
+            stored: stored as u64,
+            limit: most,
+        })
+    };
+    assert_eq!(put(&t, 3 * PIECE + 1, 0).await, full(0));
+    let named = put(&t, PIECE, 1).await.unwrap();
+    bed.put_plugin(&t, &plugin("it", &[&named]), None)
+        .await
+        .unwrap();
+    let unnamed = put(&t, PIECE + 7, 2).await.unwrap();
+    assert_eq!(put(&t, PIECE - 6, 3).await, full(2 * PIECE + 7));
+    assert!(!has(&bed, &t, &digest(&bytes(PIECE - 6, 3))).await);
+    put(&t, PIECE - 7, 3).await.unwrap();
+    assert_eq!(put(&t, 1, 4).await, full(3 * PIECE));
+    // What is there is no more, and every tenant has its own.
+    assert_eq!(put(&t, PIECE, 1).await, Ok(named));
+    put(&other, 3 * PIECE, 5).await.unwrap();
+    // There is room again as soon as something has gone.
+    bed.release_component(&t, &unnamed).await.unwrap();
+    put(&t, PIECE + 7, 6).await.unwrap();
+    assert_eq!(put(&t, 1, 7).await, full(3 * PIECE));
+    let unbounded = bed.put_component(&t, &digest(b"x"), b"x", None).await;
+    unbounded.unwrap();
+}
+
+pub(crate) async fn what_was_left_of_an_upload_counts_as_well(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let large = bytes(20 << 20, 1);
+    interrupt(&bed, &t, &large).await;
+    let most = Some(large.len() as u64);
+    let refused = bed.put_component(&t, &digest(b"x"), b"x", most).await;
+    assert!(
+        matches!(refused, Err(BackendError::TooManyBytes { .. })),
+        "{refused:?}"
+    );
+}
+
+pub(crate) async fn a_released_component_goes_unless_a_plugin_names_it(open: Open) {
+    let (bed, t, other) = (open(LIMITS).await, tenant("t"), tenant("other"));
+    bed.release_component(&t, &digest(b"none")).await.unwrap();
+    let one = component(&bed, &t, "one").await;
+    component(&bed, &other, "one").await;
+    let before = bed.tenant(&t).await.unwrap().revision;
+    bed.release_component(&t, &one).await.unwrap();
+    assert!(!has(&bed, &t, &one).await && has(&bed, &other, &one).await);
+    assert_eq!(bed.tenant(&t).await.unwrap().revision, before);
+    conflict(bed.put_plugin(&t, &plugin("a", &[&one]), None).await);
+
+    component(&bed, &t, "one").await;
+    bed.put_plugin(&t, &plugin("a", &[&one]), None)
+        .await
+        .unwrap();
+    // Stored again: without a release it would outlive its plugin.
+    component(&bed, &t, "one").await;
+    bed.release_component(&t, &one).await.unwrap();
+    assert!(has(&bed, &t, &one).await);
+    assert!(bed.delete_plugin(&t, "a").await.unwrap());
+    assert!(!has(&bed, &t, &one).await);
 }
 
 pub(crate) async fn a_plugin_that_a_webhook_names_cannot_be_deleted(open: Open) {

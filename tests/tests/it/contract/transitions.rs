@@ -218,6 +218,12 @@ pub(crate) async fn the_last_hundred_attempts_are_kept(open: Open) {
         .map(|a| a.number)
         .collect();
     assert_eq!(kept, (4..=KEPT_ATTEMPTS as u32 + 3).collect::<Vec<_>>());
+    for number in [0, 1, 3, 4, 50, 103, 104, u32::MAX] {
+        let found = bed.attempt(&t, &id, number).await.unwrap();
+        let is_kept = kept.contains(&number);
+        assert_eq!(found.map(|a| a.number), is_kept.then_some(number));
+        assert_eq!(bed.attempt(&tenant("other"), &id, number).await, Ok(None));
+    }
     assert_eq!(
         bed.get(&t, &id).await.total_attempts as usize,
         KEPT_ATTEMPTS + 3

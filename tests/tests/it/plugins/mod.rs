@@ -2,11 +2,13 @@
 
 mod big;
 mod canary;
+mod kept;
 mod languages;
 mod not_ready;
 mod redis;
 mod refused;
 mod replay;
+mod slow;
 mod versions;
 
 use hookbox_tests::server::Server;

@@ -260,7 +260,7 @@ async fn a_component_that_was_tampered_with_in_the_store_is_not_run() {
     };
     let t = TenantId::default_tenant();
     api.backend
-        .put_component(&t, &version.sha256, &genuine)
+        .put_component(&t, &version.sha256, &genuine, None)
         .await
         .unwrap();
     let plugin = Plugin::new("mine".to_owned(), version, Timestamp::now());

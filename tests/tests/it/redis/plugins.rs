@@ -85,7 +85,7 @@ async fn nothing_is_left_of_plugins_that_are_gone() {
         .await;
     let large = bytes(20 << 20, 1);
     let sha256 = digest(&large);
-    bed.put_component(&t, &sha256, &large).await.unwrap();
+    bed.put_component(&t, &sha256, &large, None).await.unwrap();
     let small = component(&bed, &t, "small").await;
     let mut it = plugin("it", &[&small, &sha256]);
     it.canary = Some(Canary {
@@ -120,7 +120,7 @@ async fn a_component_that_lost_a_piece_is_damaged() {
     let t = tenant("t");
     let large = bytes(6 << 20, 1);
     let sha256 = digest(&large);
-    bed.put_component(&t, &sha256, &large).await.unwrap();
+    bed.put_component(&t, &sha256, &large, None).await.unwrap();
     let lost = keys(&redis, "piece:*|23");
     assert_eq!(redis.cli(&["del", &lost[0]]), "1");
     let found = bed.component(&t, &sha256).await;
@@ -140,14 +140,14 @@ async fn an_upload_of_which_redis_lost_a_part_fails() {
             let lost = keys(&redis, lost);
             assert_eq!(redis.cli(&["del", &lost[0]]), "1");
         };
-        let (stored, ()) = tokio::join!(bed.put_component(&t, &sha256, &large), losing);
+        let (stored, ()) = tokio::join!(bed.put_component(&t, &sha256, &large, None), losing);
         assert!(
             matches!(stored, Err(BackendError::Unavailable { .. })),
             "{lost}: {stored:?}"
         );
         assert_eq!(bed.component(&t, &sha256).await.unwrap(), None);
     }
-    bed.put_component(&t, &sha256, &large).await.unwrap();
+    bed.put_component(&t, &sha256, &large, None).await.unwrap();
     assert!(bed.component(&t, &sha256).await.unwrap().is_some());
 }
 
@@ -167,6 +167,10 @@ async fn the_least_rights_are_enough_for_plugins() {
     );
     let t = tenant("t");
     let one = component(&bed, &t, "one").await;
+    bed.put_component(&t, &digest(b"two"), b"two", Some(6))
+        .await
+        .unwrap();
+    bed.release_component(&t, &digest(b"two")).await.unwrap();
     bed.put_plugin(&t, &plugin("it", &[&one]), None)
         .await
         .unwrap();
@@ -189,7 +193,7 @@ async fn of_uploads_of_the_same_at_once_one_is_kept() {
     let t = tenant("t");
     let many = bytes(20 << 18, 1);
     let sha256 = digest(&many);
-    let all = join_all((0..3).map(|_| bed.put_component(&t, &sha256, &many))).await;
+    let all = join_all((0..3).map(|_| bed.put_component(&t, &sha256, &many, None))).await;
     assert!(all.iter().all(Result::is_ok), "{all:?}");
     assert_eq!(keys(&redis, "piece:*").len(), 60);
     bed.prune(KEEP, 100).await.unwrap();

@@ -53,7 +53,7 @@ async fn storing_or_deleting_a_plugin_removes_what_is_not_needed() {
     let (t, conn) = (tenant("t"), inside(dir.path()));
     let large = bytes(20 << 20, 1);
     let sha256 = digest(&large);
-    bed.put_component(&t, &sha256, &large).await.unwrap();
+    bed.put_component(&t, &sha256, &large, None).await.unwrap();
     let small = component(&bed, &t, "small").await;
     let both: Plugin = plugin("it", &[&sha256, &small]);
     bed.put_plugin(&t, &both, None).await.unwrap();
@@ -106,13 +106,13 @@ async fn an_upload_that_takes_over_an_hour_is_given_up() {
         until(async || (rows(&conn, "component_pieces") > 0).then_some(())).await;
         an_hour_passes(&conn);
     };
-    let (stored, ()) = tokio::join!(bed.put_component(&t, &sha256, &large), passing);
+    let (stored, ()) = tokio::join!(bed.put_component(&t, &sha256, &large, None), passing);
     assert!(
         matches!(stored, Err(BackendError::Unavailable { .. })),
         "{stored:?}"
     );
     assert_eq!(bed.component(&t, &sha256).await.unwrap(), None);
-    bed.put_component(&t, &sha256, &large).await.unwrap();
+    bed.put_component(&t, &sha256, &large, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn a_component_that_lost_a_piece_is_damaged() {
     let (t, conn) = (tenant("t"), inside(dir.path()));
     let large = bytes(6 << 20, 1);
     let sha256 = digest(&large);
-    bed.put_component(&t, &sha256, &large).await.unwrap();
+    bed.put_component(&t, &sha256, &large, None).await.unwrap();
     for lost in ["number > 15", "number = 3", "number >= 0"] {
         let sql = format!("DELETE FROM component_pieces WHERE {lost}");
         assert!(conn.execute(&sql, []).unwrap() > 0);
@@ -199,6 +199,34 @@ async fn a_database_from_before_plugins_is_brought_up_to_date() {
     SqliteBackend::open(dir.path(), LIMITS).await.unwrap();
 }
 
+/// A folder of the version before components had a size: what is stored counts from then on.
+#[tokio::test]
+async fn components_from_before_they_were_counted_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let conn = inside(dir.path());
+    for sql in [
+        include_str!("../../../../host/src/registry/sqlite/migrations/0001_initial.sql"),
+        include_str!("../../../../host/src/registry/sqlite/migrations/0002_plugins.sql"),
+        "INSERT INTO components VALUES (7, 't', 'x', 2, 1, 9000000000000);
+         INSERT INTO component_pieces VALUES (7, 0, zeroblob(300)), (7, 1, zeroblob(45))",
+    ] {
+        conn.execute_batch(sql).unwrap();
+    }
+    conn.pragma_update(None, "application_id", 0x686b_6278)
+        .unwrap();
+    conn.pragma_update(None, "user_version", 2).unwrap();
+    drop(conn);
+    let (_backend, bed) = open_in(dir.path()).await;
+    let refused = bed
+        .put_component(&tenant("t"), &digest(b"y"), b"y", Some(345))
+        .await;
+    let too_many = BackendError::TooManyBytes {
+        stored: 345,
+        limit: 345,
+    };
+    assert_eq!(refused, Err(too_many));
+}
+
 #[tokio::test]
 async fn of_uploads_of_the_same_at_once_one_is_kept() {
     let dir = tempfile::tempdir().unwrap();
@@ -206,7 +234,7 @@ async fn of_uploads_of_the_same_at_once_one_is_kept() {
     let (t, conn) = (tenant("t"), inside(dir.path()));
     let many = bytes(20 << 18, 1);
     let sha256 = digest(&many);
-    let all = join_all((0..3).map(|_| bed.put_component(&t, &sha256, &many))).await;
+    let all = join_all((0..3).map(|_| bed.put_component(&t, &sha256, &many, None))).await;
     assert!(all.iter().all(Result::is_ok), "{all:?}");
     assert_eq!(rows(&conn, "component_pieces"), 60);
     backend.prune(KEEP, 100).await.unwrap();

@@ -48,6 +48,7 @@
 -- component.plugins:TENANT|SHA256  set  plugins that need the component
 -- components:TENANT       hash  "UPLOAD|PIECES" of the components that are whole, by SHA-256
 -- piece:UPLOAD|N          str   a part of a component, binary
+-- component.bytes:TENANT  hash  bytes of each upload of which there may be pieces, needed or not
 -- keep                    zset  "TENANT|SHA256|UPLOAD|PIECES" of what is being or was stored, by when it may be removed, unless
 --                               a plugin needs it then
 -- trial:TENANT|PLUGIN     hash  of a plugin's latest trial: started (ms), canary and current (attempts), canary.failed and

@@ -8,6 +8,7 @@ if t then
   local is_whole = call('HGET', components, sha) == upload .. '|' .. pieces
   if is_whole and call('EXISTS', P .. 'component.plugins:' .. t .. '|' .. sha) == 1 then return {'OK', 1} end
   if is_whole then call('HDEL', components, sha) end
+  call('HDEL', P .. 'component.bytes:' .. t, upload)
   for n = 0, tonumber(pieces) - 1 do call('UNLINK', P .. 'piece:' .. upload .. '|' .. n) end
 end
 return {'OK', 1}
