@@ -7,15 +7,15 @@
 use std::sync::{Mutex, PoisonError};
 
 use minijinja::functions::Function;
-use minijinja::value::{FunctionArgs, FunctionResult, Kwargs, Rest, Value, ValueOrKwargs};
+use minijinja::value::{FunctionArgs, FunctionResult, Kwargs, Value};
 use minijinja::{Environment, Error, State};
 
-use crate::args::{self, Args};
 use crate::engine;
-use crate::filters::{self, wrap};
+use crate::filters;
 use crate::headers;
+use crate::limits;
 use crate::methods;
-use crate::py::wrong;
+use crate::py::{self, wrong};
 use crate::python::{Json, Style, Writer};
 use crate::{globals, tests};
 
@@ -57,15 +57,6 @@ pub(crate) fn environment(templates: &[&str]) -> Environment<'static> {
         engine::to_str(state, value).map(|text| Value::from_safe_string(text.into_owned()))
     });
     environment.add_filter("header_safe", header_safe);
-    if named("wordwrap") {
-        environment.add_filter(
-            "wordwrap",
-            |state: &mut State<'_, '_>, value: Value, rest: Rest<ValueOrKwargs>| {
-                let args = Args::bind(wrap::PARAMETERS, &args::values(rest))?;
-                wrap::wordwrap(state, &value, &args)
-            },
-        );
-    }
     environment
 }
 
@@ -223,7 +214,7 @@ fn tojson(
     let indent = indent.filter(|indent| !indent.is_none());
     let indent = match indent {
         None => None,
-        Some(indent) => Some(usize::try_from(crate::py::index(&indent)?.clamp(0, 16)).unwrap_or(0)),
+        Some(indent) => Some(usize::try_from(py::index(&indent)?.clamp(0, 16)).unwrap_or(0)),
     };
     let style = Style::Json(Json {
         sort_keys: true,
@@ -231,9 +222,10 @@ fn tojson(
         indent,
         strict: false,
     });
+    state.consume_fuel(2 * limits::CALL)?;
     let mut writer = Writer::new(style, engine::affordable(state));
     writer.value(value)?;
-    engine::charge(state, writer.cost())?;
+    py::afford(state, writer.cost())?;
     Ok(Value::from_safe_string(writer.out))
 }
 

@@ -397,7 +397,10 @@ impl Writer {
 
     fn float(&mut self, number: f64) {
         let special = match number {
-            n if n.is_finite() => return push_float(&mut self.out, number),
+            n if n.is_finite() => {
+                self.extra += FLOAT;
+                return push_float(&mut self.out, number);
+            }
             _ if self.json().is_some_and(|json| json.strict) => "null",
             n if n.is_nan() && self.json().is_some() => "NaN",
             n if n.is_nan() => "nan",
@@ -541,6 +544,9 @@ const ESCAPED_REPR: Class = Class {
     any: b"\"\\'",
     outside: (b' ', b'~'),
 };
+
+/// What writing a float costs beside its digits, in bytes: to find the shortest that tell it.
+const FLOAT: usize = 64;
 
 /// What an item costs beside the bytes written, in bytes, if it is a value of the engine's.
 const ITEM: usize = 48;

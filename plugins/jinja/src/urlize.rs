@@ -56,7 +56,7 @@ pub(crate) fn urlize(
     while !rest.is_empty() {
         let end = rest.find(is_space).unwrap_or(rest.len());
         let (word, tail) = rest.split_at(end);
-        py::afford(state, word.len().saturating_mul(2))?;
+        state.consume_fuel(4 + word.len() as u64 / 4)?;
         link.word(word, &mut out);
         let space = tail.find(|c| !is_space(c)).unwrap_or(tail.len());
         let (space, after) = tail.split_at(space);
