@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, ValueOrKwargs};
-use minijinja::{Environment, Error, State, Value};
+use minijinja::{Error, State, Value};
 
 use crate::args::{self, Args};
+use crate::functions::Names;
 use crate::{limits, py};
 
 pub(crate) mod extra;
@@ -45,18 +46,12 @@ const TABLES: [(&[Filter], bool); 5] = [
     (extra::FILTERS, false),
 ];
 
-/// Whether there is a filter of this name.
-pub(crate) fn has(name: &str) -> bool {
-    let mut all = TABLES.into_iter().flat_map(|(filters, _)| filters);
-    all.any(|filter| filter.names.contains(&name))
-}
-
-/// Adds those filters that the templates could name.
-pub(crate) fn add(environment: &mut Environment<'_>, named: &dyn Fn(&str) -> bool) {
+/// Adds the filters.
+pub(crate) fn add(names: &mut Names<'_>) {
     for (filters, reads) in TABLES {
         for filter in filters {
-            for &name in filter.names.iter().filter(|name| named(name)) {
-                environment.add_filter(name, call(filter, reads));
+            for name in filter.names {
+                names.add_filter(name, call(filter, reads));
             }
         }
     }
