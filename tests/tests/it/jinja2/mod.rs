@@ -158,3 +158,22 @@ impl Guest {
         }
     }
 }
+
+/// The transformer's own cases, rendered natively by its own tests, are of whole webhooks.
+#[test]
+fn cases_of_whole_webhooks_are_what_jinja2_makes() {
+    let script =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/jinja/tests/jinja2_check.py");
+    let output = Command::new(python::interpreter())
+        .arg(script)
+        .output()
+        .expect("Python starts");
+    let told = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&told)
+    );
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.trim_end().ends_with("as in Jinja2"), "{told}");
+}
