@@ -134,7 +134,7 @@ fn unsupported(value: &Value, operator: &str) -> Error {
 fn remainder(state: &State<'_, '_>, value: &Value, by: i128) -> Result<f64, Error> {
     if let Some(text) = value.as_str() {
         // A text's `%` lays it out; what that gives is no number.
-        return percent::format(state, text, &Value::from(by), false).map(|_| f64::NAN);
+        return percent::format(state, text, &Value::from(by), value.is_safe()).map(|_| f64::NAN);
     }
     match Number::of(value) {
         Some(Number::Int(number)) => Ok(number.rem_euclid(by) as f64),

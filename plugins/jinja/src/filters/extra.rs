@@ -178,9 +178,9 @@ fn unknown(kind: &str) -> Error {
 /// takes more work.
 fn digesting(state: &State<'_, '_>, kind: &str, bytes: usize, digests: usize) -> Result<(), Error> {
     let block = if kind.contains("384") || kind.contains("512") {
-        3072
+        4096
     } else {
-        1024
+        1536
     };
     let bytes = bytes.saturating_mul(8);
     afford(state, bytes.saturating_add(digests.saturating_mul(block)))

@@ -37,7 +37,8 @@ pub(crate) fn wordwrap(
         out.push(filled.join(&wrap));
     }
     py::afford(state, out.len().saturating_mul(wrap.len()))?;
-    Ok(py::like(value, out.join(&wrap)))
+    // Safe if what joins the lines is, whatever the text was.
+    Ok(py::like(&args.value(2), out.join(&wrap)))
 }
 
 /// What `textwrap` breaks lines at, which is less than Python calls white space.

@@ -79,7 +79,9 @@ pub(crate) fn call(
                 ("partition", ..) => [text, "", ""],
                 _ => ["", "", text],
             };
-            Ok(py::tuple([a, b, c].map(Value::from).to_vec()))
+            Ok(py::tuple(
+                [a, b, c].map(|part| like(value, part.to_owned())).to_vec(),
+            ))
         }
         "replace" => {
             let args = Args::bind_places(&["old!", "new!", "count"], given)?;

@@ -31,7 +31,7 @@ fn folder() -> PathBuf {
 #[derive(Clone, Debug)]
 enum Answer {
     Text(String),
-    /// `syntax` or `runtime`, and what was said.
+    /// `syntax` or `runtime`, for hookbox also `limit`, `sandbox` or `skip`, and what was said.
     Error(String, String),
 }
 
@@ -151,7 +151,9 @@ impl Guest {
                 let sort = match error.kind {
                     ErrorKind::TemplateSyntax => "syntax",
                     ErrorKind::TemplateRuntime => "runtime",
-                    _ => "limit",
+                    // Without a field it is not the template that ended, but the sandbox.
+                    _ if error.field.is_some() => "limit",
+                    _ => "sandbox",
                 };
                 Answer::Error(sort.to_owned(), error.message)
             }
