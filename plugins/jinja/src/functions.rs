@@ -194,6 +194,7 @@ fn tojson(
 
 /// NetBox's filter: the text without control characters.
 fn header_safe(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
+    py::read(state, value)?;
     let mut text = engine::to_str(state, value)?.into_owned();
     text.retain(|c| !headers::is_unsafe(c));
     Ok(text)

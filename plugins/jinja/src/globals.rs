@@ -29,7 +29,8 @@ pub(crate) fn add(environment: &mut Names<'_>) {
         let pairs = dicts::pairs(state, &args::values(rest))?;
         minijinja::functions::namespace(Some(dicts::dict(pairs.into_iter().collect()).into()))
     });
-    environment.add_function("cycler", |rest: Many| {
+    environment.add_function("cycler", |state: &State<'_, '_>, rest: Many| {
+        state.consume_fuel(limits::CALL)?;
         let given = args::values(rest);
         let (items, names) = args::split(&given)?;
         if items.is_empty() || !names.is_empty() {
@@ -39,6 +40,7 @@ pub(crate) fn add(environment: &mut Names<'_>) {
         Ok(Value::from_object(Cycler { items, at }))
     });
     environment.add_function("joiner", |state: &State<'_, '_>, rest: Many| {
+        state.consume_fuel(2 * limits::CALL)?;
         let sep = Args::bind(&["sep"], &args::values(rest))?.text(state, 0, ", ")?;
         let used = AtomicUsize::new(0);
         Ok::<_, Error>(Value::from_object(Joiner { sep, used }))

@@ -25,7 +25,7 @@ pub(crate) const CALL: u64 = 4;
 pub(crate) const ITEM: u64 = 2;
 
 /// Bytes of text that one unit of fuel pays for, where they are read character by character.
-pub(crate) const READ_BYTES_PER_FUEL: usize = 8;
+pub(crate) const READ_BYTES_PER_FUEL: usize = 6;
 
 /// Bytes of a template's tags that cost one unit of fuel before the template runs.
 pub(crate) const TAG_BYTES_PER_FUEL: usize = 2;

@@ -357,8 +357,13 @@ impl Writer {
 
     fn text(&mut self, text: &str) -> Result<(), Error> {
         match self.style {
-            Style::Repr => push_repr(&mut self.out, text),
+            Style::Repr => {
+                // Each character is looked up among those that print.
+                self.extra += text.len() * 7;
+                push_repr(&mut self.out, text);
+            }
             Style::Json(json) => {
+                self.extra += text.len();
                 self.out.push('"');
                 push_json_text(&mut self.out, text, json.html_safe);
                 self.out.push('"');

@@ -127,7 +127,7 @@ fn encoding(state: &State<'_, '_>, args: &Args) -> Result<Encoding, Error> {
 fn b64encode(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
     let text = plain(state, value, "b64encode")?;
     let encoding = encoding(state, args)?;
-    afford(state, text.len().saturating_mul(4))?;
+    afford(state, text.len().saturating_mul(8))?;
     Ok(Value::from(match encoding {
         Encoding::Utf8 => STANDARD.encode(text),
         Encoding::Utf16 => {

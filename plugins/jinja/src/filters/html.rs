@@ -114,7 +114,7 @@ fn xmlattr(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Valu
 
 fn striptags(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error> {
     let text = to_str(state, value)?;
-    state.consume_fuel(limits::CALL)?;
+    state.consume_fuel(limits::CALL + text.len() as u64 / 16)?;
     let text = without(&without(&text, "<!--", "-->"), "<", ">");
     let words: Vec<&str> = text
         .split(is_space)

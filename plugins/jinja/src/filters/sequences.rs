@@ -150,6 +150,7 @@ fn length(_: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error
 
 fn reverse(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error> {
     if let Some(text) = value.as_str() {
+        py::read(state, value)?;
         return Ok(Value::from(text.chars().rev().collect::<String>()));
     }
     let mut items = items(state, value)?;
@@ -434,6 +435,7 @@ pub(crate) fn add(environment: &mut Names<'_>) {
 
 /// `map(filter, *args)`, or `map(attribute=…, default=…)`.
 fn map(state: &mut State<'_, '_>, value: &Value, rest: Many) -> Result<Value, Error> {
+    state.consume_fuel(2 * limits::CALL)?;
     let given = args::values(rest);
     let (places, names) = args::split(&given)?;
     let all = if value.is_true() {
@@ -486,6 +488,7 @@ fn choose(
     by_attribute: bool,
     wanted: bool,
 ) -> Result<Value, Error> {
+    state.consume_fuel(limits::CALL)?;
     let given = args::values(rest);
     let (path, given) = match given.split_first() {
         Some((path, given)) if by_attribute && !path.is_kwargs() => (Path::new(Some(path)), given),

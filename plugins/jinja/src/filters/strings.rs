@@ -101,7 +101,7 @@ fn capitalize(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Valu
 /// Unlike Python's method, only space, `-` and opening brackets begin a word.
 fn title(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error> {
     let text = to_str(state, value)?;
-    state.consume_fuel(text.len() as u64 / 8)?;
+    state.consume_fuel(text.len() as u64 / 6)?;
     let begins = |c: char| is_space(c) || matches!(c, '-' | '(' | '{' | '[' | '<');
     let mut out = String::with_capacity(text.len());
     for word in text.split_inclusive(begins) {

@@ -419,7 +419,9 @@ pub(crate) fn replaced(
     let found = text.matches(old).take(most).count();
     afford(
         state,
-        found.saturating_mul(new.len()).saturating_add(text.len()),
+        found
+            .saturating_mul(new.len().saturating_add(16))
+            .saturating_add(text.len()),
     )?;
     Ok(text.replacen(old, new, most))
 }
