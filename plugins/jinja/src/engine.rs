@@ -133,8 +133,8 @@ impl Engine {
             let sink = Sink::new(field);
             memory::measure(|| self.run(source, context, fuel, &sink))
         };
-        let (small, small_use) = try_with(self.fuel / 24);
-        let (large, large_use) = try_with(self.fuel / 16);
+        let (small, small_use) = try_with(self.fuel / 20);
+        let (large, large_use) = try_with(self.fuel / 10);
         small == large && small_use.calls == large_use.calls
     }
 
