@@ -181,7 +181,7 @@ pub(crate) fn sort(
     mut keyed: Vec<(Value, Value)>,
     reverse: bool,
 ) -> Result<Vec<Value>, Error> {
-    state.consume_fuel((keyed.len() as u64).saturating_mul(2 * limits::ITEM))?;
+    state.consume_fuel((keyed.len() as u64).saturating_mul(3 * limits::ITEM))?;
     // Merging runs of doubling length: the library's own sort may panic where an order is none.
     let mut width = 1;
     while width < keyed.len() {

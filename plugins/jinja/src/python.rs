@@ -214,7 +214,7 @@ impl Writer {
                 push_repr(&mut self.out, text);
             }
             Style::Json(json) => {
-                self.extra += text.len();
+                self.extra += text.len() * 2;
                 self.out.push('"');
                 push_json_text(&mut self.out, text, json.html_safe);
                 self.out.push('"');

@@ -58,7 +58,7 @@ pub(crate) fn urlize(
     while !rest.is_empty() {
         let end = rest.find(is_space).unwrap_or(rest.len());
         let (word, tail) = rest.split_at(end);
-        state.consume_fuel(limits::CALL + word.len() as u64 / 2)?;
+        state.consume_fuel(2 * limits::CALL + word.len() as u64)?;
         link.word(word, &mut out);
         let space = tail.find(|c| !is_space(c)).unwrap_or(tail.len());
         let (space, after) = tail.split_at(space);

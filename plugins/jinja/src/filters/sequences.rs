@@ -234,7 +234,7 @@ fn unique(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value
     for item in items(state, value)? {
         let key = path.of(state, &item, None)?;
         py::hashable(&key)?;
-        state.consume_fuel(1)?;
+        state.consume_fuel(2)?;
         if seen.insert(if exact { key } else { fold(key) }) {
             out.push(item);
         }
