@@ -9,11 +9,10 @@
 /// bounds data too. An instruction costs some hundreds of the sandbox's.
 const FUEL: u64 = 20_000;
 
-/// The fuel for one template, given the event's size: less for a large one, as reading it takes the sandbox's
-/// fuel before; but enough for the event as `tojson`, for where an operator grants more of that.
+/// The fuel for one template, given the event's size: enough for any event as `tojson`. No more than that
+/// for a large one, as reading it has taken of the sandbox's fuel before.
 pub(crate) fn fuel(event_bytes: usize) -> u64 {
-    let bytes = event_bytes as u64;
-    FUEL.saturating_sub(bytes / 24).max(bytes / 16)
+    FUEL.max(event_bytes as u64 / 8)
 }
 
 /// Bytes of a value written out that cost one unit of fuel, which is about what an instruction costs.
