@@ -11,7 +11,9 @@ use crate::{
     filters::html::escape_text,
     functions, headers,
     json::Place,
-    limits, memory, python,
+    limits, memory,
+    py::afford,
+    python,
     rewrite::rewrite,
     scan::{Class, run},
 };
@@ -109,7 +111,7 @@ impl Engine {
         // What the output takes, while it grows, is not what the template holds.
         let held = used.peak.saturating_sub(written.len() * 3);
         result.map(|()| written).map_err(|mut failure| {
-            if failure.kind == FailureKind::OutOfFuel
+            if failure.message == TOO_MUCH_WORK
                 && (held > limits::MUCH_MEMORY || self.asks_for_much(field, &source, context))
             {
                 failure.kind = FailureKind::OutOfMemory;
@@ -131,8 +133,8 @@ impl Engine {
             let sink = Sink::new(field);
             memory::measure(|| self.run(source, context, fuel, &sink))
         };
-        let (small, small_use) = try_with(self.fuel / 16);
-        let (large, large_use) = try_with(self.fuel / 8);
+        let (small, small_use) = try_with(self.fuel / 20);
+        let (large, large_use) = try_with(self.fuel / 10);
         small == large && small_use.calls == large_use.calls
     }
 
@@ -263,15 +265,10 @@ pub(crate) fn affordable(state: &State<'_, '_>) -> usize {
         .saturating_mul(limits::BYTES_PER_FUEL)
 }
 
-/// Takes the price of a value written out.
-pub(crate) fn charge(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
-    state.consume_fuel((bytes / limits::BYTES_PER_FUEL) as u64)
-}
-
 /// `str(value)`, paid for.
 pub(crate) fn to_str<'v>(state: &State<'_, '_>, value: &'v Value) -> Result<Cow<'v, str>, Error> {
     let (text, cost) = python::to_str(value, affordable(state))?;
-    charge(state, cost)?;
+    afford(state, cost)?;
     Ok(text)
 }
 
@@ -358,7 +355,7 @@ impl Sink {
             Field::JsonBody if reached => place.write(value, affordable(state))?,
             _ => python::to_str(value, affordable(state))?,
         };
-        charge(state, cost)?;
+        afford(state, cost)?;
         if !reached {
             return Ok(out.write_str(&text)?);
         }
@@ -414,6 +411,10 @@ fn too_large(field: Field, line: Option<u32>) -> Failure {
     failure
 }
 
+/// What a template is told that ran out of fuel at no work that has a message of its own.
+const TOO_MUCH_WORK: &str =
+    "the template needs more work or data than one render may cost; make its loops shorter";
+
 /// The engine's error in the words of the world.
 fn failure(field: Field, error: &Error, full: bool) -> Failure {
     let line = error.line().and_then(|line| u32::try_from(line).ok());
@@ -429,10 +430,7 @@ fn failure(field: Field, error: &Error, full: bool) -> Failure {
         _ => FailureKind::TemplateRuntime,
     };
     let mut message = match error.kind() {
-        ErrorKind::OutOfFuel => {
-            "the template needs more work or data than one render may cost; make its loops shorter"
-                .to_owned()
-        }
+        ErrorKind::OutOfFuel => error.detail().unwrap_or(TOO_MUCH_WORK).to_owned(),
         kind => match error.detail() {
             Some(detail) => format!("{kind}: {detail}"),
             None => kind.to_string(),

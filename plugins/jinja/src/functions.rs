@@ -7,15 +7,15 @@
 use std::sync::{Mutex, PoisonError};
 
 use minijinja::functions::Function;
-use minijinja::value::{FunctionArgs, FunctionResult, Kwargs, Rest, Value, ValueOrKwargs};
+use minijinja::value::{FunctionArgs, FunctionResult, Kwargs, Value};
 use minijinja::{Environment, Error, State};
 
-use crate::args::{self, Args};
 use crate::engine;
-use crate::filters::{self, wrap};
+use crate::filters;
 use crate::headers;
+use crate::limits;
 use crate::methods;
-use crate::py::wrong;
+use crate::py::{self, wrong};
 use crate::python::{Json, Style, Writer};
 use crate::{globals, tests};
 
@@ -41,41 +41,57 @@ pub(crate) fn environment(templates: &[&str]) -> Environment<'static> {
 
     let mut environment = Environment::empty();
     environment.set_unknown_method_callback(methods::call);
-    let mut names = Names {
-        environment: &mut environment,
-        named: &named,
-    };
-    globals::add(&mut names);
-    tests::add(&mut names);
-    filters::sequences::add(&mut names);
-    filters::add(&mut environment, &named);
-    environment.add_function("secret", secret);
+    add(&mut Names::new(&mut environment, &named));
+    environment
+}
+
+/// Adds all filters, tests and functions.
+fn add(names: &mut Names<'_>) {
+    globals::add(names);
+    tests::add(names);
+    filters::sequences::add(names);
+    filters::add(names);
+    names.add_function("secret", secret);
     // NetBox's way to reach a token that is kept outside the template.
-    environment.add_filter("env", secret);
-    environment.add_filter("tojson", tojson);
-    environment.add_filter("safe", |state: &State<'_, '_>, value: &Value| {
+    names.add_filter("env", secret);
+    names.add_filter("tojson", tojson);
+    names.add_filter("safe", |state: &State<'_, '_>, value: &Value| {
         engine::to_str(state, value).map(|text| Value::from_safe_string(text.into_owned()))
     });
-    environment.add_filter("header_safe", header_safe);
-    if named("wordwrap") {
-        environment.add_filter(
-            "wordwrap",
-            |state: &mut State<'_, '_>, value: Value, rest: Rest<ValueOrKwargs>| {
-                let args = Args::bind(wrap::PARAMETERS, &args::values(rest))?;
-                wrap::wordwrap(state, &value, &args)
-            },
-        );
-    }
-    environment
+    names.add_filter("header_safe", header_safe);
+}
+
+/// Whether there is a filter, or else a test, of this name.
+pub(crate) fn known(name: &str, filter: bool) -> bool {
+    let mut environment = Environment::empty();
+    let named = |other: &str| other == name;
+    let mut names = Names::new(&mut environment, &named);
+    add(&mut names);
+    let added = if filter { names.filters } else { names.tests };
+    // What `rewrite` puts into templates is none of theirs.
+    added && !name.starts_with("__")
 }
 
 /// An environment that takes only what templates name.
 pub(crate) struct Names<'e> {
     environment: &'e mut Environment<'static>,
     named: &'e dyn Fn(&str) -> bool,
+    /// Whether there has been a filter among them.
+    filters: bool,
+    /// Whether there has been a test.
+    tests: bool,
 }
 
-impl Names<'_> {
+impl<'e> Names<'e> {
+    fn new(environment: &'e mut Environment<'static>, named: &'e dyn Fn(&str) -> bool) -> Self {
+        Self {
+            environment,
+            named,
+            filters: false,
+            tests: false,
+        }
+    }
+
     pub(crate) fn add_filter<F, Rv, Args>(&mut self, name: &'static str, filter: F)
     where
         F: Function<Rv, Args>,
@@ -83,6 +99,7 @@ impl Names<'_> {
         Args: for<'a> FunctionArgs<'a>,
     {
         if (self.named)(name) {
+            self.filters = true;
             self.environment.add_filter(name, filter);
         }
     }
@@ -94,6 +111,7 @@ impl Names<'_> {
         Args: for<'a> FunctionArgs<'a>,
     {
         if (self.named)(name) {
+            self.tests = true;
             self.environment.add_test(name, test);
         }
     }
@@ -113,70 +131,6 @@ impl Names<'_> {
         if (self.named)(name) {
             self.environment.add_global(name, value);
         }
-    }
-}
-
-/// Whether Jinja2 or hookbox has a filter, or else a test, of this name.
-pub(crate) fn known(name: &str, filter: bool) -> bool {
-    const FILTERS: [&str; 12] = [
-        "map",
-        "select",
-        "reject",
-        "selectattr",
-        "rejectattr",
-        "format",
-        "safe",
-        "wordwrap",
-        "tojson",
-        "env",
-        "header_safe",
-        "secret",
-    ];
-    const TESTS: [&str; 39] = [
-        "odd",
-        "even",
-        "divisibleby",
-        "defined",
-        "undefined",
-        "filter",
-        "test",
-        "none",
-        "boolean",
-        "false",
-        "true",
-        "integer",
-        "float",
-        "lower",
-        "upper",
-        "string",
-        "mapping",
-        "number",
-        "sequence",
-        "iterable",
-        "callable",
-        "sameas",
-        "escaped",
-        "in",
-        "==",
-        "eq",
-        "equalto",
-        "!=",
-        "ne",
-        ">",
-        "gt",
-        "greaterthan",
-        "ge",
-        ">=",
-        "<",
-        "lt",
-        "lessthan",
-        "<=",
-        "le",
-    ];
-    if filter {
-        FILTERS.contains(&name) || filters::has(name)
-    } else {
-        TESTS.contains(&name)
     }
 }
 
@@ -223,7 +177,7 @@ fn tojson(
     let indent = indent.filter(|indent| !indent.is_none());
     let indent = match indent {
         None => None,
-        Some(indent) => Some(usize::try_from(crate::py::index(&indent)?.clamp(0, 16)).unwrap_or(0)),
+        Some(indent) => Some(usize::try_from(py::index(&indent)?.clamp(0, 16)).unwrap_or(0)),
     };
     let style = Style::Json(Json {
         sort_keys: true,
@@ -231,14 +185,16 @@ fn tojson(
         indent,
         strict: false,
     });
+    state.consume_fuel(2 * limits::CALL)?;
     let mut writer = Writer::new(style, engine::affordable(state));
     writer.value(value)?;
-    engine::charge(state, writer.cost())?;
+    py::afford(state, writer.cost())?;
     Ok(Value::from_safe_string(writer.out))
 }
 
 /// NetBox's filter: the text without control characters.
 fn header_safe(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
+    py::read(state, value)?;
     let mut text = engine::to_str(state, value)?.into_owned();
     text.retain(|c| !headers::is_unsafe(c));
     Ok(text)

@@ -12,6 +12,7 @@ use crate::args::{self, Args};
 use crate::engine::to_str;
 use crate::filters::html::escaped;
 use crate::functions::Names;
+use crate::limits;
 use crate::methods::dicts;
 use crate::mutable::Pairs;
 use crate::percent;
@@ -24,10 +25,12 @@ pub(crate) fn add(environment: &mut Names<'_>) {
     environment.add_function("range", range);
     environment.add_function("dict", dict);
     environment.add_function("namespace", |state: &mut State<'_, '_>, rest: Many| {
+        state.consume_fuel(2 * limits::CALL)?;
         let pairs = dicts::pairs(state, &args::values(rest))?;
         minijinja::functions::namespace(Some(dicts::dict(pairs.into_iter().collect()).into()))
     });
-    environment.add_function("cycler", |rest: Many| {
+    environment.add_function("cycler", |state: &State<'_, '_>, rest: Many| {
+        state.consume_fuel(limits::CALL)?;
         let given = args::values(rest);
         let (items, names) = args::split(&given)?;
         if items.is_empty() || !names.is_empty() {
@@ -37,6 +40,7 @@ pub(crate) fn add(environment: &mut Names<'_>) {
         Ok(Value::from_object(Cycler { items, at }))
     });
     environment.add_function("joiner", |state: &State<'_, '_>, rest: Many| {
+        state.consume_fuel(2 * limits::CALL)?;
         let sep = Args::bind(&["sep"], &args::values(rest))?.text(state, 0, ", ")?;
         let used = AtomicUsize::new(0);
         Ok::<_, Error>(Value::from_object(Joiner { sep, used }))
@@ -93,7 +97,8 @@ pub(crate) struct Range {
     length: usize,
 }
 
-fn range(rest: Many) -> Result<Value, Error> {
+fn range(state: &State<'_, '_>, rest: Many) -> Result<Value, Error> {
+    state.consume_fuel(limits::CALL)?;
     let given = args::values(rest);
     let args = Args::bind_places(&["start!", "stop", "step"], &given)?;
     let first = args.int(0, 0)?;
@@ -281,6 +286,7 @@ fn lipsum(state: &State<'_, '_>, rest: Many) -> Result<Value, Error> {
     }
     let mut paragraphs = Vec::new();
     for _ in 0..count.max(0) {
+        state.consume_fuel(limits::CALL)?;
         let mut text = String::new();
         for n in 0..usize::try_from(least).unwrap_or(0) {
             state.consume_fuel(1)?;

@@ -19,6 +19,7 @@ mod macros;
 mod memory;
 mod methods;
 mod mutable;
+mod operators;
 mod parse;
 mod percent;
 mod pprint;

@@ -1,8 +1,7 @@
 //! Texts and floats as literals of Python and JSON.
 
 use crate::methods::strings::is_printable;
-use crate::python::{ESCAPED, ESCAPED_HTML};
-use crate::scan::run;
+use crate::scan::{Class, run};
 
 /// Writes `repr()` of a finite float: the shortest digits that read back as the same number, in
 /// scientific notation below 1e-4 and from 1e16 on.
@@ -102,3 +101,21 @@ pub(crate) fn push_repr(out: &mut String, text: &str) {
     }
     out.push(quote);
 }
+
+/// What cannot stand in a JSON string of ASCII only as it is.
+pub(crate) const ESCAPED: Class = Class {
+    any: b"\"\\",
+    outside: (b' ', b'~'),
+};
+
+/// What Jinja2's `tojson` escapes.
+pub(crate) const ESCAPED_HTML: Class = Class {
+    any: b"\"\\<>&'",
+    outside: (b' ', b'~'),
+};
+
+/// What `repr()` may have to escape.
+pub(crate) const ESCAPED_REPR: Class = Class {
+    any: b"\"\\'",
+    outside: (b' ', b'~'),
+};

@@ -183,6 +183,9 @@ fn one(
             let cut = spec.cut(&text).to_owned();
             spec.pad(state, "", &cut, '>')
         }
+        'c' | 'o' | 'x' | 'X' if safe => Err(wrong(format!(
+            "%{kind} does not work in text that is escaped; use %s or %d"
+        ))),
         'c' => {
             let text = match value.as_str() {
                 Some(text) if text.chars().count() == 1 => text.to_owned(),

@@ -140,6 +140,7 @@ fn string(
         (indent, allowance)
     };
     let most = WIDTH.saturating_sub(indent);
+    state.consume_fuel(text.len() as u64 / 2)?;
     let lines = py::lines(text, true);
     let mut chunks: Vec<String> = Vec::new();
     let quoted = |text: &str| repr(state, &Value::from(text));

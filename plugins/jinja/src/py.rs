@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
-use crate::mutable;
+use crate::{limits, mutable};
 
 /// An error in the words of whoever wrote the template.
 pub(crate) fn wrong(message: impl Into<Cow<'static, str>>) -> Error {
@@ -99,11 +99,11 @@ pub(crate) fn items(state: &State<'_, '_>, value: &Value) -> Result<Vec<Value>, 
     }
     // All at once where the number is known, so that too many are refused before they are made.
     let known = value.as_str().is_none().then(|| value.len()).flatten();
-    state.consume_fuel(known.unwrap_or(0) as u64 / 2)?;
+    state.consume_fuel((known.unwrap_or(0) as u64).saturating_mul(limits::ITEM))?;
     let mut items = Vec::new();
     for item in value.try_iter()?.checked() {
-        if known.is_none() && items.len() % 32 == 0 {
-            state.consume_fuel(16)?;
+        if known.is_none() {
+            state.consume_fuel(limits::ITEM)?;
         }
         items.push(item?);
     }
@@ -145,6 +145,7 @@ fn compare_nested(
 ) -> Result<Ordering, Error> {
     state.consume_fuel(1)?;
     if let (Some(x), Some(y)) = (a.as_str(), b.as_str()) {
+        afford(state, x.len().min(y.len()))?;
         return Ok(x.cmp(y));
     }
     let numeric = |value: &Value| matches!(value.kind(), ValueKind::Bool | ValueKind::Number);
@@ -180,6 +181,7 @@ pub(crate) fn sort(
     mut keyed: Vec<(Value, Value)>,
     reverse: bool,
 ) -> Result<Vec<Value>, Error> {
+    state.consume_fuel((keyed.len() as u64).saturating_mul(3 * limits::ITEM))?;
     // Merging runs of doubling length: the library's own sort may panic where an order is none.
     let mut width = 1;
     while width < keyed.len() {
@@ -188,6 +190,7 @@ pub(crate) fn sort(
             let (left, right) = run.split_at(width.min(run.len()));
             let (mut left, mut right) = (left.iter().peekable(), right.iter().peekable());
             while let (Some(x), Some(y)) = (left.peek(), right.peek()) {
+                state.consume_fuel(1)?;
                 let order = compare(state, &y.0, &x.0)?;
                 let swap = if reverse {
                     order.is_gt()
@@ -254,9 +257,15 @@ impl Path {
     ///
     /// # Errors
     /// If it leads on from what is undefined.
-    pub(crate) fn of(&self, value: &Value, default: Option<&Value>) -> Result<Value, Error> {
+    pub(crate) fn of(
+        &self,
+        state: &State<'_, '_>,
+        value: &Value,
+        default: Option<&Value>,
+    ) -> Result<Value, Error> {
         let mut value = value.clone();
         for part in &self.0 {
+            state.consume_fuel(limits::CALL)?;
             value = item(&value, part)?;
             if let (true, Some(default)) = (value.is_undefined(), default) {
                 value = default.clone();
@@ -301,9 +310,22 @@ pub(crate) fn lines(text: &str, ends: bool) -> Vec<&str> {
     lines
 }
 
-/// Refuses a text of a size that no template could pay for, before it is made.
+/// Takes the price of a value written out: where its size is known beforehand, before it is made, so that
+/// what no template could pay for never is.
+///
+/// # Errors
+/// If the template has no fuel left.
 pub(crate) fn afford(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
-    state.consume_fuel((bytes / crate::limits::BYTES_PER_FUEL) as u64)
+    state.consume_fuel(bytes.div_ceil(limits::BYTES_PER_FUEL) as u64)
+}
+
+/// Takes the price of reading a text character by character.
+///
+/// # Errors
+/// If the template has no fuel left.
+pub(crate) fn read(state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
+    let bytes = value.as_str().map_or(0, str::len);
+    state.consume_fuel((bytes / limits::READ_BYTES_PER_FUEL) as u64)
 }
 
 /// `a + b`.
@@ -315,6 +337,7 @@ pub(crate) fn add(state: &State<'_, '_>, a: &Value, b: &Value) -> Result<Value, 
         afford(state, x.len().saturating_add(y.len()))?;
         return Ok(Value::from([x, y].concat()));
     }
+    state.consume_fuel(1)?;
     match (Number::of(a), Number::of(b)) {
         (Some(Number::Int(x)), Some(Number::Int(y))) => {
             let sum = x.checked_add(y);

@@ -19,7 +19,7 @@
 use std::borrow::Cow;
 
 use crate::escapes::unescape;
-use crate::macros::{Edits, Macro, defaults, macros};
+use crate::macros::{Edits, defaults, macros};
 use crate::tokens::{Kind, Token, is, tags, text};
 
 /// The methods that change what they are called on.
@@ -35,9 +35,6 @@ const CHANGING: [&str; 10] = [
     "update",
     "setdefault",
 ];
-
-/// The names of tags that an expression may follow at once.
-const TAGS: [&str; 7] = ["set", "elif", "for", "with", "call", "include", "do"];
 
 /// The template as minijinja has to get it.
 pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
@@ -75,8 +72,8 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
         pieces.comparisons();
         pieces.bounds();
         pieces.bare_tuple(tag.block);
-        for any in macros.iter().filter(|any| any.begin == number) {
-            pieces.more_parameters(any);
+        if macros.iter().any(|any| any.begin == number) {
+            pieces.more_parameters();
         }
         pieces.collect(&mut edits);
         let late = std::mem::take(&mut edits.late);
@@ -96,10 +93,10 @@ fn is_short(token: &Token) -> bool {
 /// The tokens of one tag, and what becomes of them.
 pub(crate) struct Pieces<'s> {
     source: &'s str,
-    tokens: &'s [Token],
-    before: Vec<String>,
+    pub(crate) tokens: &'s [Token],
+    pub(crate) before: Vec<String>,
     instead: Vec<Option<String>>,
-    after: Vec<String>,
+    pub(crate) after: Vec<String>,
 }
 
 impl<'s> Pieces<'s> {
@@ -130,41 +127,6 @@ impl<'s> Pieces<'s> {
         }
     }
 
-    /// Whether a value ends with this token, so that what follows is an operator or a subscript.
-    fn ends_value(&self, at: usize) -> bool {
-        const WORDS: [&str; 18] = [
-            "in",
-            "and",
-            "or",
-            "not",
-            "if",
-            "else",
-            "elif",
-            "is",
-            "for",
-            "set",
-            "with",
-            "call",
-            "filter",
-            "recursive",
-            "include",
-            "import",
-            "macro",
-            "do",
-        ];
-        match self.tokens.get(at).map(|token| token.kind) {
-            Some(Kind::Name) => self.is(at.wrapping_sub(1), ".") || !self.any(at, &WORDS),
-            Some(Kind::Number | Kind::Text) => true,
-            Some(Kind::Operator) => self.any(at, &[")", "]", "}"]),
-            None => false,
-        }
-    }
-
-    fn ends_before(&self, at: usize) -> bool {
-        at.checked_sub(1)
-            .is_some_and(|before| self.ends_value(before))
-    }
-
     /// Text literals with escapes that minijinja reads otherwise.
     fn literals(&mut self) {
         for (at, token) in self.tokens.iter().enumerate() {
@@ -193,7 +155,8 @@ impl<'s> Pieces<'s> {
         for at in 0..self.tokens.len() {
             let call = self.is(at, ".") && self.is(at + 1, "cycle") && self.is(at + 2, "(");
             // `self` by itself has the blocks, and can be set to nothing else.
-            let own = self.is(at.wrapping_sub(1), "self") && !self.is(at.wrapping_sub(2), ".");
+            let before = at.wrapping_sub(1);
+            let own = self.is(before, "self") && !self.is_member(before);
             if call && !own {
                 self.replace(at + 1, "__cycle");
             }
@@ -270,8 +233,7 @@ impl<'s> Pieces<'s> {
     fn numbers(&mut self) {
         for (at, token) in self.tokens.iter().enumerate() {
             let number = text(self.source, token);
-            let member = at.checked_sub(1).is_some_and(|before| self.is(before, "."));
-            if token.kind != Kind::Number || member {
+            if token.kind != Kind::Number || self.is_member(at) {
                 continue;
             }
             let zeros = number.len() > 1 && number.bytes().all(|b| b == b'0');
@@ -290,150 +252,13 @@ impl<'s> Pieces<'s> {
     /// `self` where it is no block's, and `ignore missing`, which without a loader has no effect.
     fn words(&mut self) {
         for at in 0..self.tokens.len() {
-            let member = at.checked_sub(1).is_some_and(|before| self.is(before, "."));
-            if self.is(at, "self") && !member && !self.any(at + 1, &[".", "["]) {
+            if self.is(at, "self") && !self.is_member(at) && !self.any(at + 1, &[".", "["]) {
                 self.replace(at, "__self");
             } else if self.is(0, "include") && self.is(at, "ignore") && self.is(at + 1, "missing") {
                 self.replace(at, "");
                 self.replace(at + 1, "");
             }
         }
-    }
-
-    /// `a < b` and its like, which fail where Python knows no order. Chains of them stay as they are.
-    fn comparisons(&mut self) {
-        const ALL: [&str; 6] = ["<", ">", "<=", ">=", "==", "!="];
-        const LESS: [&str; 10] = ["and", "or", "not", "in", "is", "if", "else", ",", "=", ":"];
-        const FUNCTIONS: [(&str, &str); 4] =
-            [("<", "__lt"), (">", "__gt"), ("<=", "__le"), (">=", "__ge")];
-        for at in 0..self.tokens.len() {
-            let function = FUNCTIONS.iter().find(|(operator, _)| self.is(at, operator));
-            let Some((_, function)) = function.filter(|_| self.ends_before(at)) else {
-                continue;
-            };
-            let member = |pieces: &Self, at: usize| {
-                at.checked_sub(1)
-                    .is_some_and(|before| pieces.is(before, "."))
-            };
-            let (mut first, mut last, mut chain) = (at, at, false);
-            let mut depth = 0_usize;
-            while let Some(before) = first.checked_sub(1) {
-                if self.any(before, &[")", "]", "}"]) {
-                    depth += 1;
-                } else if self.any(before, &["(", "[", "{"]) {
-                    let Some(less) = depth.checked_sub(1) else {
-                        break;
-                    };
-                    depth = less;
-                } else if depth == 0 && !member(self, before) {
-                    chain |= self.any(before, &ALL);
-                    let tag = before == 0 && self.any(0, &TAGS);
-                    if tag || chain || self.any(before, &LESS) {
-                        break;
-                    }
-                }
-                first = before;
-            }
-            let mut depth = 0_usize;
-            while last + 1 < self.tokens.len() {
-                let next = last + 1;
-                if self.any(next, &["(", "[", "{"]) {
-                    depth += 1;
-                } else if self.any(next, &[")", "]", "}"]) {
-                    let Some(less) = depth.checked_sub(1) else {
-                        break;
-                    };
-                    depth = less;
-                } else if depth == 0 && !member(self, next) {
-                    chain |= self.any(next, &ALL);
-                    if chain || self.any(next, &LESS) || self.is(next, "recursive") {
-                        break;
-                    }
-                }
-                last = next;
-            }
-            if chain || first == at || last == at {
-                continue;
-            }
-            if let Some(piece) = self.before.get_mut(first) {
-                piece.insert_str(0, &format!("{function}(("));
-            }
-            self.replace(at, "),(");
-            if let Some(piece) = self.after.get_mut(last) {
-                piece.push_str("))");
-            }
-        }
-    }
-
-    /// `a % b`, or `a + b`. The left operand begins after the last operator that binds less, the right
-    /// one ends before the next that binds as much or less.
-    fn operator(&mut self, operator: &str, function: &str) {
-        // Sums bind least, then `~`, then products; signs before a value are no sums.
-        let (outside, ending): (&[&str], &[&str]) = match operator {
-            "+" => (&[], &["+", "-"]),
-            "~" => (&["+", "-"], &["+", "-", "~"]),
-            _ => (&["+", "-", "~"], &["+", "-", "~", "*", "/", "//", "%"]),
-        };
-        for at in 0..self.tokens.len() {
-            if !self.is(at, operator) || !self.ends_before(at) {
-                continue;
-            }
-            let (mut first, mut depth) = (at, 0_usize);
-            while let Some(before) = first.checked_sub(1) {
-                if self.any(before, &[")", "]", "}"]) {
-                    depth += 1;
-                } else if self.any(before, &["(", "[", "{"]) {
-                    let Some(less) = depth.checked_sub(1) else {
-                        break;
-                    };
-                    depth = less;
-                } else if depth == 0
-                    && (self.binds_less(before)
-                        || (self.any(before, outside) && self.ends_before(before)))
-                {
-                    break;
-                }
-                first = before;
-            }
-            let (mut last, mut depth) = (at, 0_usize);
-            while last + 1 < self.tokens.len() {
-                let next = last + 1;
-                if self.any(next, &["(", "[", "{"]) {
-                    depth += 1;
-                } else if self.any(next, &[")", "]", "}"]) {
-                    let Some(less) = depth.checked_sub(1) else {
-                        break;
-                    };
-                    depth = less;
-                } else if depth == 0
-                    && (self.binds_less(next) || (self.any(next, ending) && self.ends_before(next)))
-                {
-                    break;
-                }
-                last = next;
-            }
-            if first == at || last == at {
-                continue;
-            }
-            if let Some(piece) = self.before.get_mut(first) {
-                piece.insert_str(0, &format!("{function}(("));
-            }
-            self.replace(at, "),(");
-            if let Some(piece) = self.after.get_mut(last) {
-                piece.push_str("))");
-            }
-        }
-    }
-
-    /// Whether the token ends what a sum or product could stand in.
-    fn binds_less(&self, at: usize) -> bool {
-        const OPERATORS: [&str; 16] = [
-            "==", "!=", "<", ">", "<=", ">=", ",", "=", ":", "and", "or", "not", "in", "is", "if",
-            "else",
-        ];
-        let tag = at == 0 && self.any(at, &TAGS);
-        let member = at.checked_sub(1).is_some_and(|before| self.is(before, "."));
-        !member && (tag || self.any(at, &OPERATORS) || self.is(at, "recursive"))
     }
 
     /// List and dict literals.
@@ -494,8 +319,8 @@ impl<'s> Pieces<'s> {
         }
     }
 
-    fn more_parameters(&mut self, of: &Macro<'_>) {
-        let _ = of.name;
+    /// The parameters that a macro gets its further arguments in.
+    fn more_parameters(&mut self) {
         let last = self.tokens.len().wrapping_sub(1);
         if self.is(2, "(") && self.is(last, ")") {
             let comma = if self.is(last.wrapping_sub(1), "(") || self.is(last.wrapping_sub(1), ",")

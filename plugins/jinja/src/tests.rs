@@ -6,6 +6,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 use crate::args::{self, Args};
 use crate::engine::to_str;
 use crate::functions::{Names, known};
+use crate::limits;
 use crate::methods::strings;
 use crate::percent;
 use crate::py::{self, Number, wrong};
@@ -74,8 +75,12 @@ pub(crate) fn add(environment: &mut Names<'_>) {
             }
         },
     );
-    environment.add_test("filter", |value: &Value| named(value, true));
-    environment.add_test("test", |value: &Value| named(value, false));
+    environment.add_test("filter", |state: &State<'_, '_>, value: &Value| {
+        named(state, value, true)
+    });
+    environment.add_test("test", |state: &State<'_, '_>, value: &Value| {
+        named(state, value, false)
+    });
     for names in [
         ["lt", "lessthan", "<"],
         ["le", "<=", "le"],
@@ -129,7 +134,7 @@ fn unsupported(value: &Value, operator: &str) -> Error {
 fn remainder(state: &State<'_, '_>, value: &Value, by: i128) -> Result<f64, Error> {
     if let Some(text) = value.as_str() {
         // A text's `%` lays it out; what that gives is no number.
-        return percent::format(state, text, &Value::from(by), false).map(|_| f64::NAN);
+        return percent::format(state, text, &Value::from(by), value.is_safe()).map(|_| f64::NAN);
     }
     match Number::of(value) {
         Some(Number::Int(number)) => Ok(number.rem_euclid(by) as f64),
@@ -151,7 +156,8 @@ fn contains(state: &State<'_, '_>, item: &Value, all: &Value) -> Result<bool, Er
 }
 
 /// Whether a filter, or else a test, has this name.
-fn named(value: &Value, filter: bool) -> Result<bool, Error> {
+fn named(state: &State<'_, '_>, value: &Value, filter: bool) -> Result<bool, Error> {
     py::hashable(value)?;
+    state.consume_fuel(2 * limits::CALL)?;
     Ok(value.as_str().is_some_and(|name| known(name, filter)))
 }

@@ -5,6 +5,7 @@ use minijinja::{Error, State, Value};
 use crate::args::Args;
 use crate::engine::to_str;
 use crate::filters::html::{escape_text, escaped, markup};
+use crate::limits;
 use crate::py::{self, is_space, wrong};
 
 /// `urlize(trim_url_limit, nofollow, target, rel, extra_schemes)`.
@@ -51,12 +52,13 @@ pub(crate) fn urlize(
         schemes,
     };
     let text = escaped(state, value)?;
+    state.consume_fuel(2 * limits::CALL)?;
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_str();
     while !rest.is_empty() {
         let end = rest.find(is_space).unwrap_or(rest.len());
         let (word, tail) = rest.split_at(end);
-        py::afford(state, word.len().saturating_mul(2))?;
+        state.consume_fuel(2 * limits::CALL + word.len() as u64)?;
         link.word(word, &mut out);
         let space = tail.find(|c| !is_space(c)).unwrap_or(tail.len());
         let (space, after) = tail.split_at(space);

@@ -1,6 +1,7 @@
 //! The corpus: one file in `cases` per webhook, with the event (`event.json` where it names none), what
 //! the webhook's fields are where they differ from the defaults, and the request or error to expect.
-//! Cases marked `"jinja2": true` expect what Jinja2 itself made; `jinja2_check.py` holds them to it.
+//! Cases marked `"jinja2": true` expect what Jinja2 itself made; `tests/tests/it/jinja2` holds them to it, by
+//! `jinja2_check.py`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 

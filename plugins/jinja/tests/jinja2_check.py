@@ -33,11 +33,12 @@ def netbox(webhook, context):
     return {"url": url, "headers": [list(h) for h in headers.items()], "body": body}
 
 
-different = 0
+compared = different = 0
 for path in sorted(CASES.glob("*.json")):
     case = json.loads(path.read_text())
     if not case.get("jinja2"):
         continue
+    compared += 1
     made = netbox(case["webhook"], case.get("event", EVENT))
     if "--write" in sys.argv:
         case["expect"] = made
@@ -45,4 +46,7 @@ for path in sorted(CASES.glob("*.json")):
     elif made != case["expect"]:
         different += 1
         print(f"{path.name}\n  Jinja2 {made}\n  case   {case['expect']}")
+if compared < 30:
+    sys.exit(f"only {compared} cases")
+print(f"{compared - different} of {compared} as in Jinja2")
 sys.exit(different > 0)

@@ -127,7 +127,7 @@ fn encoding(state: &State<'_, '_>, args: &Args) -> Result<Encoding, Error> {
 fn b64encode(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
     let text = plain(state, value, "b64encode")?;
     let encoding = encoding(state, args)?;
-    afford(state, text.len().saturating_mul(4))?;
+    afford(state, text.len().saturating_mul(8))?;
     Ok(Value::from(match encoding {
         Encoding::Utf8 => STANDARD.encode(text),
         Encoding::Utf16 => {
@@ -174,11 +174,23 @@ fn unknown(kind: &str) -> Error {
     ))
 }
 
+/// Takes the price of some digests over so many bytes: the least is a block, and that of the longer ones
+/// takes more work.
+fn digesting(state: &State<'_, '_>, kind: &str, bytes: usize, digests: usize) -> Result<(), Error> {
+    let block = if kind.contains("384") || kind.contains("512") {
+        4096
+    } else {
+        1536
+    };
+    let bytes = bytes.saturating_mul(8);
+    afford(state, bytes.saturating_add(digests.saturating_mul(block)))
+}
+
 /// `hash(hashtype='sha1')`, in hexadecimal digits.
 fn hash(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
     let text = plain(state, value, "hash")?;
-    afford(state, text.len().saturating_mul(8).saturating_add(1024))?;
     let kind = args.text(state, 0, "sha1")?;
+    digesting(state, &kind, text.len(), 1)?;
     Ok(match &*kind.to_ascii_lowercase() {
         "md5" => hex(&Md5::digest(&text)),
         "sha1" => hex(&Sha1::digest(&text)),
@@ -194,8 +206,8 @@ fn hash(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, 
 fn hmac(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
     let text = plain(state, value, "hmac")?;
     let key = plain(state, &args.value(0), "hmac")?;
-    afford(state, text.len().saturating_mul(8).saturating_add(4096))?;
     let kind = args.text(state, 1, "sha256")?;
+    digesting(state, &kind, text.len().saturating_add(key.len()), 2)?;
     macro_rules! mac {
         ($hash:ty) => {{
             let mac = <Hmac<$hash> as KeyInit>::new_from_slice(key.as_bytes());

@@ -6,6 +6,7 @@ use minijinja::{AutoEscape, Error, State, Value};
 use super::Filter;
 use crate::args::Args;
 use crate::engine::to_str;
+use crate::limits;
 use crate::py::{self, is_space, wrong};
 use crate::urlize;
 
@@ -91,6 +92,7 @@ fn xmlattr(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Valu
     }
     let mut out = String::new();
     for key in py::items(state, value)? {
+        state.consume_fuel(limits::CALL)?;
         let item = py::item(value, &key)?;
         if item.is_none() || item.is_undefined() {
             continue;
@@ -112,6 +114,7 @@ fn xmlattr(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Valu
 
 fn striptags(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error> {
     let text = to_str(state, value)?;
+    state.consume_fuel(limits::CALL + text.len() as u64 / 16)?;
     let text = without(&without(&text, "<!--", "-->"), "<", ">");
     let words: Vec<&str> = text
         .split(is_space)

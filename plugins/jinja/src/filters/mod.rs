@@ -6,9 +6,11 @@
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, ValueOrKwargs};
-use minijinja::{Environment, Error, State, Value};
+use minijinja::{Error, State, Value};
 
 use crate::args::{self, Args};
+use crate::functions::Names;
+use crate::{limits, py};
 
 pub(crate) mod extra;
 pub(crate) mod html;
@@ -34,28 +36,22 @@ pub(crate) struct Filter {
 /// What a filter makes of a value.
 pub(crate) type Apply = fn(&mut State<'_, '_>, &Value, &Args) -> Result<Value, Error>;
 
-const TABLES: [&[Filter]; 5] = [
-    strings::FILTERS,
-    html::FILTERS,
-    numbers::FILTERS,
-    sequences::FILTERS,
-    extra::FILTERS,
+/// The filters, and whether they read a text that they are called on from end to end. Of the others, those
+/// that do take their own price for it.
+const TABLES: [(&[Filter], bool); 5] = [
+    (strings::FILTERS, true),
+    (html::FILTERS, true),
+    (numbers::FILTERS, true),
+    (sequences::FILTERS, false),
+    (extra::FILTERS, false),
 ];
 
-/// Whether there is a filter of this name.
-pub(crate) fn has(name: &str) -> bool {
-    TABLES
-        .into_iter()
-        .flatten()
-        .any(|filter| filter.names.contains(&name))
-}
-
-/// Adds those filters that the templates could name.
-pub(crate) fn add(environment: &mut Environment<'_>, named: &dyn Fn(&str) -> bool) {
-    for filter in TABLES.into_iter().flatten() {
-        for &name in filter.names {
-            if named(name) {
-                environment.add_filter(name, call(filter));
+/// Adds the filters.
+pub(crate) fn add(names: &mut Names<'_>) {
+    for (filters, reads) in TABLES {
+        for filter in filters {
+            for name in filter.names {
+                names.add_filter(name, call(filter, reads));
             }
         }
     }
@@ -63,8 +59,13 @@ pub(crate) fn add(environment: &mut Environment<'_>, named: &dyn Fn(&str) -> boo
 
 fn call(
     filter: &'static Filter,
+    reads: bool,
 ) -> impl Fn(&mut State<'_, '_>, Value, Rest<ValueOrKwargs>) -> Result<Value, Error> + Send + Sync {
     move |state: &mut State<'_, '_>, value: Value, rest: Rest<ValueOrKwargs>| {
+        state.consume_fuel(limits::CALL)?;
+        if reads {
+            py::read(state, &value)?;
+        }
         let arguments = Args::bind(filter.parameters, &args::values(rest))?;
         (filter.apply)(state, &value, &arguments)
     }

@@ -7,6 +7,7 @@ use minijinja::{Error, State, Value};
 
 use crate::args::Args;
 use crate::engine::to_str;
+use crate::limits;
 use crate::py::{self, wrong};
 
 /// An address in a network.
@@ -217,9 +218,12 @@ pub(crate) fn ipaddr(
     args: &Args,
 ) -> Result<Value, Error> {
     let query = args.text(state, 0, "")?;
-    let one = |value: &Value| match Interface::parse(&to_str(state, value)?) {
-        Some(interface) => interface.ask(&query),
-        None => Ok(None),
+    let one = |value: &Value| {
+        state.consume_fuel(2 * limits::CALL)?;
+        match Interface::parse(&to_str(state, value)?) {
+            Some(interface) => interface.ask(&query),
+            None => Ok(None),
+        }
     };
     if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
         let mut found = Vec::new();

@@ -6,6 +6,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 use super::Filter;
 use crate::args::Args;
 use crate::engine::to_str;
+use crate::limits;
 use crate::py::{self, Number, is_space, wrong};
 
 pub(crate) const FILTERS: &[Filter] = &[
@@ -162,7 +163,7 @@ fn int(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, E
     let default = || args.get(0).cloned().unwrap_or_else(|| Value::from(0));
     let base = args.int(1, 10)?;
     if let Some(text) = value.as_str() {
-        state.consume_fuel(text.len() as u64 / 8)?;
+        state.consume_fuel(limits::CALL)?;
         return match parse_int(text, base) {
             Some(Parsed::Int(number)) => Ok(Value::from(number)),
             Some(Parsed::TooLarge) => Err(too_large()),
@@ -183,8 +184,9 @@ fn int(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, E
     })
 }
 
-fn float(_: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
+fn float(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
     undefined(value)?;
+    state.consume_fuel(limits::CALL)?;
     let number = match value.as_str() {
         Some(text) => parse_float(text),
         None => Number::of(value).map(Number::float).or_else(|| {
@@ -250,8 +252,12 @@ fn round_int(number: i128, digits: i64) -> Option<i128> {
     (quotient + i128::from(up)).checked_mul(unit)
 }
 
-fn round(_: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
+fn round(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
     let digits = args.int(0, 0)?;
+    if !value.is_integer() {
+        // It is written out, and read again.
+        state.consume_fuel(8 + digits.unsigned_abs().min(400) / 8)?;
+    }
     let method = args.get(1).map_or(Some("common"), Value::as_str);
     let number = Number::of(value)
         .ok_or_else(|| wrong(format!("'{}' cannot be rounded", py::type_name(value))))?;

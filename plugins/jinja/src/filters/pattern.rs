@@ -28,6 +28,83 @@ pub(super) fn translate(pattern: &str, text: &str, ignore_case: bool) -> String 
     translator.out
 }
 
+/// About how many states of an expression may be live at once: those within repeats, as often as they are
+/// repeated, and of the others, which only follow one another, a quarter. An estimate that takes time in
+/// proportion to the expression, whatever that is.
+pub(super) fn live(expression: &str) -> usize {
+    // What stands before each open bracket; and within the last, before the last atom, and that.
+    let mut open: Vec<Part> = Vec::new();
+    let [mut before, mut last] = [Part::default(); 2];
+    let mut chars = expression.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '(' => {
+                open.push(before.and(last));
+                [before, last] = [Part::default(); 2];
+            }
+            ')' => {
+                let inner = before.and(last);
+                before = open.pop().unwrap_or_default();
+                last = inner;
+            }
+            '*' | '+' => last = last.repeated(1),
+            '{' => {
+                let rest = chars.as_str();
+                let (bounds, after) = rest.split_once('}').unwrap_or((rest, ""));
+                let numbers = bounds.split(',').map(|n| n.parse().unwrap_or(1));
+                last = last.repeated(numbers.max().unwrap_or(1));
+                chars = after.chars();
+            }
+            _ => {
+                before = before.and(last);
+                last = Part { plain: 1, live: 0 };
+                match c {
+                    '\\' => {
+                        chars.next();
+                    }
+                    '[' => {
+                        while let Some(c) = chars.next().filter(|&c| c != ']') {
+                            if c == '\\' {
+                                chars.next();
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    let mut all = before.and(last);
+    for before in open {
+        all = all.and(before);
+    }
+    all.live.saturating_add(all.plain / 4)
+}
+
+/// States of a part of an expression, outside of repeats and within.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    plain: usize,
+    live: usize,
+}
+
+impl Part {
+    fn and(self, other: Self) -> Self {
+        Self {
+            plain: self.plain.saturating_add(other.plain),
+            live: self.live.saturating_add(other.live),
+        }
+    }
+
+    fn repeated(self, times: usize) -> Self {
+        let states = self.plain.saturating_add(self.live);
+        Self {
+            plain: 0,
+            live: states.saturating_mul(times.max(1)).saturating_add(1),
+        }
+    }
+}
+
 struct Translator<'p> {
     rest: Peekable<Chars<'p>>,
     out: String,

@@ -26,7 +26,7 @@ pub(crate) fn json_query(
         return Err(ErrorKind::UndefinedError.into());
     }
     let expression = args.text(state, 0, "")?;
-    state.consume_fuel(4 + expression.len() as u64 / 8)?;
+    state.consume_fuel(4 + expression.len() as u64 / 4)?;
     find(state, &jmespath::parse(&expression)?, value)
 }
 

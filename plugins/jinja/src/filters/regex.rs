@@ -3,15 +3,20 @@
 //! Matches are found where Python's `re` finds them, in the language of `regex-lite`, which takes time in
 //! proportion to the text whatever the expression is: without look-around and references back.
 
-use minijinja::{Error, State, Value};
+use minijinja::{Error, ErrorKind, State, Value};
 use regex_lite::{Captures, Regex, RegexBuilder};
 
-use super::pattern::translate;
+use super::pattern::{live, translate};
 use crate::args::Args;
 use crate::engine::to_str;
+use crate::limits;
 use crate::py::{self, afford, wrong};
 
-/// The expression, compiled and paid for. Matching takes time in proportion to pattern times text.
+/// More states than an expression within the library's limit of size has.
+const MOST_STATES: usize = 4096;
+
+/// The expression, compiled and paid for. Matching takes time in proportion to the text times the states
+/// of the expression that may be live at once, see [`live`].
 fn compile(
     state: &State<'_, '_>,
     pattern: &str,
@@ -19,8 +24,7 @@ fn compile(
     ignore_case: bool,
     multi_line: bool,
 ) -> Result<Regex, Error> {
-    let steps = pattern.len().saturating_mul(8 + text.len() / 16);
-    state.consume_fuel(64 + steps as u64 / 4)?;
+    state.consume_fuel(24 + pattern.len() as u64 + text.len() as u64 / 16)?;
     // With `x` in its flags, an expression has comments and spaces that mean nothing.
     let verbose = pattern.split("(?").skip(1).any(|flags| {
         let mut flags = flags
@@ -33,14 +37,22 @@ fn compile(
     } else {
         translate(pattern, text, ignore_case)
     };
-    state.consume_fuel(expression.len() as u64 / 4)?;
-    RegexBuilder::new(&expression)
+    let live = live(&expression);
+    state.consume_fuel(live.min(MOST_STATES) as u64)?;
+    let regex = RegexBuilder::new(&expression)
         .case_insensitive(ignore_case)
         .multi_line(multi_line)
         .size_limit(64 << 10)
         .nest_limit(32)
         .build()
-        .map_err(|e| wrong(format!("the regular expression is not valid: {e}")))
+        .map_err(|e| wrong(format!("the regular expression is not valid: {e}")))?;
+    let matching = text.len().saturating_mul(live.saturating_add(2)) / 2;
+    state.consume_fuel(matching as u64).map_err(|_| {
+        let message = "matching this regular expression against a text of this length needs more work than \
+                       one render may cost; make one of them shorter";
+        Error::new(ErrorKind::OutOfFuel, message)
+    })?;
+    Ok(regex)
 }
 
 /// The matches one after the other. As in Python, an empty one may follow right after one that is not,
@@ -159,7 +171,7 @@ pub(super) fn regex_replace(
                 Part::Group(at) => found.get(at).map_or("", |group| group.as_str()),
             });
         }
-        afford(state, out.len() - before + 32)?;
+        afford(state, (out.len() - before).saturating_add(128))?;
         from = whole.end();
     }
     out.push_str(text.get(from..).unwrap_or_default());
@@ -226,7 +238,7 @@ pub(super) fn regex_findall(
     let regex = compile(state, &pattern, &text, ignore_case, multi_line)?;
     let mut all = Vec::new();
     for found in matches(&regex, &text) {
-        state.consume_fuel(2)?;
+        state.consume_fuel(limits::CALL + 2 * found.len() as u64)?;
         let mut groups: Vec<Value> = found
             .iter()
             .map(|group| Value::from(group.map_or("", |group| group.as_str())))

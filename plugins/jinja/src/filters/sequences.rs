@@ -10,8 +10,9 @@ use minijinja::{AutoEscape, Error, ErrorKind, State, Value};
 use super::html::escaped;
 use super::{Filter, Group};
 use crate::args::{self, Args};
-use crate::engine::{charge, to_str};
+use crate::engine::to_str;
 use crate::functions::Names;
+use crate::limits;
 use crate::pprint;
 use crate::py::{self, Path, fold, items, wrong};
 
@@ -149,6 +150,7 @@ fn length(_: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error
 
 fn reverse(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error> {
     if let Some(text) = value.as_str() {
+        py::read(state, value)?;
         return Ok(Value::from(text.chars().rev().collect::<String>()));
     }
     let mut items = items(state, value)?;
@@ -185,7 +187,7 @@ fn join(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, 
     let path = Path::new(args.get(1));
     let mut parts = Vec::new();
     for item in items(state, value)? {
-        parts.push(path.of(&item, None)?);
+        parts.push(path.of(state, &item, None)?);
     }
     let by = args.get(0).cloned().unwrap_or_else(|| Value::from(""));
     let html = matches!(state.auto_escape(), AutoEscape::Html);
@@ -198,7 +200,7 @@ fn join(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, 
     let mut out = String::new();
     for (n, part) in parts.iter().enumerate() {
         if n > 0 {
-            charge(state, by.len())?;
+            py::afford(state, by.len())?;
             out.push_str(&by);
         }
         out.push_str(&text(part)?);
@@ -216,7 +218,7 @@ fn sort(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, 
     let mut keyed = Vec::new();
     for item in items(state, value)? {
         let key = |path: &Path| {
-            let key = path.of(&item, None)?;
+            let key = path.of(state, &item, None)?;
             Ok(if exact { key } else { fold(key) })
         };
         let key: Result<Vec<Value>, Error> = paths.iter().map(key).collect();
@@ -230,9 +232,9 @@ fn unique(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value
     let path = Path::new(args.get(1));
     let (mut seen, mut out) = (HashSet::new(), Vec::new());
     for item in items(state, value)? {
-        let key = path.of(&item, None)?;
+        let key = path.of(state, &item, None)?;
         py::hashable(&key)?;
-        state.consume_fuel(1)?;
+        state.consume_fuel(2)?;
         if seen.insert(if exact { key } else { fold(key) }) {
             out.push(item);
         }
@@ -250,7 +252,7 @@ fn extreme(
     let path = Path::new(args.get(1));
     let mut best: Option<(Value, Value)> = None;
     for item in items(state, value)? {
-        let key = path.of(&item, None)?;
+        let key = path.of(state, &item, None)?;
         let key = if exact { key } else { fold(key) };
         let wins = match &best {
             Some((known, _)) => better(py::compare(state, &key, known)?),
@@ -279,7 +281,7 @@ fn sum(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, E
     }
     // Floats are summed as Python up to 3.11 does, one after the other.
     for item in items(state, value)? {
-        total = py::add(state, &total, &path.of(&item, None)?)?;
+        total = py::add(state, &total, &path.of(state, &item, None)?)?;
     }
     Ok(total)
 }
@@ -289,7 +291,7 @@ fn groupby(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Valu
     let path = Path::new(args.get(0));
     let mut keyed = Vec::new();
     for item in items(state, value)? {
-        let key = path.of(&item, args.some(1))?;
+        let key = path.of(state, &item, args.some(1))?;
         let shown = key.clone();
         let key = if exact { key } else { fold(key) };
         keyed.push((key.clone(), py::tuple(vec![key, shown, item])));
@@ -343,6 +345,7 @@ fn batch(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value,
     }
     let mut rows = Vec::new();
     for row in all.chunks(size) {
+        state.consume_fuel(1)?;
         let mut row = row.to_vec();
         if let Some(fill) = args.some(1) {
             py::afford(state, (size - row.len()).saturating_mul(24))?;
@@ -432,6 +435,7 @@ pub(crate) fn add(environment: &mut Names<'_>) {
 
 /// `map(filter, *args)`, or `map(attribute=…, default=…)`.
 fn map(state: &mut State<'_, '_>, value: &Value, rest: Many) -> Result<Value, Error> {
+    state.consume_fuel(2 * limits::CALL)?;
     let given = args::values(rest);
     let (places, names) = args::split(&given)?;
     let all = if value.is_true() {
@@ -447,7 +451,7 @@ fn map(state: &mut State<'_, '_>, value: &Value, rest: Many) -> Result<Value, Er
         let args = Args::bind(&["attribute", "default"], &given)?;
         let path = Path::new(args.get(0));
         for item in all {
-            out.push(path.of(&item, args.some(1))?);
+            out.push(path.of(state, &item, args.some(1))?);
         }
         return Ok(py::list(out));
     }
@@ -462,6 +466,7 @@ fn map(state: &mut State<'_, '_>, value: &Value, rest: Many) -> Result<Value, Er
         if let Some(first) = call.first_mut() {
             *first = item;
         }
+        state.consume_fuel(2)?;
         out.push(state.apply_filter(name, &call).map_err(at_runtime)?);
     }
     Ok(py::list(out))
@@ -483,6 +488,7 @@ fn choose(
     by_attribute: bool,
     wanted: bool,
 ) -> Result<Value, Error> {
+    state.consume_fuel(limits::CALL)?;
     let given = args::values(rest);
     let (path, given) = match given.split_first() {
         Some((path, given)) if by_attribute && !path.is_kwargs() => (Path::new(Some(path)), given),
@@ -497,10 +503,11 @@ fn choose(
     let mut out = Vec::new();
     let mut call = given.to_vec();
     for item in all {
-        let tested = path.of(&item, None)?;
+        let tested = path.of(state, &item, None)?;
         let holds = match given.first().map(|name| (name, name.as_str())) {
             None => tested.is_true(),
             Some((_, Some(name))) => {
+                state.consume_fuel(limits::CALL)?;
                 if let Some(first) = call.first_mut() {
                     *first = tested;
                 }

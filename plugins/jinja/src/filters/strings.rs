@@ -5,6 +5,7 @@ use minijinja::{AutoEscape, Error, State, Value};
 
 use super::Filter;
 use super::html::{escape_text, escaped};
+use super::wrap::wordwrap;
 use crate::args::Args;
 use crate::engine::to_str;
 use crate::methods::dicts;
@@ -69,6 +70,16 @@ pub(crate) const FILTERS: &[Filter] = &[
         apply: string,
     },
     Filter {
+        names: &["wordwrap"],
+        parameters: &[
+            "width",
+            "break_long_words",
+            "wrapstring",
+            "break_on_hyphens",
+        ],
+        apply: wordwrap,
+    },
+    Filter {
         names: &["urlencode"],
         parameters: &[],
         apply: urlencode,
@@ -90,6 +101,7 @@ fn capitalize(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Valu
 /// Unlike Python's method, only space, `-` and opening brackets begin a word.
 fn title(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error> {
     let text = to_str(state, value)?;
+    state.consume_fuel(text.len() as u64 / 6)?;
     let begins = |c: char| is_space(c) || matches!(c, '-' | '(' | '{' | '[' | '<');
     let mut out = String::with_capacity(text.len());
     for word in text.split_inclusive(begins) {
@@ -102,7 +114,7 @@ fn title(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Er
 
 fn trim(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
     let text = to_str(state, value)?;
-    let chars = methods::chars(args.get(0))?;
+    let chars = methods::chars(state, &text, args.get(0))?;
     let out = text.trim_matches(|c| methods::strips(c, chars));
     Ok(like(value, out.to_owned()))
 }

@@ -3,15 +3,8 @@
 use minijinja::{Error, State, Value};
 
 use crate::args::Args;
+use crate::limits;
 use crate::py::{self, is_space, lines, wrong};
-
-/// The filter's parameters.
-pub(crate) const PARAMETERS: &[&str] = &[
-    "width",
-    "break_long_words",
-    "wrapstring",
-    "break_on_hyphens",
-];
 
 /// `wordwrap(width=79, break_long_words=True, wrapstring=None, break_on_hyphens=True)`.
 pub(crate) fn wordwrap(
@@ -30,14 +23,22 @@ pub(crate) fn wordwrap(
     let (long, hyphens) = (args.flag(1, true), args.flag(3, true));
     let mut out: Vec<String> = Vec::new();
     for line in lines(text, false) {
-        state.consume_fuel(line.len() as u64 / 4)?;
+        state.consume_fuel(limits::CALL + line.len() as u64)?;
         let Some(width) = usize::try_from(width).ok().filter(|&width| width > 0) else {
             return Err(wrong(format!("invalid width {width} (must be > 0)")));
         };
-        out.push(fill(line, width, long, hyphens).join(&wrap));
+        let chars: Vec<char> = line.chars().collect();
+        let pieces = chunks(&chars, hyphens);
+        // Each piece may become a line, and each line is of one piece at least or as wide as may be.
+        let most = pieces.len().saturating_add(chars.len() / width);
+        state.consume_fuel((most as u64).saturating_mul(limits::ITEM))?;
+        let filled = fill(pieces, width, long, hyphens);
+        py::afford(state, filled.len().saturating_mul(wrap.len()))?;
+        out.push(filled.join(&wrap));
     }
     py::afford(state, out.len().saturating_mul(wrap.len()))?;
-    Ok(py::like(value, out.join(&wrap)))
+    // Safe if what joins the lines is, whatever the text was.
+    Ok(py::like(&args.value(2), out.join(&wrap)))
 }
 
 /// What `textwrap` breaks lines at, which is less than Python calls white space.
@@ -54,10 +55,9 @@ fn is_letter(c: char) -> bool {
 }
 
 /// The text in the pieces between which a line may end.
-fn chunks(line: &str, hyphens: bool) -> Vec<Vec<char>> {
-    let chars: Vec<char> = line.chars().collect();
+fn chunks(chars: &[char], hyphens: bool) -> Vec<&[char]> {
     let at = |n: Option<usize>| n.and_then(|n| chars.get(n)).copied();
-    let mut chunks: Vec<Vec<char>> = Vec::new();
+    let mut chunks = Vec::new();
     let mut from = 0;
     while let Some(&first) = chars.get(from) {
         let mut to = from + 1;
@@ -70,12 +70,14 @@ fn chunks(line: &str, hyphens: bool) -> Vec<Vec<char>> {
             let dash = |n: usize| {
                 let before = at(n.checked_sub(1));
                 let before = before.is_some_and(|c| is_word(c) || "!\"'&.,?".contains(c));
+                if !hyphens || !before {
+                    return None;
+                }
                 let mut end = n;
                 while at(Some(end)) == Some('-') {
                     end += 1;
                 }
-                (hyphens && before && end - n >= 2 && at(Some(end)).is_some_and(is_word))
-                    .then_some(end)
+                (end - n >= 2 && at(Some(end)).is_some_and(is_word)).then_some(end)
             };
             if let Some(end) = dash(from) {
                 to = end;
@@ -98,23 +100,22 @@ fn chunks(line: &str, hyphens: bool) -> Vec<Vec<char>> {
                 }
             }
         }
-        chunks.push(chars.get(from..to).unwrap_or_default().to_vec());
+        chunks.push(chars.get(from..to).unwrap_or_default());
         from = to;
     }
     chunks
 }
 
 /// `TextWrapper._wrap_chunks`.
-fn fill(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<String> {
-    let blank = |chunk: &Vec<char>| chunk.iter().all(|&c| is_space(c));
-    let mut rest = chunks(line, hyphens);
+fn fill(mut rest: Vec<&[char]>, width: usize, break_long: bool, hyphens: bool) -> Vec<String> {
+    let blank = |chunk: &&[char]| chunk.iter().all(|&c| is_space(c));
     rest.reverse();
     let mut lines = Vec::new();
     while !rest.is_empty() {
         if !lines.is_empty() && rest.last().is_some_and(blank) {
             rest.pop();
         }
-        let (mut current, mut length): (Vec<Vec<char>>, usize) = (Vec::new(), 0);
+        let (mut current, mut length): (Vec<&[char]>, usize) = (Vec::new(), 0);
         while let Some(chunk) = rest.pop_if(|chunk| length + chunk.len() <= width) {
             length += chunk.len();
             current.push(chunk);
@@ -131,8 +132,9 @@ fn fill(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<String
                         end = hyphen + 1;
                     }
                 }
-                let tail = chunk.split_off(end.min(chunk.len()));
-                current.push(std::mem::replace(chunk, tail));
+                let (head, tail) = chunk.split_at(end.min(chunk.len()));
+                current.push(head);
+                *chunk = tail;
             } else if current.is_empty() {
                 current.extend(rest.pop());
             }

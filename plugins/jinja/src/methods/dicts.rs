@@ -8,6 +8,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 use super::lists::acyclic;
 use crate::args::{self, Args};
 use crate::filters::sequences::members;
+use crate::limits;
 use crate::mutable::{Dict, Pairs};
 use crate::py::{self, wrong};
 
@@ -108,6 +109,7 @@ pub(crate) fn dict(pairs: Pairs) -> Value {
 /// # Errors
 /// If they are neither, or a key cannot be one.
 pub(crate) fn pairs(state: &State<'_, '_>, given: &[Value]) -> Result<Vec<(Value, Value)>, Error> {
+    state.consume_fuel(2 * limits::CALL)?;
     let (places, names) = args::split(given)?;
     let mut pairs = match places {
         [] => Vec::new(),

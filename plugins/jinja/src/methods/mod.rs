@@ -8,6 +8,8 @@ pub(crate) mod strings;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
+use crate::{limits, py};
+
 /// The methods that change nothing. The engine charges for what they return; they also read what they
 /// are called on.
 pub(crate) fn call(
@@ -19,8 +21,8 @@ pub(crate) fn call(
     if name == "__cycle" {
         return cycle(state, value, given);
     }
-    let read = value.as_str().map_or(0, str::len) as u64;
-    state.consume_fuel(8 + read / 16)?;
+    state.consume_fuel(limits::CALL)?;
+    py::read(state, value)?;
     match value.kind() {
         ValueKind::String => strings::call(state, value, name, given),
         ValueKind::Map => dicts::call(state, value, name, given),
@@ -29,7 +31,7 @@ pub(crate) fn call(
             let bytes = value.as_bytes().unwrap_or_default().to_vec();
             let text = String::from_utf8(bytes);
             text.map(Value::from)
-                .map_err(|_| crate::py::wrong("these bytes are no UTF-8"))
+                .map_err(|_| py::wrong("these bytes are no UTF-8"))
         }
         ValueKind::Number if name == "is_integer" => {
             let number = f64::try_from(value.clone())?;
@@ -49,7 +51,7 @@ fn cycle(state: &mut State<'_, '_>, value: &Value, given: &[Value]) -> Result<Va
     if value.get_attr("cycle")?.is_undefined() {
         let (items, names) = crate::args::split(given)?;
         if items.is_empty() || !names.is_empty() {
-            return Err(crate::py::wrong(
+            return Err(py::wrong(
                 "cycle() takes one item or more, and none by name",
             ));
         }

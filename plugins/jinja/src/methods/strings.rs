@@ -8,6 +8,7 @@ use super::format;
 use super::lists::place;
 use crate::args::Args;
 use crate::engine::to_str;
+use crate::limits;
 use crate::mutable::Pairs;
 use crate::py::{self, afford, is_space, like, lines, wrong};
 use crate::python::{Style, Writer};
@@ -21,6 +22,10 @@ pub(crate) fn call(
 ) -> Result<Value, Error> {
     let text = value.as_str().unwrap_or_default();
     let none = |out: String| Args::bind(&[], given).map(|_| like(value, out));
+    if matches!(name, "title" | "swapcase" | "istitle") {
+        // Each character has several tables to be looked up in.
+        state.consume_fuel(text.len() as u64 / 4)?;
+    }
     match name {
         "upper" => none(text.to_uppercase()),
         "lower" => none(text.to_lowercase()),
@@ -30,7 +35,7 @@ pub(crate) fn call(
         "swapcase" => none(swapcase(text)),
         "strip" | "lstrip" | "rstrip" => {
             let args = Args::bind_places(&["chars"], given)?;
-            let chars = chars(args.get(0))?;
+            let chars = chars(state, text, args.get(0))?;
             let out = match name {
                 "strip" => text.trim_matches(|c| strips(c, chars)),
                 "lstrip" => text.trim_start_matches(|c| strips(c, chars)),
@@ -52,13 +57,13 @@ pub(crate) fn call(
             let most = usize::try_from(args.int(1, -1)?).unwrap_or(usize::MAX);
             let by = args.some(0).map(|_| needle(&args, 0)).transpose()?;
             let parts = split(text, by, most, name == "rsplit")?;
-            state.consume_fuel(parts.len() as u64 / 2)?;
+            state.consume_fuel((parts.len() as u64).saturating_mul(limits::ITEM))?;
             Ok(strings(value, parts))
         }
         "splitlines" => {
             let ends = Args::bind(&["keepends"], given)?.flag(0, false);
             let parts = lines(text, ends);
-            state.consume_fuel(parts.len() as u64 / 2)?;
+            state.consume_fuel((parts.len() as u64).saturating_mul(limits::ITEM))?;
             Ok(strings(value, parts))
         }
         "partition" | "rpartition" => {
@@ -74,7 +79,9 @@ pub(crate) fn call(
                 ("partition", ..) => [text, "", ""],
                 _ => ["", "", text],
             };
-            Ok(py::tuple([a, b, c].map(Value::from).to_vec()))
+            Ok(py::tuple(
+                [a, b, c].map(|part| like(value, part.to_owned())).to_vec(),
+            ))
         }
         "replace" => {
             let args = Args::bind_places(&["old!", "new!", "count"], given)?;
@@ -215,6 +222,7 @@ pub(crate) fn call(
             Ok(dict(pairs))
         }
         "translate" => {
+            state.consume_fuel(text.len() as u64 / 2)?;
             let table = Args::bind_places(&["table!"], given)?.value(0);
             let mut out = String::with_capacity(text.len());
             for c in text.chars() {
@@ -256,10 +264,21 @@ fn needle(args: &Args, at: usize) -> Result<&str, Error> {
 }
 
 /// The characters to strip: none are given for white space.
-pub(crate) fn chars(argument: Option<&Value>) -> Result<Option<&str>, Error> {
+///
+/// # Errors
+/// If they are no text, or a template could not pay for seeking each character of the text among them.
+pub(crate) fn chars<'a>(
+    state: &State<'_, '_>,
+    text: &str,
+    argument: Option<&'a Value>,
+) -> Result<Option<&'a str>, Error> {
     match argument {
         Some(value) if !value.is_none() => match value.as_str() {
-            Some(chars) => Ok(Some(chars)),
+            Some(chars) => {
+                let sought = text.len().saturating_mul(chars.len());
+                state.consume_fuel(sought as u64 / 64)?;
+                Ok(Some(chars))
+            }
             None => Err(wrong("strip arg must be None or str")),
         },
         _ => Ok(None),
@@ -400,7 +419,9 @@ pub(crate) fn replaced(
     let found = text.matches(old).take(most).count();
     afford(
         state,
-        found.saturating_mul(new.len()).saturating_add(text.len()),
+        found
+            .saturating_mul(new.len().saturating_add(16))
+            .saturating_add(text.len()),
     )?;
     Ok(text.replacen(old, new, most))
 }
@@ -489,7 +510,7 @@ pub(crate) fn is_printable(c: char) -> bool {
 pub(crate) fn repr(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
     let mut writer = Writer::new(Style::Repr, crate::engine::affordable(state));
     writer.value(value)?;
-    crate::engine::charge(state, writer.cost())?;
+    afford(state, writer.cost())?;
     Ok(writer.out)
 }
 

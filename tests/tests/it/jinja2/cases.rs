@@ -20,20 +20,25 @@ fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
-/// The cases: a template each, on the common context.
+/// The cases: a template each, on the common context; no template twice, so that shares mean something.
 fn corpus() -> Vec<Case> {
     let mut files: Vec<_> = fs::read_dir(folder().join("cases"))
         .expect("the corpus")
         .map(|entry| entry.expect("an entry").path())
         .collect();
     files.sort();
-    let mut cases = Vec::new();
+    let (mut cases, mut known) = (Vec::new(), BTreeSet::new());
     for path in files {
         let file = path.file_stem().expect("a name").to_string_lossy();
         for template in read(&path)["cases"].as_array().expect("a list") {
+            let template = text(template);
+            assert!(
+                known.insert(template.clone()),
+                "{file}: stands in the corpus twice: {template:?}"
+            );
             cases.push(Case {
                 file: file.to_string(),
-                template: text(template),
+                template,
             });
         }
     }
@@ -100,7 +105,7 @@ fn page(known: &[Difference], all: usize, same: usize) -> String {
 #[test]
 fn every_case_renders_as_in_jinja2_or_is_a_known_difference() {
     let (cases, known) = (corpus(), known());
-    assert!(cases.len() >= 600, "only {} cases", cases.len());
+    assert!(cases.len() >= 5_000, "only {} cases", cases.len());
     let context = fs::read_to_string(folder().join("context.json")).expect("readable");
     let (reference, guest) = (Reference::start(), Guest::start());
     let (mut same, mut wrong, mut seen) = (0, String::new(), BTreeSet::new());
@@ -145,9 +150,10 @@ fn every_case_renders_as_in_jinja2_or_is_a_known_difference() {
             "listed in differences.json, but the same now: {case:?}"
         );
     }
+    // Each difference is pinned above; this is against a list that grows without end.
     assert!(
-        same * 100 >= cases.len() * 99,
-        "less than 99 % are the same"
+        same * 1000 >= cases.len() * 985,
+        "less than 98.5 % are the same"
     );
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../COMPATIBILITY.md");

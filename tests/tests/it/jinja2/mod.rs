@@ -31,7 +31,7 @@ fn folder() -> PathBuf {
 #[derive(Clone, Debug)]
 enum Answer {
     Text(String),
-    /// `syntax` or `runtime`, and what was said.
+    /// `syntax` or `runtime`, for hookbox also `limit`, `sandbox` or `skip`, and what was said.
     Error(String, String),
 }
 
@@ -151,10 +151,31 @@ impl Guest {
                 let sort = match error.kind {
                     ErrorKind::TemplateSyntax => "syntax",
                     ErrorKind::TemplateRuntime => "runtime",
-                    _ => "limit",
+                    // Without a field it is not the template that ended, but the sandbox.
+                    _ if error.field.is_some() => "limit",
+                    _ => "sandbox",
                 };
                 Answer::Error(sort.to_owned(), error.message)
             }
         }
     }
+}
+
+/// The transformer's own cases, rendered natively by its own tests, are of whole webhooks.
+#[test]
+fn cases_of_whole_webhooks_are_what_jinja2_makes() {
+    let script =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/jinja/tests/jinja2_check.py");
+    let output = Command::new(python::interpreter())
+        .arg(script)
+        .output()
+        .expect("Python starts");
+    let told = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&told)
+    );
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.trim_end().ends_with("as in Jinja2"), "{told}");
 }

@@ -3,6 +3,8 @@
 //! A long run by hand: `HOOKBOX_JINJA2_CASES=100000 HOOKBOX_JINJA2_SEED=7 tests/run -E
 //! 'test(random_templates)'`.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use serde_json::{Value, json};
@@ -148,7 +150,11 @@ fn is_known(template: &str, expected: &Answer, got: &Answer) -> bool {
         ]
         .iter()
         .any(|known| class.contains(known)),
-        _ => template.contains("|escape") || template.contains("forceescape"),
+        // `+` of escaped text.
+        (Answer::Text(_), Answer::Text(_)) => {
+            template.contains("escape") && template.contains(") + (")
+        }
+        _ => false,
     }
 }
 
@@ -167,6 +173,7 @@ fn random_templates_render_as_in_jinja2() {
     let mut runner =
         TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let (reference, guest) = (Reference::start(), Guest::start());
+    let waived = AtomicU64::new(0);
     let outcome = runner.run(&(templates(), contexts()), |(template, context)| {
         if template.is_empty() {
             return Ok(());
@@ -174,7 +181,11 @@ fn random_templates_render_as_in_jinja2() {
         let text = context.to_string();
         let expected = reference.render(&template, &text);
         let got = guest.render(&template, &text);
-        if expected.agrees(&got) || is_known(&template, &expected, &got) {
+        if expected.agrees(&got) {
+            return Ok(());
+        }
+        if is_known(&template, &expected, &got) {
+            waived.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
         Err(TestCaseError::fail(format!(
@@ -182,7 +193,11 @@ fn random_templates_render_as_in_jinja2() {
         )))
     });
     match outcome {
-        Ok(()) => println!("{cases} random templates from seed {seed}"),
+        Ok(()) => {
+            let waived = waived.into_inner();
+            println!("{cases} random templates from seed {seed}, {waived} of them not compared");
+            assert!(waived * 20 < cases, "{waived} of {cases} were not compared");
+        }
         Err(TestError::Fail(reason, (template, context))) => {
             panic!("{template:?} with {context}: {reason}")
         }
