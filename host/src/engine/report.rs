@@ -281,7 +281,8 @@ mod tests {
         let asked = Arc::new(Notify::new());
         let inside = Arc::get_mut(&mut engine).unwrap();
         let resolver = Arc::new(Silent(Arc::clone(&asked)));
-        inside.guard = Guard::with_resolver(&inside.config.guard, &inside.config.delivery, resolver);
+        inside.guard =
+            Guard::with_resolver(&inside.config.guard, &inside.config.delivery, resolver);
 
         let tenant = TenantId::from("slow");
         let mut waiting = Vec::new();

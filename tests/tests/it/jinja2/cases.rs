@@ -1,6 +1,11 @@
 //! The corpus, and the list of what is known to differ.
 
-use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write},
+    fs,
+    path::Path,
+};
 
 use serde_json::Value;
 
@@ -71,19 +76,43 @@ fn known() -> Vec<Difference> {
         .collect()
 }
 
+/// Files whose cases are about filters that Jinja2 lacks.
+const BEYOND_JINJA2: [&str; 5] = ["addresses", "dates", "digests", "queries", "regex"];
+
+/// How many templates render the same.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    all: usize,
+    same: usize,
+}
+
+impl Count {
+    fn add(&mut self, same: bool) {
+        self.all += 1;
+        self.same += usize::from(same);
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { all, same } = self;
+        let hundredths = same * 10_000 / all;
+        let (percent, rest) = (hundredths / 100, hundredths % 100);
+        write!(f, "{same} of {all} are the same ({percent}.{rest:02} %)")
+    }
+}
+
 /// COMPATIBILITY.md.
-fn page(known: &[Difference], all: usize, same: usize) -> String {
+fn page(known: &[Difference], jinja2: Count, beyond: Count) -> String {
     let mut page = format!(
         "# Compatibility with Jinja2\n\n\
          Templates of the built-in transformer render as CPython's Jinja2 3.1.6 renders them in NetBox (a \
-         `SandboxedEnvironment` with its defaults). The test suite renders {all} templates with both, the \
-         transformer in its sandbox, and compares text for text, and error for error: {same} are the same \
-         ({}.{:02} %). For the filters that Jinja2 lacks, Python's own library is the reference, and that of \
-         JMESPath. These are the known differences; the test fails on any other, and on one that is \
+         `SandboxedEnvironment` with its defaults). The test suite renders templates with both, the \
+         transformer in its sandbox, and compares text for text, and error for error: {jinja2}. For the \
+         filters that Jinja2 lacks, Python's own library is the reference, and that of JMESPath: {beyond}. \
+         Most templates are there for their odd arguments. These are the known differences; the test fails on any other, and on one that is \
          gone.\n\n\
          This page is made by the test; to make it anew: `HOOKBOX_BLESS=1 tests/run -E 'test(jinja2)'`.\n",
-        same * 100 / all,
-        same * 10_000 / all % 100,
     );
     for difference in known {
         write!(
@@ -108,12 +137,16 @@ fn every_case_renders_as_in_jinja2_or_is_a_known_difference() {
     assert!(cases.len() >= 5_000, "only {} cases", cases.len());
     let context = fs::read_to_string(folder().join("context.json")).expect("readable");
     let (reference, guest) = (Reference::start(), Guest::start());
-    let (mut same, mut wrong, mut seen) = (0, String::new(), BTreeSet::new());
+    let (mut jinja2, mut beyond) = (Count::default(), Count::default());
+    let (mut wrong, mut seen) = (String::new(), BTreeSet::new());
     for case in &cases {
         let expected = reference.render(&case.template, &context);
         let got = guest.render(&case.template, &context);
-        if expected.agrees(&got) {
-            same += 1;
+        let same = expected.agrees(&got);
+        let is_beyond = BEYOND_JINJA2.contains(&case.file.as_str());
+        let count = if is_beyond { &mut beyond } else { &mut jinja2 };
+        count.add(same);
+        if same {
             continue;
         }
         let listed = known
@@ -134,12 +167,7 @@ fn every_case_renders_as_in_jinja2_or_is_a_known_difference() {
         }
         seen.insert(case.template.clone());
     }
-    println!(
-        "{} templates: {same} the same, {} differ; {:.2} %",
-        cases.len(),
-        cases.len() - same,
-        same as f64 * 100.0 / cases.len() as f64
-    );
+    println!("Jinja2: {jinja2}; beyond it: {beyond}");
     assert!(
         wrong.is_empty(),
         "these differ, and differences.json does not list them:\n{wrong}"
@@ -150,14 +178,15 @@ fn every_case_renders_as_in_jinja2_or_is_a_known_difference() {
             "listed in differences.json, but the same now: {case:?}"
         );
     }
-    // Each difference is pinned above; this is against a list that grows without end.
+    // Each difference is pinned above; this is what is promised.
     assert!(
-        same * 1000 >= cases.len() * 985,
-        "less than 98.5 % are the same"
+        jinja2.same * 100 >= jinja2.all * 99,
+        "less than 99 % are the same"
     );
+    assert!(beyond.all >= 100, "{beyond}");
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../COMPATIBILITY.md");
-    let page = page(&known, cases.len(), same);
+    let page = page(&known, jinja2, beyond);
     if std::env::var_os("HOOKBOX_BLESS").is_some() {
         fs::write(&path, &page).expect("writable");
     }
