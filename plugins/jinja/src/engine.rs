@@ -193,7 +193,7 @@ fn length(tag: &str) -> usize {
     }
 }
 
-/// Whether a template could use a filter, test or function. Whoever does writes `|`, `(`, `is` or `filter`
+/// Whether a template could use a filter, test or function. Whoever does writes `|`, `(`, `is`, `in` or `filter`
 /// within a tag; that these, or parts of them, also stand elsewhere costs nothing but time.
 fn uses_names(template: &str) -> bool {
     // Operators and slices may become functions.
@@ -205,7 +205,7 @@ fn needs_rewriting(template: &str) -> bool {
     any_tag(template, Class::of(b"({%<>~\\,+:0123456789"))
 }
 
-/// Whether a tag has any of these bytes within, or `is` or `filter`.
+/// Whether a tag has any of these bytes within, or `is`, `filter` or the word `in`.
 fn any_tag(template: &str, marks: Class) -> bool {
     let mut rest = template;
     while let Some(tag) = marked(rest) {
@@ -213,7 +213,12 @@ fn any_tag(template: &str, marks: Class) -> bool {
         let within = tag.get(2..end).unwrap_or_default();
         let within = within.strip_suffix('%').unwrap_or(within).as_bytes();
         let mut pairs = within.windows(2);
-        if run(within, marks) < within.len() || pairs.any(|pair| matches!(pair, b"is" | b"fi")) {
+        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+        let mut fours = within.windows(4);
+        if run(within, marks) < within.len()
+            || pairs.any(|pair| matches!(pair, b"is" | b"fi"))
+            || fours.any(|four| matches!(four, [a, b'i', b'n', z] if !is_word(a) && !is_word(z)))
+        {
             return true;
         }
         // What follows is not made of tags.

@@ -17,6 +17,7 @@ use crate::methods::dicts;
 use crate::mutable::Pairs;
 use crate::percent;
 use crate::py::{self, Number, wrong};
+use crate::tests::contains;
 
 type Many = Rest<ValueOrKwargs>;
 
@@ -69,6 +70,13 @@ pub(crate) fn add(environment: &mut Names<'_>) {
         _ => value,
     });
     environment.add_global("__self", Value::from_object(Itself));
+    environment.add_function("__in", contains);
+    environment.add_function(
+        "__not_in",
+        |state: &State<'_, '_>, item: &Value, all: &Value| {
+            contains(state, item, all).map(|found| !found)
+        },
+    );
     for (name, holds) in [
         ("__lt", Ord::is_lt as fn(Ord) -> bool),
         ("__le", Ord::is_le),

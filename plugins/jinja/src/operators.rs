@@ -133,6 +133,44 @@ impl Pieces<'_> {
         }
     }
 
+    /// `a in b` and `a not in b`, which fail where Python cannot look, and are paid for by what they look
+    /// through. Chains of them and of comparisons stay as they are.
+    pub(crate) fn memberships(&mut self) {
+        let mut of_loop = self.is(0, "for");
+        for at in 0..self.tokens.len() {
+            if !self.is(at, "in") || self.is_member(at) || std::mem::take(&mut of_loop) {
+                continue;
+            }
+            // What is written as one word with a number before it was not foreseen in the environment.
+            if !self.begins_word(at) {
+                continue;
+            }
+            let negated = at.checked_sub(1).filter(|&before| self.is(before, "not"));
+            let operator = negated.unwrap_or(at);
+            if !self.ends_before(operator) {
+                continue;
+            }
+            let chained = |at| {
+                !self.is_member(at)
+                    && (self.any(at, &COMPARISONS)
+                        || self.any(at, &["in", "is"])
+                        || (self.is(at, "not") && self.is(at + 1, "in")))
+            };
+            let ends = |at| self.binds_less(at);
+            let first = self.reach(operator, Direction::Left, ends);
+            let last = self.reach(at, Direction::Right, ends);
+            if first == operator || first.checked_sub(1).is_some_and(chained) || chained(last + 1) {
+                continue;
+            }
+            if let Some(not) = negated {
+                self.replace(not, "");
+                self.put("__not_in", first, at, last);
+            } else {
+                self.put("__in", first, at, last);
+            }
+        }
+    }
+
     /// `a % b`, or `a + b`. The left operand begins after the last operator that binds less, the right
     /// one ends before the next that binds as much or less.
     pub(crate) fn operator(&mut self, operator: &str, function: &str) {

@@ -4,7 +4,8 @@
 //! macros are not. The few places where those differ are found in the source by their tokens and
 //! replaced there, without adding or taking a line, so that errors still name the right one:
 //!
-//! - `a % b` becomes `__mod(a, b)`, which also lays out text;
+//! - `a % b` becomes `__mod(a, b)`, which also lays out text; comparisons and `in` become functions that fail
+//!   where Python's do;
 //! - list and dict literals become calls, where a method of the template could change them;
 //! - a macro that uses `varargs` or `kwargs` gets them as parameters, and a wrapper that fills them;
 //! - the bounds of slices are brought into 32 bits, beyond which minijinja takes other items or panics;
@@ -70,6 +71,7 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
             pieces.operator("+", "__add");
         }
         pieces.comparisons();
+        pieces.memberships();
         pieces.bounds();
         pieces.bare_tuple(tag.block);
         if macros.iter().any(|any| any.begin == number) {
@@ -119,6 +121,13 @@ impl<'s> Pieces<'s> {
 
     pub(crate) fn any(&self, at: usize, what: &[&str]) -> bool {
         what.iter().any(|what| self.is(at, what))
+    }
+
+    /// Whether no letter, digit or point stands right before the token.
+    pub(crate) fn begins_word(&self, at: usize) -> bool {
+        let start = self.tokens.get(at).map_or(0, |token| token.at.start);
+        let before = self.source.get(..start).unwrap_or_default();
+        !before.ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))
     }
 
     pub(crate) fn replace(&mut self, at: usize, with: impl Into<String>) {

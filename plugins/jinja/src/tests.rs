@@ -144,7 +144,7 @@ fn remainder(state: &State<'_, '_>, value: &Value, by: i128) -> Result<f64, Erro
 }
 
 /// `item in all`.
-fn contains(state: &State<'_, '_>, item: &Value, all: &Value) -> Result<bool, Error> {
+pub(crate) fn contains(state: &State<'_, '_>, item: &Value, all: &Value) -> Result<bool, Error> {
     if let Some(text) = all.as_str() {
         state.consume_fuel(text.len() as u64 / 64)?;
         return match item.as_str() {
