@@ -143,6 +143,7 @@ impl Cache {
             replace_file(&self.dir, &name, &[mac.as_slice(), &artifact])
                 .map_err(|error| error.to_string())
         });
+        touch(&self.dir, &name);
         if let Err(error) = kept {
             tracing::warn!(%error, "a compiled transformer could not be cached");
         }
@@ -279,11 +280,20 @@ fn replace_file(dir: &OwnedFd, name: &str, parts: &[&[u8]]) -> io::Result<()> {
 }
 
 /// Notes that a file was used just now. Best effort: it may be swept too early, and is made again then.
+///
+/// By our clock: that of the file system ticks so seldom that what is used one after another is used at once.
 fn touch(dir: &OwnedFd, name: &str) {
-    let at = |tv_nsec| fs::Timespec { tv_sec: 0, tv_nsec };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default();
     let times = fs::Timestamps {
-        last_access: at(fs::UTIME_NOW),
-        last_modification: at(fs::UTIME_OMIT),
+        last_access: fs::Timespec {
+            tv_sec: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: now.subsec_nanos().into(),
+        },
+        last_modification: fs::Timespec {
+            tv_sec: 0,
+            tv_nsec: fs::UTIME_OMIT,
+        },
     };
     let _ = fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW);
 }

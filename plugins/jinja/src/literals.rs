@@ -9,6 +9,7 @@ pub(crate) fn push_float(out: &mut String, number: f64) {
     let magnitude = number.abs();
     if number != 0.0 && !(1e-4..1e16).contains(&magnitude) {
         let text = format!("{number:e}");
+        let text = nearest(text, number, |decimals| format!("{number:.decimals$e}"));
         let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         let (sign, exponent) = match exponent.strip_prefix('-') {
             Some(exponent) => ('-', exponent),
@@ -23,10 +24,30 @@ pub(crate) fn push_float(out: &mut String, number: f64) {
         out.push_str(exponent);
         return;
     }
-    let text = number.to_string();
+    let text = nearest(number.to_string(), number, |decimals| {
+        format!("{number:.decimals$}")
+    });
     out.push_str(&text);
     if !text.contains('.') {
         out.push_str(".0");
+    }
+}
+
+/// What Python takes of texts that are equally short and read back as the same number: the one that is nearest to
+/// it, and of two as near the even one, where Rust takes the upper. Only from 16 digits on are there two.
+fn nearest(shortest: String, number: f64, rounded: impl Fn(usize) -> String) -> String {
+    let mantissa = shortest.split('e').next().unwrap_or_default();
+    let Some((whole, fraction)) = mantissa.split_once('.') else {
+        return shortest;
+    };
+    if whole.len() + fraction.len() < 16 {
+        return shortest;
+    }
+    let even = rounded(fraction.len());
+    if even.parse() == Ok(number) {
+        even
+    } else {
+        shortest
     }
 }
 
