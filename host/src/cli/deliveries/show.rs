@@ -193,6 +193,13 @@ impl Story {
                 .dim(&format!("{}: {}", one_line(name), one_line(value)));
             writeln!(self.out, "    {line}")?;
         }
+        let left_out = message.get("headers_left_out").and_then(Value::as_u64);
+        if let Some(count) = left_out {
+            writeln!(
+                self.out,
+                "    … (and {count} more, which were not recorded)"
+            )?;
+        }
         let body = body_text(message, MAX_BODY);
         if !body.is_empty() {
             writeln!(self.out)?;

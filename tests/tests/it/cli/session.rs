@@ -164,6 +164,30 @@ fn a_webhook_is_applied_run_looked_at_and_run_again() {
 }
 
 #[test]
+fn headers_that_were_sent_and_not_recorded_are_told() {
+    let session = Session::start();
+    let receiver = Running::start(hookbox().args(["receiver", "--port", "0", "--json"]));
+    let mut wide = configuration(receiver.port());
+    let headers: Vec<String> = (0..8)
+        .map(|n| format!("X-Long-{n}: {{{{ 'y' * 7000 }}}}"))
+        .collect();
+    wide["webhooks"][0]["additional_headers"] = headers.join("\n").into();
+    session.ok(&["apply", "-f", &session.file("webhooks.json", &wide)]);
+    let event = session.file("event.json", &event("active"));
+    session.ok(&["send", "--wait", &event]);
+    let list = session.ok(&["deliveries", "list"]);
+    let id = list.lines().nth(1).unwrap();
+    let id = id.split_whitespace().next().unwrap();
+    let story = session.ok(&["deliveries", "show", id]);
+    let told = story.lines().find(|line| line.contains("not recorded"));
+    assert_eq!(
+        told,
+        Some("    … (and 4 more, which were not recorded)"),
+        "{story}"
+    );
+}
+
+#[test]
 fn an_export_applied_again_changes_nothing_and_holds_no_secret() {
     let session = Session::start();
     let file = session.file("webhooks.json", &configuration(9));
