@@ -106,13 +106,14 @@ pub(super) async fn list_rules(
     Reader(key): Reader,
     State(state): State<Shared>,
     Params(paging): Params<Paging>,
-) -> Answer<axum::Json<List<EventRuleView>>> {
+) -> Answer<Response> {
     let limit = paging.limit()?;
-    let backend = state.engine.backend();
-    let page = backend
-        .rules(&key.tenant, limit, paging.cursor.as_deref())
-        .await?;
-    Ok(List::of(page, EventRuleView::from))
+    let (backend, cursor) = (state.engine.backend(), paging.cursor.as_deref());
+    let read = async || {
+        let page = backend.rules(&key.tenant, limit, cursor).await?;
+        Ok(List::of(page, EventRuleView::from).0)
+    };
+    state.sending.json(&key.tenant, read).await
 }
 
 /// Stores a new rule. The webhooks it names must be there already.

@@ -160,13 +160,14 @@ pub(super) async fn list_webhooks(
     Reader(key): Reader,
     State(state): State<Shared>,
     Params(paging): Params<Paging>,
-) -> Answer<axum::Json<List<WebhookView>>> {
+) -> Answer<Response> {
     let limit = paging.limit()?;
-    let backend = state.engine.backend();
-    let page = backend
-        .webhooks(&key.tenant, limit, paging.cursor.as_deref())
-        .await?;
-    Ok(List::of(page, WebhookView::from))
+    let (backend, cursor) = (state.engine.backend(), paging.cursor.as_deref());
+    let read = async || {
+        let page = backend.webhooks(&key.tenant, limit, cursor).await?;
+        Ok(List::of(page, WebhookView::from).0)
+    };
+    state.sending.json(&key.tenant, read).await
 }
 
 /// Stores a new webhook. Its templates are checked in the sandbox first.

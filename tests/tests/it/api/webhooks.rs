@@ -162,6 +162,27 @@ async fn lists_are_paged_by_name() {
     assert_eq!(names, ["a", "b", "c"]);
 }
 
+/// Beyond some size, a list is sent in pieces as it is taken.
+#[tokio::test]
+async fn a_long_list_arrives_whole() {
+    let api = Api::start().await;
+    let long = "x".repeat(60_000);
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        let mut webhook = webhook(name);
+        webhook["body_template"] = long.clone().into();
+        api.create("/v1/webhooks", &webhook).await;
+    }
+    let list = api.get("/v1/webhooks").await;
+    assert_eq!(
+        list.headers["content-length"],
+        list.text.len().to_string().as_str()
+    );
+    let list = list.expect(200);
+    let list = list["results"].as_array().unwrap();
+    assert_eq!(list.len(), 6);
+    assert!(list.iter().all(|webhook| webhook["body_template"] == long));
+}
+
 #[tokio::test]
 async fn a_dry_run_says_what_would_be_sent_and_stores_nothing() {
     let api = Api::start().await;
