@@ -166,7 +166,7 @@ async fn answer(
     let end = offset + results.len();
     let mut next = (end < items.len()).then(|| place(end));
     match fault {
-        None | Some(Fault::Busy(_)) if fault.is_none() => {}
+        None => {}
         Some(Fault::Refuse(status, text)) => return detail(status, text),
         Some(Fault::Html(status)) => return html(status),
         Some(Fault::Busy(_)) => {
@@ -186,7 +186,6 @@ async fn answer(
         Some(Fault::Redirect(to)) => {
             return (StatusCode::FOUND, [(header::LOCATION, to)]).into_response();
         }
-        None => {}
     }
     let previous = (offset > 0).then(|| place(offset.saturating_sub(limit)));
     let page =

@@ -30,7 +30,11 @@ const BUS: u16 = 10_000;
 ///
 /// Below the ports that systems give to connections: a port that is free while its server is down must
 /// still be free when that starts again, and who knocks in between must not be connected to itself.
-fn free_port() -> u16 {
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn free_port() -> u16 {
     const FIRST: u16 = 11_000;
     const COUNT: u64 = 10_000;
     let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();

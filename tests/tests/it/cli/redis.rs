@@ -1,61 +1,58 @@
 //! `serve`, `worker` and `bench` with a Redis: where it is, what if it is not there.
 
 use std::{
+    fs::{self, File},
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use hookbox_tests::{
     process::{hookbox, run, stderr, stdout},
-    redis::{Options, RedisServer},
+    redis::{Options, RedisServer, free_port},
 };
 use serde_json::Value;
-
-/// A port of this machine at which nothing listens.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
+use tempfile::NamedTempFile;
 
 /// A program that waits for a Redis; killed when dropped.
-struct Waiting(Child);
+struct Waiting {
+    child: Child,
+    /// All that it prints.
+    printed: NamedTempFile,
+}
 
 impl Waiting {
     fn start(command: &mut Command) -> Self {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
-        Self(command.stderr(Stdio::piped()).spawn().unwrap())
+        let printed = NamedTempFile::new().unwrap();
+        let file = File::options().append(true).open(printed.path()).unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Self { child, printed }
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.printed.path()).unwrap()
     }
 
     /// SIGTERM; the exit code, all that it printed, and how long that took.
     fn terminate(mut self) -> (Option<i32>, String, Duration) {
         let started = Instant::now();
-        let pid = self.0.id().to_string();
+        let pid = self.child.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
-        let code = self.0.wait().unwrap().code();
-        let took = started.elapsed();
-        let mut text = String::new();
-        self.0
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
-        self.0
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
-        (code, text, took)
+        let code = self.child.wait().unwrap().code();
+        (code, self.text(), started.elapsed())
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -102,12 +99,15 @@ fn an_absent_redis_is_waited_for_and_whoever_asks_is_told_to_come_back() {
                 "{path}: {answer}"
             );
         }
-        // At least the second try.
-        std::thread::sleep(Duration::from_secs(2));
+        let tries = || waiting.text().matches("trying again").count();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while tries() < 2 {
+            assert!(Instant::now() < deadline, "{}", waiting.text());
+            std::thread::sleep(Duration::from_millis(50));
+        }
         let (code, text, took) = waiting.terminate();
         assert_eq!(code, Some(0), "{text}");
         assert!(took < Duration::from_secs(2), "{took:?}");
-        assert!(text.matches("trying again").count() >= 2, "{text}");
         assert!(!text.contains("hush"), "{text}");
         assert!(!text.contains("panicked"), "{text}");
     }
