@@ -49,7 +49,7 @@ pub(crate) fn environment(templates: &[&str]) -> Environment<'static> {
 fn add(names: &mut Names<'_>) {
     globals::add(names);
     tests::add(names);
-    filters::sequences::add(names);
+    filters::apply::add(names);
     filters::add(names);
     names.add_function("secret", secret);
     // NetBox's way to reach a token that is kept outside the template.

@@ -303,7 +303,7 @@ fn lipsum(state: &State<'_, '_>, rest: Many) -> Result<Value, Error> {
                 text.push(' ');
             }
             text.push_str(&if n == 0 {
-                crate::methods::strings::capitalize(word)
+                crate::methods::letters::capitalize(word)
             } else {
                 word.to_owned()
             });

@@ -1,6 +1,6 @@
 //! Texts and floats as literals of Python and JSON.
 
-use crate::methods::strings::is_printable;
+use crate::methods::letters::is_printable;
 use crate::scan::{Class, run};
 
 /// Writes `repr()` of a finite float: the shortest digits that read back as the same number, in

@@ -7,7 +7,7 @@ use crate::args::{self, Args};
 use crate::engine::to_str;
 use crate::functions::{Names, known};
 use crate::limits;
-use crate::methods::strings;
+use crate::methods::letters;
 use crate::percent;
 use crate::py::{self, Number, wrong};
 
@@ -48,7 +48,7 @@ pub(crate) fn add(environment: &mut Names<'_>) {
     for (name, method) in [("lower", "islower"), ("upper", "isupper")] {
         environment.add_test(name, move |state: &State<'_, '_>, value: &Value| {
             let text = to_str(state, value)?;
-            Ok::<_, Error>(strings::is(method, &text) == Some(true))
+            Ok::<_, Error>(letters::is(method, &text) == Some(true))
         });
     }
     environment.add_test("even", |state: &State<'_, '_>, value: &Value| {

@@ -12,11 +12,13 @@ use crate::args::{self, Args};
 use crate::functions::Names;
 use crate::{limits, py};
 
+pub(crate) mod apply;
 pub(crate) mod extra;
 pub(crate) mod html;
 mod jmespath;
 pub(crate) mod net;
 pub(crate) mod numbers;
+mod order;
 mod pattern;
 pub(crate) mod query;
 pub(crate) mod regex;

@@ -2,19 +2,16 @@
 //!
 //! Where Python makes an iterator, these make a list: it prints, counts and can be read twice.
 
-use std::collections::HashSet;
-
-use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
+use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Error, ErrorKind, State, Value};
 
 use super::html::escaped;
+use super::order::{dictsort, groupby, max, min, sort, sum, unique};
 use super::{Filter, Group};
-use crate::args::{self, Args};
+use crate::args::Args;
 use crate::engine::to_str;
-use crate::functions::Names;
-use crate::limits;
 use crate::pprint;
-use crate::py::{self, Path, fold, items, wrong};
+use crate::py::{self, Path, items, wrong};
 
 pub(crate) const FILTERS: &[Filter] = &[
     Filter {
@@ -212,125 +209,6 @@ fn join(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, 
     })
 }
 
-fn sort(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
-    let exact = args.flag(1, false);
-    let paths = Path::several(args.get(2));
-    let mut keyed = Vec::new();
-    for item in items(state, value)? {
-        let key = |path: &Path| {
-            let key = path.of(state, &item, None)?;
-            Ok(if exact { key } else { fold(key) })
-        };
-        let key: Result<Vec<Value>, Error> = paths.iter().map(key).collect();
-        keyed.push((Value::from(key?), item));
-    }
-    py::sort(state, keyed, args.flag(0, false)).map(py::list)
-}
-
-fn unique(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
-    let exact = args.flag(0, false);
-    let path = Path::new(args.get(1));
-    let (mut seen, mut out) = (HashSet::new(), Vec::new());
-    for item in items(state, value)? {
-        let key = path.of(state, &item, None)?;
-        py::hashable(&key)?;
-        state.consume_fuel(2)?;
-        if seen.insert(if exact { key } else { fold(key) }) {
-            out.push(item);
-        }
-    }
-    Ok(py::list(out))
-}
-
-fn extreme(
-    state: &State<'_, '_>,
-    value: &Value,
-    args: &Args,
-    better: fn(std::cmp::Ordering) -> bool,
-) -> Result<Value, Error> {
-    let exact = args.flag(0, false);
-    let path = Path::new(args.get(1));
-    let mut best: Option<(Value, Value)> = None;
-    for item in items(state, value)? {
-        let key = path.of(state, &item, None)?;
-        let key = if exact { key } else { fold(key) };
-        let wins = match &best {
-            Some((known, _)) => better(py::compare(state, &key, known)?),
-            None => true,
-        };
-        if wins {
-            best = Some((key, item));
-        }
-    }
-    Ok(best.map(|(_, item)| item).unwrap_or_default())
-}
-
-fn min(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
-    extreme(state, value, args, std::cmp::Ordering::is_lt)
-}
-
-fn max(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
-    extreme(state, value, args, std::cmp::Ordering::is_gt)
-}
-
-fn sum(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
-    let path = Path::new(args.get(0));
-    let mut total = args.get(1).cloned().unwrap_or_else(|| Value::from(0));
-    if total.as_str().is_some() {
-        return Err(wrong("sum() can't sum strings; use `join`"));
-    }
-    // Floats are summed as Python up to 3.11 does, one after the other.
-    for item in items(state, value)? {
-        total = py::add(state, &total, &path.of(state, &item, None)?)?;
-    }
-    Ok(total)
-}
-
-fn groupby(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
-    let exact = args.flag(2, false);
-    let path = Path::new(args.get(0));
-    let mut keyed = Vec::new();
-    for item in items(state, value)? {
-        let key = path.of(state, &item, args.some(1))?;
-        let shown = key.clone();
-        let key = if exact { key } else { fold(key) };
-        keyed.push((key.clone(), py::tuple(vec![key, shown, item])));
-    }
-    let mut groups: Vec<(Value, Value, Vec<Value>)> = Vec::new();
-    for entry in py::sort(state, keyed, false)? {
-        let [key, shown, item] =
-            [0, 1, 2].map(|at| entry.get_item_by_index(at).unwrap_or_default());
-        match groups.last_mut() {
-            Some((known, _, list)) if *known == key => list.push(item),
-            _ => groups.push((key, shown, vec![item])),
-        }
-    }
-    let group = |(_, grouper, list)| {
-        let list = py::list(list);
-        Value::from_object(Group { grouper, list })
-    };
-    Ok(py::list(groups.into_iter().map(group).collect()))
-}
-
-fn dictsort(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
-    let exact = args.flag(0, false);
-    let by_value = match args.get(1).map_or(Some("key"), Value::as_str) {
-        Some("key") => false,
-        Some("value") => true,
-        _ => return Err(wrong("You can only sort by either \"key\" or \"value\"")),
-    };
-    if value.kind() != ValueKind::Map {
-        return Err(wrong("only a dict can be sorted so"));
-    }
-    let mut keyed = Vec::new();
-    for (key, item) in members(state, value)? {
-        let by = if by_value { item.clone() } else { key.clone() };
-        let by = if exact { by } else { fold(by) };
-        keyed.push((by, py::tuple(vec![key, item])));
-    }
-    py::sort(state, keyed, args.flag(2, false)).map(py::list)
-}
-
 fn batch(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
     let size = usize::try_from(args.int(0, 0)?).unwrap_or(0);
     let all = items(state, value)?;
@@ -397,127 +275,4 @@ fn default(_: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, E
     } else {
         value.clone()
     })
-}
-
-type Many = Rest<ValueOrKwargs>;
-
-/// Adds the filters that hand arguments on.
-pub(crate) fn add(environment: &mut Names<'_>) {
-    environment.add_filter("map", |s: &mut State<'_, '_>, v: Value, r: Many| {
-        map(s, &v, r)
-    });
-    // For slices, where a template changes lists: see `rewrite`.
-    environment.add_filter(
-        "__copy",
-        |state: &State<'_, '_>, value: Value| match value.kind() {
-            ValueKind::Seq | ValueKind::Iterable if !py::is_tuple(&value) => {
-                items(state, &value).map(py::list)
-            }
-            _ => Ok(value),
-        },
-    );
-    environment.add_filter("select", |s: &mut State<'_, '_>, v: Value, r: Many| {
-        choose(s, &v, r, false, true)
-    });
-    environment.add_filter("reject", |s: &mut State<'_, '_>, v: Value, r: Many| {
-        choose(s, &v, r, false, false)
-    });
-    environment.add_filter("selectattr", |s: &mut State<'_, '_>, v: Value, r: Many| {
-        choose(s, &v, r, true, true)
-    });
-    environment.add_filter("rejectattr", |s: &mut State<'_, '_>, v: Value, r: Many| {
-        choose(s, &v, r, true, false)
-    });
-    environment.add_filter("format", |s: &mut State<'_, '_>, v: Value, r: Many| {
-        super::strings::format(s, &v, &args::values(r))
-    });
-}
-
-/// `map(filter, *args)`, or `map(attribute=…, default=…)`.
-fn map(state: &mut State<'_, '_>, value: &Value, rest: Many) -> Result<Value, Error> {
-    state.consume_fuel(2 * limits::CALL)?;
-    let given = args::values(rest);
-    let (places, names) = args::split(&given)?;
-    let all = if value.is_true() {
-        items(state, value)?
-    } else {
-        Vec::new()
-    };
-    let mut out = Vec::with_capacity(all.len());
-    if let (true, Some(_)) = (
-        places.is_empty(),
-        names.iter().find(|(n, _)| n == "attribute"),
-    ) {
-        let args = Args::bind(&["attribute", "default"], &given)?;
-        let path = Path::new(args.get(0));
-        for item in all {
-            out.push(path.of(state, &item, args.some(1))?);
-        }
-        return Ok(py::list(out));
-    }
-    let Some((name, _)) = places.split_first() else {
-        return Err(wrong("map requires a filter argument"));
-    };
-    let name = name
-        .as_str()
-        .ok_or_else(|| wrong("the filter's name has to be a text"))?;
-    let mut call: Vec<Value> = given.clone();
-    for item in all {
-        if let Some(first) = call.first_mut() {
-            *first = item;
-        }
-        state.consume_fuel(2)?;
-        out.push(state.apply_filter(name, &call).map_err(at_runtime)?);
-    }
-    Ok(py::list(out))
-}
-
-/// A name that is only known when the template runs is no fault of its syntax.
-fn at_runtime(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::UnknownFilter | ErrorKind::UnknownTest => wrong(error.to_string()),
-        _ => error,
-    }
-}
-
-/// `select`, `reject` and, by an attribute, `selectattr` and `rejectattr`.
-fn choose(
-    state: &mut State<'_, '_>,
-    value: &Value,
-    rest: Many,
-    by_attribute: bool,
-    wanted: bool,
-) -> Result<Value, Error> {
-    state.consume_fuel(limits::CALL)?;
-    let given = args::values(rest);
-    let (path, given) = match given.split_first() {
-        Some((path, given)) if by_attribute && !path.is_kwargs() => (Path::new(Some(path)), given),
-        _ if by_attribute => return Err(wrong("Missing parameter for attribute name")),
-        _ => (Path::default(), given.as_slice()),
-    };
-    let all = if value.is_true() {
-        items(state, value)?
-    } else {
-        Vec::new()
-    };
-    let mut out = Vec::new();
-    let mut call = given.to_vec();
-    for item in all {
-        let tested = path.of(state, &item, None)?;
-        let holds = match given.first().map(|name| (name, name.as_str())) {
-            None => tested.is_true(),
-            Some((_, Some(name))) => {
-                state.consume_fuel(limits::CALL)?;
-                if let Some(first) = call.first_mut() {
-                    *first = tested;
-                }
-                state.perform_test(name, &call).map_err(at_runtime)?
-            }
-            Some(_) => return Err(wrong("the test's name has to be a text")),
-        };
-        if holds == wanted {
-            out.push(item);
-        }
-    }
-    Ok(py::list(out))
 }

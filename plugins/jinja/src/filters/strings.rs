@@ -95,7 +95,10 @@ fn lower(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Er
 }
 
 fn capitalize(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error> {
-    Ok(like(value, methods::capitalize(&to_str(state, value)?)))
+    Ok(like(
+        value,
+        crate::methods::letters::capitalize(&to_str(state, value)?),
+    ))
 }
 
 /// Unlike Python's method, only space, `-` and opening brackets begin a word.

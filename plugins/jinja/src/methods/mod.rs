@@ -2,6 +2,7 @@
 
 pub(crate) mod dicts;
 pub(crate) mod format;
+pub(crate) mod letters;
 pub(crate) mod lists;
 pub(crate) mod strings;
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod bed;
 pub(crate) mod claim;
+pub(crate) mod components;
 pub(crate) mod enqueue;
 pub(crate) mod fairness;
 pub(crate) mod lease;
@@ -99,11 +100,7 @@ macro_rules! contract {
                 of_many_decisions_on_one_state_one_is_stored,
                 reading_and_deciding_again_comes_to_an_end,
                 the_instance_key_stays;
-            plugins:
-                a_plugin_comes_back_as_it_was_put,
-                plugins_are_listed_by_name_and_paged,
-                changes_of_plugins_make_decisions_stale,
-                of_many_changes_of_a_plugin_on_one_state_one_is_stored,
+            components:
                 a_component_comes_back_byte_for_byte,
                 a_component_that_was_not_what_its_name_says_is_not_handed_out,
                 the_same_component_can_be_stored_by_many_at_once,
@@ -114,7 +111,12 @@ macro_rules! contract {
                 a_component_that_was_stored_again_waits_for_its_plugin,
                 components_that_nobody_names_count_against_what_a_tenant_may_have,
                 what_was_left_of_an_upload_counts_as_well,
-                a_released_component_goes_unless_a_plugin_names_it,
+                a_released_component_goes_unless_a_plugin_names_it;
+            plugins:
+                a_plugin_comes_back_as_it_was_put,
+                plugins_are_listed_by_name_and_paged,
+                changes_of_plugins_make_decisions_stale,
+                of_many_changes_of_a_plugin_on_one_state_one_is_stored,
                 a_plugin_that_a_webhook_names_cannot_be_deleted,
                 attempts_of_a_trial_are_counted,
                 a_late_call_of_an_older_trial_changes_nothing,

@@ -6,7 +6,7 @@ use hookbox::model::TenantId;
 use hookbox_tests::api::Api;
 
 use super::says;
-use crate::contract::plugins::{bytes, digest};
+use crate::contract::components::{bytes, digest};
 
 /// Components in the store, whole or not.
 fn components(folder: &Path) -> u32 {

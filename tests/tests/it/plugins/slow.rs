@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::says;
-use crate::contract::plugins::{bytes, digest};
+use crate::contract::components::{bytes, digest};
 
 /// Stores a plugin `mine` straight into the store, which nobody runs; the path of its component.
 async fn stored(api: &Api, tenant: &str, component: &[u8]) -> String {

@@ -15,7 +15,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{event, ran, says, upload};
-use crate::contract::plugins::digest;
+use crate::contract::components::digest;
 
 /// What the sink gets for one event, which two webhooks send.
 async fn both(server: &Server, sink: &Sink) -> BTreeSet<String> {

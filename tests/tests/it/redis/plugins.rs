@@ -11,7 +11,8 @@ use hookbox_tests::redis::{Options, RedisServer, User};
 use super::{open_at, rights::documented_rights};
 use crate::contract::{
     bed::{Bed, LIMITS, LONG, tenant, until},
-    plugins::{bytes, component, digest, interrupt, plugin},
+    components::{bytes, component, digest, interrupt},
+    plugins::plugin,
 };
 
 const KEEP: Retention = Retention {

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::contract::{
     bed::{LIMITS, tenant, until, webhook},
-    plugins::{bytes, component, digest, interrupt, plugin},
+    components::{bytes, component, digest, interrupt},
+    plugins::plugin,
 };
 
 /// An hour and a second pass for what was stored.
