@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, ValueKind, ValueOrKwargs};
+use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, ValueOrKwargs};
 use minijinja::{AutoEscape, Error, ErrorKind, State, Value};
 
 use crate::args::{self, Args};
@@ -17,6 +17,7 @@ use crate::methods::dicts;
 use crate::mutable::Pairs;
 use crate::percent;
 use crate::py::{self, Number, wrong};
+use crate::slices::slice;
 use crate::tests::contains;
 
 type Many = Rest<ValueOrKwargs>;
@@ -62,13 +63,7 @@ pub(crate) fn add(environment: &mut Names<'_>) {
         py::add(state, a, b)
     });
     environment.add_function("__concat", concat);
-    environment.add_function("__bound", |value: Value| match Number::of(&value) {
-        // No list is as long.
-        Some(Number::Int(bound)) if value.kind() == ValueKind::Number => {
-            Value::from(bound.clamp(-i128::from(i32::MAX), i128::from(i32::MAX)))
-        }
-        _ => value,
-    });
+    environment.add_function("__slice", slice);
     environment.add_global("__self", Value::from_object(Itself));
     environment.add_function("__in", contains);
     environment.add_function(
@@ -115,24 +110,50 @@ fn range(state: &State<'_, '_>, rest: Many) -> Result<Value, Error> {
         None => (0, first),
     };
     let step = args.int(2, 1)?;
-    let (from, to, by) = (i128::from(start), i128::from(stop), i128::from(step));
-    let length = match by {
-        0 => return Err(wrong("range() arg 3 must not be zero")),
-        1.. => (to - from + by - 1).max(0) / by,
-        _ => (from - to - by - 1).max(0) / -by,
-    };
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
-    if length > 100_000 {
+    if step == 0 {
+        return Err(wrong("range() arg 3 must not be zero"));
+    }
+    let range = Range::new(start, stop, step);
+    if range.length > 100_000 {
         return Err(wrong(
             "Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).",
         ));
     }
-    Ok(Value::from_object(Range {
-        start,
-        stop,
-        step,
-        length,
-    }))
+    Ok(Value::from_object(range))
+}
+
+impl Range {
+    fn new(start: i64, stop: i64, step: i64) -> Self {
+        let (from, to, by) = (i128::from(start), i128::from(stop), i128::from(step));
+        let length = match by {
+            1.. => (to - from + by - 1).max(0) / by,
+            _ => (from - to - by - 1).max(0).checked_div(-by).unwrap_or(0),
+        };
+        Self {
+            start,
+            stop,
+            step,
+            length: usize::try_from(length).unwrap_or(usize::MAX),
+        }
+    }
+
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Each `step`th of its numbers between two places in it, as Python's `range(…)[start:stop:step]`.
+    pub(crate) fn part(&self, start: i128, stop: i128, step: i128) -> Self {
+        let at = |place: i128| {
+            let number =
+                i128::from(self.start).saturating_add(place.saturating_mul(self.step.into()));
+            i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
+        };
+        Self::new(
+            at(start),
+            at(stop),
+            i64::try_from(step.saturating_mul(self.step.into())).unwrap_or(i64::MAX),
+        )
+    }
 }
 
 impl Object for Range {

@@ -27,6 +27,7 @@ mod py;
 mod python;
 mod rewrite;
 mod scan;
+mod slices;
 mod spec;
 mod tests;
 mod tokens;

@@ -8,7 +8,7 @@
 //!   where Python's do;
 //! - list and dict literals become calls, where a method of the template could change them;
 //! - a macro that uses `varargs` or `kwargs` gets them as parameters, and a wrapper that fills them;
-//! - the bounds of slices are brought into 32 bits, beyond which minijinja takes other items or panics;
+//! - slices become functions;
 //! - escapes in text literals that only Python knows become those that minijinja knows;
 //! - `loop.cycle(…)`, whatever the loop is called, becomes a method that checks that there is something to
 //!   cycle through, without which minijinja panics;
@@ -37,6 +37,17 @@ const CHANGING: [&str; 10] = [
     "setdefault",
 ];
 
+/// The filters that make text of which Python knows that it is escaped, so that `+` escapes what is added.
+const ESCAPING: [&str; 7] = [
+    "e",
+    "escape",
+    "forceescape",
+    "safe",
+    "tojson",
+    "urlize",
+    "xmlattr",
+];
+
 /// The template as minijinja has to get it.
 pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
     let tags = tags(source);
@@ -45,6 +56,13 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
             matches!(three, [dot, name, open] if is(source, dot, ".") && is(source, open, "(")
                 && (CHANGING.contains(&text(source, name)) || is(source, name, "popitem")))
         })
+    });
+    let escaping = tags.iter().any(|tag| {
+        let mut pairs = tag.tokens.windows(2);
+        tag.tokens.first().is_some_and(|first| is(source, first, "autoescape"))
+            || pairs.any(|pair| {
+                matches!(pair, [pipe, name] if is(source, pipe, "|") && ESCAPING.contains(&text(source, name)))
+            })
     });
     let macros = macros(source, &tags);
     let mut edits = Edits {
@@ -63,16 +81,17 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
             defaults(source, tag, &mut edits, &mut pieces);
         }
         // Inner operators first: each puts its function around what is there.
+        pieces.slices();
         pieces.operator("%", "__mod");
         pieces.operator("~", "__concat");
         if changing {
             pieces.containers();
-            pieces.slices();
+        }
+        if changing || escaping {
             pieces.operator("+", "__add");
         }
         pieces.comparisons();
         pieces.memberships();
-        pieces.bounds();
         pieces.bare_tuple(tag.block);
         if macros.iter().any(|any| any.begin == number) {
             pieces.more_parameters();
@@ -85,11 +104,6 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
         }
     }
     edits.apply()
-}
-
-/// Whether it is a number that certainly fits into 32 bits.
-fn is_short(token: &Token) -> bool {
-    token.kind == Kind::Number && token.at.len() < 10
 }
 
 /// The tokens of one tag, and what becomes of them.
@@ -176,63 +190,6 @@ impl<'s> Pieces<'s> {
         for at in 0..self.tokens.len() {
             if self.is(at, "+") && !self.ends_before(at) {
                 self.replace(at, "- -");
-            }
-        }
-    }
-
-    /// Slices of lists, which minijinja makes views that cannot change.
-    fn slices(&mut self) {
-        let mut open: Vec<(bool, bool)> = Vec::new();
-        for at in 0..self.tokens.len() {
-            if self.any(at, &["(", "[", "{"]) {
-                open.push((self.is(at, "[") && self.ends_before(at), false));
-            } else if self.is(at, ":") {
-                if let Some(innermost) = open.last_mut() {
-                    innermost.1 = true;
-                }
-            } else if self.any(at, &[")", "]", "}"])
-                && let Some((true, true)) = open.pop()
-                && !self.any(at + 1, &[".", "[", "("])
-                && let Some(piece) = self.after.get_mut(at)
-            {
-                piece.push_str("|__copy");
-            }
-        }
-    }
-
-    /// The bounds and steps of slices, but for short literals.
-    fn bounds(&mut self) {
-        // Of each bracket: whether it is a subscript's, whether it has a colon, where the part begins.
-        let mut open: Vec<(bool, bool, usize)> = Vec::new();
-        let mut parts = Vec::new();
-        for at in 0..self.tokens.len() {
-            if self.any(at, &["(", "[", "{"]) {
-                let subscript = self.is(at, "[") && self.ends_before(at);
-                open.push((subscript, false, at + 1));
-            } else if self.is(at, ":") {
-                if let Some((true, colon, from)) = open.last_mut() {
-                    parts.push(*from..at);
-                    (*colon, *from) = (true, at + 1);
-                }
-            } else if self.any(at, &[")", "]", "}"])
-                && let Some((true, true, from)) = open.pop()
-            {
-                parts.push(from..at);
-            }
-        }
-        for part in parts {
-            let short = match self.tokens.get(part.clone()) {
-                Some([sign, number]) => is(self.source, sign, "-") && is_short(number),
-                Some([number]) => is_short(number),
-                Some(tokens) => tokens.is_empty(),
-                None => true,
-            };
-            if !short
-                && let Some(before) = self.before.get_mut(part.start)
-                && let Some(after) = self.after.get_mut(part.end - 1)
-            {
-                before.insert_str(0, "__bound(");
-                after.push(')');
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Filters that apply other filters and tests, and hand arguments on to them.
 
-use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
+use minijinja::value::{Rest, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use crate::args::{self, Args};
@@ -15,16 +15,6 @@ pub(crate) fn add(environment: &mut Names<'_>) {
     environment.add_filter("map", |s: &mut State<'_, '_>, v: Value, r: Many| {
         map(s, &v, r)
     });
-    // For slices, where a template changes lists: see `rewrite`.
-    environment.add_filter(
-        "__copy",
-        |state: &State<'_, '_>, value: Value| match value.kind() {
-            ValueKind::Seq | ValueKind::Iterable if !py::is_tuple(&value) => {
-                items(state, &value).map(py::list)
-            }
-            _ => Ok(value),
-        },
-    );
     environment.add_filter("select", |s: &mut State<'_, '_>, v: Value, r: Many| {
         choose(s, &v, r, false, true)
     });

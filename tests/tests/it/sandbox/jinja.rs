@@ -132,6 +132,9 @@ async fn hostile_templates_end_in_an_error_that_names_their_field() {
     );
     let lists = format!("{{{{ {}{} }}}}", "[".repeat(5_000), "]".repeat(5_000));
     let filters = format!("{{{{ 1{} }}}}", "|string".repeat(40_000));
+    let slices = format!("{{{{ 'x'{} }}}}", "[1:]".repeat(10_000));
+    let sliced = format!("{{{{ {}1{} }}}}", "x[".repeat(5_000), ":]".repeat(5_000));
+    let members = format!("{{{{ x{} }}}}", ".x[1:]".repeat(7_000));
     let long_name = format!("{{{{ {} }}}}", "a".repeat(200_000));
     let long_text = "a text of 100 KB ".repeat(6_000);
     let well = sandbox
@@ -208,6 +211,21 @@ async fn hostile_templates_end_in_an_error_that_names_their_field() {
                 ErrorKind::TemplateRuntime,
                 ErrorKind::OutOfFuel,
             ],
+        ),
+        (
+            "a chain of slices",
+            &slices,
+            &[ErrorKind::TemplateSyntax, ErrorKind::OutOfFuel],
+        ),
+        (
+            "slices within slices",
+            &sliced,
+            &[ErrorKind::TemplateSyntax, ErrorKind::OutOfFuel],
+        ),
+        (
+            "slices of members",
+            &members,
+            &[ErrorKind::TemplateSyntax, ErrorKind::OutOfFuel],
         ),
         ("a name of 200 KB", &long_name, &[ErrorKind::OutOfFuel]),
         ("no harm but length", &long_text, &[]),
