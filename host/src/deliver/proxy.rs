@@ -125,7 +125,7 @@ impl Proxy {
             Host::Ipv4(ip) => vec![(*ip).into()],
             Host::Ipv6(ip) => vec![(*ip).into()],
             Host::Domain(name) => {
-                let found = self.names.lookup(name).await;
+                let found = self.names.lookup(name, &Arc::default()).await;
                 let unknown = |_| unreachable("its name has no address");
                 found.map_err(unknown)?.to_vec()
             }

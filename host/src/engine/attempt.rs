@@ -274,7 +274,7 @@ impl Engine {
         rest.one_receiver = names_one_receiver(&spec.payload_url);
         let limit = self.config.timeout_of(spec);
         let clock = Instant::now();
-        let guarded = match self.guard.check(outbound).await {
+        let guarded = match self.guard.of(&leased.delivery.tenant).check(outbound).await {
             Ok(guarded) => guarded,
             Err(e) => {
                 attempt.timings.guard_us = micros(clock.elapsed());

@@ -208,7 +208,7 @@ impl Engine {
             config: &self.config,
             sandbox: &self.sandbox,
             transformer: &pick.transformer,
-            guard: &self.guard,
+            guard: &self.guard.of(tenant),
             secrets: snapshot.secrets_for(webhook, id.map_or("", WebhookId::as_str)),
         };
         Ok(setup.report(webhook, event).await)

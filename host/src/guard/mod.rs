@@ -31,13 +31,18 @@ pub use route::Route;
 
 use crate::{
     config::{DeliveryConfig, GuardConfig},
+    model::TenantId,
     request::OutboundRequest,
 };
 use route::ProxyRules;
 
 /// Judges destinations. Cheap to clone; clones share what names were just looked up.
 #[derive(Clone, Debug)]
-pub struct Guard(Arc<Inner>);
+pub struct Guard {
+    inner: Arc<Inner>,
+    /// For whom names are looked up.
+    owner: Arc<str>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -129,13 +134,27 @@ impl Guard {
         delivery: &DeliveryConfig,
         resolver: Arc<dyn Resolve>,
     ) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Inner {
             allow_networks: config.allow_networks.clone(),
             allow_hosts: config.allow_hosts.iter().map(|h| canonical(h)).collect(),
             allow_ports: config.allow_ports.clone(),
             proxy: ProxyRules::of(delivery),
             names: Names::new(resolver),
-        }))
+        };
+        Self {
+            inner: Arc::new(inner),
+            owner: Arc::default(),
+        }
+    }
+
+    /// The same guard, whose look-ups count as this tenant's: who has many names that take long to look up waits
+    /// for them, and nobody else does.
+    #[must_use]
+    pub fn of(&self, tenant: &TenantId) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            owner: tenant.as_str().into(),
+        }
     }
 
     /// Lets a request pass, or says why not. Takes up to 5 seconds, for the name's lookup.
@@ -162,7 +181,7 @@ impl Guard {
         let port = url
             .port_or_known_default()
             .ok_or_else(|| blocked("it names no port"))?;
-        if !self.0.allow_ports.is_empty() && !self.0.allow_ports.contains(&port) {
+        if !self.inner.allow_ports.is_empty() && !self.inner.allow_ports.contains(&port) {
             return Err(blocked(&format!("port {port} is not among those allowed")));
         }
         let host = url.host().ok_or_else(|| blocked("it names no host"))?;
@@ -181,7 +200,7 @@ impl Guard {
             Host::Ipv6(ip) => Some((*ip).into()),
         };
         let name = host.to_string();
-        let proxy = self.0.proxy.as_ref().filter(|p| !p.excepts_name(&name));
+        let proxy = self.inner.proxy.as_ref().filter(|p| !p.excepts_name(&name));
         let ips = match (ip, proxy) {
             (Some(ip), _) => {
                 self.judge(&name, "it is", &[ip])?;
@@ -204,7 +223,7 @@ impl Guard {
     }
 
     fn by_unknown_name(&self, name: &str) -> Result<Route, GuardError> {
-        if route::is_of_the_inside(name) && !self.0.allow_hosts.contains(&canonical(name)) {
+        if route::is_of_the_inside(name) && !self.inner.allow_hosts.contains(&canonical(name)) {
             let reason =
                 "it is no name of the public internet, and where it leads is not known here";
             return Err(blocked(name, reason));
@@ -217,7 +236,8 @@ impl Guard {
     /// # Errors
     /// See [`GuardError`].
     pub async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, GuardError> {
-        let found = self.0.names.lookup(&host.to_ascii_lowercase()).await;
+        let name = host.to_ascii_lowercase();
+        let found = self.inner.names.lookup(&name, &self.owner).await;
         let ips = found.map_err(|error| GuardError::Dns {
             host: host.to_owned(),
             reason: error.to_string(),
@@ -227,7 +247,7 @@ impl Guard {
     }
 
     fn judge(&self, host: &str, verb: &str, ips: &[IpAddr]) -> Result<(), GuardError> {
-        if self.0.allow_hosts.contains(&canonical(host)) {
+        if self.inner.allow_hosts.contains(&canonical(host)) {
             return Ok(());
         }
         for ip in ips {
@@ -243,7 +263,7 @@ impl Guard {
     /// By the network of the address, or of the IPv4 address that it stands for.
     fn is_allowed(&self, ip: IpAddr) -> bool {
         let v4 = ranges::embedded_v4(ip).map(IpAddr::V4);
-        let mut networks = self.0.allow_networks.iter();
+        let mut networks = self.inner.allow_networks.iter();
         networks.any(|n| n.contains(&ip) || v4.is_some_and(|v4| n.contains(&v4)))
     }
 }

@@ -13,7 +13,7 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use tokio::{sync::Semaphore, task::AbortHandle};
+use tokio::{sync::Notify, task::AbortHandle, time::timeout_at};
 
 /// How long a delivery waits for a name.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,8 +26,8 @@ pub(super) const MEMORY: Duration = Duration::from_secs(3);
 /// system gives up, however long ago its delivery did; this leaves most of them to others.
 const CONCURRENT: usize = 192;
 
-/// Names remembered or being looked up at once.
-const NAMES: usize = 4096;
+/// Names remembered at once, beside those that are being looked up.
+const REMEMBERED: usize = 4096;
 
 /// Turns a host name into addresses. The system's resolver, or a test's.
 #[async_trait]
@@ -58,17 +58,20 @@ pub(crate) enum LookupError {
     NoAddress,
     #[error("the name servers did not answer within {} seconds", TIMEOUT.as_secs())]
     TimedOut,
-    #[error("too many names are being looked up at the moment")]
+    #[error(
+        "other names are being looked up for too long; too many at once are this tenant's, or everybody's"
+    )]
     Busy,
 }
 
 type Answer = Result<Arc<[IpAddr]>, LookupError>;
+type SharedAnswer = Shared<BoxFuture<'static, Answer>>;
 
 struct Lookup {
     started: Instant,
     /// Only to see whether it has ended: the shared answer does not know before somebody asks for it.
     task: AbortHandle,
-    answer: Shared<BoxFuture<'static, Answer>>,
+    answer: SharedAnswer,
 }
 
 impl Lookup {
@@ -79,60 +82,116 @@ impl Lookup {
 }
 
 /// Lookups under way and just done.
+///
+/// One may have as many under way as are left free (dynamic thresholds: Choudhury and Hahne, 1998). Alone that is
+/// half of all. However many take all that they can get, with names whose servers hang: whoever has none gets the
+/// first that ends, before those who have many.
 pub(crate) struct Names {
     resolver: Arc<dyn Resolve>,
-    slots: Arc<Semaphore>,
     lookups: Mutex<HashMap<String, Lookup>>,
+    under_way: Arc<UnderWay>,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    /// How many of whom.
+    owners: Mutex<HashMap<Arc<str>, usize>>,
+    one_ended: Notify,
+}
+
+/// The right to look up one name, until it is dropped.
+struct Slot {
+    under_way: Arc<UnderWay>,
+    owner: Arc<str>,
+}
+
+impl UnderWay {
+    fn enter(self: &Arc<Self>, owner: &Arc<str>) -> Option<Slot> {
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = owners.values().sum();
+        let own = owners.get(owner).copied().unwrap_or(0);
+        if own >= CONCURRENT.saturating_sub(all) {
+            return None;
+        }
+        owners.insert(Arc::clone(owner), own.saturating_add(1));
+        Some(Slot {
+            under_way: Arc::clone(self),
+            owner: Arc::clone(owner),
+        })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let owners = &self.under_way.owners;
+        let mut owners = owners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = owners.get_mut(&self.owner) {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                owners.remove(&self.owner);
+            }
+        }
+        self.under_way.one_ended.notify_waiters();
+    }
 }
 
 impl Names {
     pub(crate) fn new(resolver: Arc<dyn Resolve>) -> Self {
         Self {
             resolver,
-            slots: Arc::new(Semaphore::new(CONCURRENT)),
             lookups: Mutex::default(),
+            under_way: Arc::default(),
         }
     }
 
-    /// The addresses of `host`, at least one.
-    pub(crate) async fn lookup(&self, host: &str) -> Answer {
-        let answer = self.join_or_start(host)?;
-        tokio::time::timeout(TIMEOUT, answer)
+    /// The addresses of `host`, at least one. If it has to be looked up, that counts as `owner`'s.
+    pub(crate) async fn lookup(&self, host: &str, owner: &Arc<str>) -> Answer {
+        let deadline = tokio::time::Instant::now() + TIMEOUT;
+        let answer = loop {
+            // Before the question, so that none that ends in between is missed.
+            let one_ended = self.under_way.one_ended.notified();
+            if let Some(answer) = self.join_or_start(host, owner) {
+                break answer;
+            }
+            timeout_at(deadline, one_ended)
+                .await
+                .map_err(|_| LookupError::Busy)?;
+        };
+        timeout_at(deadline, answer)
             .await
             .unwrap_or(Err(LookupError::TimedOut))
     }
 
     /// Whoever wants a name that is being looked up waits for that lookup, so that a name whose servers
-    /// hang holds one thread and not one for each delivery.
-    fn join_or_start(&self, host: &str) -> Result<Shared<BoxFuture<'static, Answer>>, LookupError> {
+    /// hang holds one thread and not one for each delivery. Nothing if the owner has enough under way.
+    fn join_or_start(&self, host: &str, owner: &Arc<str>) -> Option<SharedAnswer> {
         let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lookup) = lookups.get(host)
             && lookup.is_usable()
         {
-            return Ok(lookup.answer.clone());
+            return Some(lookup.answer.clone());
         }
-        if lookups.len() >= NAMES {
+        let slot = self.under_way.enter(owner)?;
+        if lookups.len() >= REMEMBERED {
             lookups.retain(|_, lookup| lookup.is_usable());
         }
-        if lookups.len() >= NAMES {
+        if lookups.len() >= REMEMBERED {
             lookups.retain(|_, lookup| !lookup.task.is_finished());
         }
-        if lookups.len() >= NAMES {
-            return Err(LookupError::Busy);
-        }
-        let lookup = self.start(host.to_owned());
+        let lookup = self.start(host.to_owned(), slot);
         let answer = lookup.answer.clone();
         lookups.insert(host.to_owned(), lookup);
-        Ok(answer)
+        Some(answer)
     }
 
     /// On a task of its own: the slot must be held until the resolver is done, also when nobody waits for
     /// it any more.
-    fn start(&self, host: String) -> Lookup {
-        let (resolver, slots) = (Arc::clone(&self.resolver), Arc::clone(&self.slots));
+    fn start(&self, host: String, slot: Slot) -> Lookup {
+        let resolver = Arc::clone(&self.resolver);
         let task = tokio::spawn(async move {
-            let _slot = slots.acquire_owned().await.map_err(|_| LookupError::Busy)?;
-            match resolver.resolve(&host).await {
+            let found = resolver.resolve(&host).await;
+            drop(slot);
+            match found {
                 Ok(addresses) if !addresses.is_empty() => Ok(addresses.into()),
                 _ => Err(LookupError::NoAddress),
             }

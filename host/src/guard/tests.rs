@@ -5,12 +5,13 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use tokio::sync::Notify;
 
 use super::*;
 use crate::config::Config;
 
-/// Answers from a table; `hangs.example` never answers, `changes.example` differently each time.
+/// Answers from a table; `hangs….example` never answers, `changes.example` differently each time.
 #[derive(Default)]
 struct Table {
     lookups: AtomicUsize,
@@ -32,7 +33,7 @@ impl Resolve for Table {
                 self.release.notified().await;
                 &["93.184.215.14"]
             }
-            "hangs.example" => std::future::pending().await,
+            host if host.starts_with("hangs") => std::future::pending().await,
             "changes.example" if nth == 0 => &["93.184.215.14"],
             "changes.example" => &["127.0.0.1"],
             _ => return Err(io::Error::other("resolver at 10.9.8.7 says no")),
@@ -198,6 +199,62 @@ async fn a_lookup_that_ended_when_nobody_waited_any_more_is_forgotten_too() {
     table.release.notify_one();
     assert!(guard.resolve("slow.example").await.is_ok());
     assert_eq!(table.lookups.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn of_all_who_wait_to_look_up_a_name_who_has_none_under_way_comes_first() {
+    let (guard, table) = guard(|_| {});
+    let ask = async |of: &Guard, name: &str| {
+        // Whoever asks has gone at once; the look-up has not.
+        assert_eq!(of.resolve(name).now_or_never(), None);
+        tokio::task::yield_now().await;
+    };
+    let greedy = |n: usize| guard.of(&format!("greedy-{n}").as_str().into());
+    ask(&greedy(0), "slow.example").await;
+    for tenant in 0..20 {
+        for n in 0..200 {
+            let name = format!("hangs-{tenant}-{n}.example");
+            ask(&greedy(tenant), &name).await;
+        }
+        let under_way = table.lookups.load(Ordering::SeqCst);
+        assert!(tenant > 0 || under_way == 96, "half of all: {under_way}");
+    }
+    assert_eq!(table.lookups.load(Ordering::SeqCst), 192, "all are taken");
+
+    let (many, none) = (greedy(0), guard.of(&"other".into()));
+    let mut many = Box::pin(many.resolve("empty.example"));
+    assert_eq!((&mut many).now_or_never(), None);
+    let none = tokio::spawn(async move { none.resolve("public.example").await });
+    tokio::task::yield_now().await;
+    assert!(!none.is_finished());
+    table.release.notify_one();
+    assert!(none.await.unwrap().is_ok());
+    assert_eq!(many.now_or_never(), None);
+    // What another has looked up needs no look-up of one's own.
+    assert!(greedy(0).resolve("public.example").await.is_ok());
+}
+
+#[tokio::test]
+async fn who_waits_for_a_look_up_of_ones_own_goes_on_when_one_ends() {
+    let (guard, table) = guard(|_| {});
+    let mine = guard.of(&"one".into());
+    let slow = {
+        let mine = mine.clone();
+        tokio::spawn(async move { mine.resolve("slow.example").await })
+    };
+    while table.lookups.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    for n in 1..96 {
+        let name = format!("hangs-{n}.example");
+        assert_eq!(mine.resolve(&name).now_or_never(), None);
+    }
+    let waiting = tokio::spawn(async move { mine.resolve("public.example").await });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    table.release.notify_one();
+    assert!(slow.await.unwrap().is_ok());
+    assert!(waiting.await.unwrap().is_ok());
 }
 
 #[tokio::test]
