@@ -116,7 +116,8 @@ fn format(
             }
             out.push_str(close);
         }
-        ValueKind::String => {
+        // Escaped text is of another class, which is printed as it is.
+        ValueKind::String if !value.is_safe() => {
             let text = value.as_str().unwrap_or_default();
             string(state, text, indent, allowance, depth, out)?;
         }
