@@ -59,8 +59,10 @@ pub(crate) fn add(environment: &mut Names<'_>) {
         Ok::<_, Error>(dicts::dict(pairs))
     });
     environment.add_function("__mod", modulo);
-    environment.add_function("__add", |state: &State<'_, '_>, a: &Value, b: &Value| {
-        py::add(state, a, b)
+    environment.add_function("__add", |state: &State<'_, '_>, all: Rest<Value>| {
+        let mut all = all.0.into_iter();
+        let first = all.next().unwrap_or_default();
+        all.try_fold(first, |sum, more| py::add(state, &sum, &more))
     });
     environment.add_function("__concat", concat);
     environment.add_function("__slice", slice);
@@ -169,7 +171,8 @@ impl Object for Range {
             at
         };
         let inside = usize::try_from(at).is_ok_and(|at| at < self.length);
-        inside.then(|| Value::from(self.start + at * self.step))
+        let number = i128::from(self.start) + i128::from(at) * i128::from(self.step);
+        inside.then(|| Value::from(i64::try_from(number).unwrap_or(i64::MAX)))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -338,17 +341,23 @@ fn lipsum(state: &State<'_, '_>, rest: Many) -> Result<Value, Error> {
     })
 }
 
-/// `a ~ b`.
-fn concat(state: &State<'_, '_>, a: &Value, b: &Value) -> Result<Value, Error> {
+/// `a ~ b ~ …`.
+fn concat(state: &State<'_, '_>, all: Rest<Value>) -> Result<Value, Error> {
     let html = !matches!(state.auto_escape(), AutoEscape::None);
-    if html && (a.is_safe() || b.is_safe()) {
-        return Ok(Value::from_safe_string(
-            escaped(state, a)? + &escaped(state, b)?,
-        ));
+    let safe = html && all.iter().any(Value::is_safe);
+    let mut text = String::new();
+    for value in all.iter() {
+        if safe {
+            text.push_str(&escaped(state, value)?);
+        } else {
+            text.push_str(&to_str(state, value)?);
+        }
     }
-    let mut text = to_str(state, a)?.into_owned();
-    text.push_str(&to_str(state, b)?);
-    Ok(Value::from(text))
+    Ok(if safe {
+        Value::from_safe_string(text)
+    } else {
+        Value::from(text)
+    })
 }
 
 /// `a % b`, of numbers and of texts.

@@ -7,7 +7,8 @@ use crate::rewrite::Pieces;
 use crate::tokens::{Kind, Tag, Token, text};
 
 /// A macro's defaults that speak of parameters before them: those are set at its start instead.
-pub(crate) fn defaults(source: &str, tag: &Tag, edits: &mut Edits<'_>, pieces: &mut Pieces<'_>) {
+pub(crate) fn defaults(tag: &Tag, edits: &mut Edits<'_>, pieces: &mut Pieces<'_>) {
+    let source = edits.source;
     let last = tag.tokens.len().wrapping_sub(1);
     if !pieces.is(0, "macro") || !pieces.is(2, "(") || !pieces.is(last, ")") {
         return;
@@ -30,16 +31,11 @@ pub(crate) fn defaults(source: &str, tag: &Tag, edits: &mut Edits<'_>, pieces: &
         let speaks =
             |token: &Token| token.kind == Kind::Name && known.contains(&text(source, token));
         if pieces.is(at + 1, "=") && default.iter().any(speaks) {
-            let from = default.first().map_or(0, |token| token.at.start);
-            let to = default.last().map_or(0, |token| token.at.end);
-            let expression = source.get(from..to).unwrap_or_default().replace('\n', " ");
+            let expression = pieces.take(at + 2..end).replace('\n', " ");
             late.push_str(&format!(
                 "{{%if {name} is undefined%}}{{%set {name}={expression}%}}{{%endif%}}"
             ));
             pieces.replace(at + 2, "__unset");
-            for gone in at + 3..end {
-                pieces.replace(gone, "");
-            }
         }
         known.push(name);
         at = end + 1;

@@ -30,8 +30,8 @@ const WORDS: [&str; 18] = [
 
 const COMPARISONS: [&str; 6] = ["<", ">", "<=", ">=", "==", "!="];
 
-/// What binds less than a comparison, or ends an expression.
-const LESS: [&str; 10] = ["and", "or", "not", "in", "is", "if", "else", ",", "=", ":"];
+/// What binds less than a comparison, or ends an expression. Tests, after `is`, bind most of all, as filters do.
+const LESS: [&str; 9] = ["and", "or", "not", "in", "if", "else", ",", "=", ":"];
 
 /// Which way to look from an operator.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,12 +120,8 @@ impl Pieces<'_> {
                 continue;
             };
             let chained = |at| !self.is_member(at) && self.any(at, &COMPARISONS);
-            let ends = |at| {
-                chained(at)
-                    || (!self.is_member(at) && (self.any(at, &LESS) || self.is(at, "recursive")))
-            };
-            let first = self.reach(at, Direction::Left, |at| ends(at) || self.is_tag(at));
-            let last = self.reach(at, Direction::Right, ends);
+            let first = self.reach(at, Direction::Left, |at| self.binds_less(at));
+            let last = self.reach(at, Direction::Right, |at| self.binds_less(at));
             if first.checked_sub(1).is_some_and(chained) || chained(last + 1) {
                 continue;
             }
@@ -152,8 +148,9 @@ impl Pieces<'_> {
             }
             let chained = |at| {
                 !self.is_member(at)
+                    && !self.names_test(at)
                     && (self.any(at, &COMPARISONS)
-                        || self.any(at, &["in", "is"])
+                        || self.is(at, "in")
                         || (self.is(at, "not") && self.is(at + 1, "in")))
             };
             let ends = |at| self.binds_less(at);
@@ -171,31 +168,63 @@ impl Pieces<'_> {
         }
     }
 
-    /// `a % b`, or `a + b`. The left operand begins after the last operator that binds less, the right
-    /// one ends before the next that binds as much or less.
-    pub(crate) fn operator(&mut self, operator: &str, function: &str) {
+    /// `a % b`, `a + b` or `a ~ b`. The left operand begins after the last operator that binds less, the right
+    /// one ends before the next that binds as much or less. If that is the same one, and `many`, its operands go to
+    /// the same function: nested calls would go deeper than the engine's parser.
+    pub(crate) fn operator(&mut self, operator: &str, function: &str, many: bool) {
         // Sums bind least, then `~`, then products; signs before a value are no sums.
         let (outside, ending): (&[&str], &[&str]) = match operator {
             "+" => (&[], &["+", "-"]),
             "~" => (&["+", "-"], &["+", "-", "~"]),
             _ => (&["+", "-", "~"], &["+", "-", "~", "*", "/", "//", "%"]),
         };
+        // Operators that belong to a call which began before.
+        let mut taken = vec![false; self.tokens.len()];
         for at in 0..self.tokens.len() {
-            if !self.is(at, operator) || !self.ends_before(at) {
+            let is_taken = taken.get(at).copied().unwrap_or(true);
+            if is_taken || !self.is(at, operator) || !self.ends_before(at) {
                 continue;
             }
             let ends = |at: usize, with: &[&str]| {
                 self.binds_less(at) || (self.any(at, with) && self.ends_before(at))
             };
             let first = self.reach(at, Direction::Left, |at| ends(at, outside));
-            let last = self.reach(at, Direction::Right, |at| ends(at, ending));
+            let reach = |at| self.reach(at, Direction::Right, |at| ends(at, ending));
+            let (mut operators, mut last) = (vec![at], reach(at));
+            while many && last > at && self.is(last + 1, operator) {
+                operators.push(last + 1);
+                last = reach(last + 1);
+            }
+            if first == at || operators.last() == Some(&last) {
+                continue;
+            }
             self.put(function, first, at, last);
+            for further in operators.into_iter().skip(1) {
+                self.replace(further, "),(");
+                if let Some(taken) = taken.get_mut(further) {
+                    *taken = true;
+                }
+            }
         }
+    }
+
+    /// Whether the token is what follows `is`: the name of a test, or the `not` before it.
+    fn names_test(&self, at: usize) -> bool {
+        let follows_is = |at: usize| {
+            at.checked_sub(1)
+                .is_some_and(|before| self.is(before, "is") && !self.is_member(before))
+        };
+        let negated = |at: usize| {
+            at.checked_sub(1)
+                .is_some_and(|before| self.is(before, "not") && follows_is(before))
+        };
+        follows_is(at) || negated(at)
     }
 
     /// Whether the token ends what a sum or product could stand in.
     fn binds_less(&self, at: usize) -> bool {
         !self.is_member(at)
+            && !self.names_test(at)
             && (self.is_tag(at)
                 || self.any(at, &COMPARISONS)
                 || self.any(at, &LESS)

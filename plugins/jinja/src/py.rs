@@ -335,12 +335,13 @@ pub(crate) fn read(state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
 /// If Python adds no such two, or the sum of integers takes more than 128 bits.
 pub(crate) fn add(state: &State<'_, '_>, a: &Value, b: &Value) -> Result<Value, Error> {
     if let (Some(x), Some(y)) = (a.as_str(), b.as_str()) {
+        let read = x.len().saturating_add(y.len());
+        afford(state, read)?;
         if a.is_safe() || b.is_safe() {
             let (x, y) = (escaped(state, a)?, escaped(state, b)?);
-            afford(state, x.len().saturating_add(y.len()))?;
+            afford(state, (x.len() + y.len()).saturating_sub(read))?;
             return Ok(Value::from_safe_string(x + &y));
         }
-        afford(state, x.len().saturating_add(y.len()))?;
         return Ok(Value::from([x, y].concat()));
     }
     state.consume_fuel(1)?;

@@ -63,6 +63,11 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
             || pairs.any(|pair| {
                 matches!(pair, [pipe, name] if is(source, pipe, "|") && ESCAPING.contains(&text(source, name)))
             })
+            // As an argument of `map`.
+            || tag.tokens.iter().any(|token| {
+                token.kind == Kind::Text
+                    && ESCAPING.contains(&text(source, token).trim_matches(['\'', '"']))
+            })
     });
     let macros = macros(source, &tags);
     let mut edits = Edits {
@@ -77,22 +82,23 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
         pieces.signs();
         pieces.numbers();
         pieces.words();
-        if tag.block {
-            defaults(source, tag, &mut edits, &mut pieces);
-        }
         // Inner operators first: each puts its function around what is there.
         pieces.slices();
-        pieces.operator("%", "__mod");
-        pieces.operator("~", "__concat");
+        pieces.operator("%", "__mod", false);
+        pieces.operator("~", "__concat", true);
         if changing {
             pieces.containers();
         }
         if changing || escaping {
-            pieces.operator("+", "__add");
+            pieces.operator("+", "__add", true);
         }
         pieces.comparisons();
         pieces.memberships();
         pieces.bare_tuple(tag.block);
+        if tag.block {
+            // With what has become of their defaults.
+            defaults(tag, &mut edits, &mut pieces);
+        }
         if macros.iter().any(|any| any.begin == number) {
             pieces.more_parameters();
         }
@@ -297,6 +303,34 @@ impl<'s> Pieces<'s> {
             };
             self.replace(last, format!("{comma}varargs=none, kwargs=none)"));
         }
+    }
+
+    /// What has become of these tokens, and nothing in their place.
+    pub(crate) fn take(&mut self, range: std::ops::Range<usize>) -> String {
+        let mut text = String::new();
+        let mut from = self
+            .tokens
+            .get(range.start)
+            .map_or(0, |token| token.at.start);
+        for at in range {
+            let Some(token) = self.tokens.get(at) else {
+                break;
+            };
+            text.push_str(self.source.get(from..token.at.start).unwrap_or_default());
+            from = token.at.end;
+            if let (Some(before), Some(instead), Some(after)) = (
+                self.before.get_mut(at),
+                self.instead.get_mut(at),
+                self.after.get_mut(at),
+            ) {
+                text.push_str(&std::mem::take(before));
+                let own = self.source.get(token.at.clone()).unwrap_or_default();
+                text.push_str(instead.as_deref().unwrap_or(own));
+                *instead = Some(String::new());
+                text.push_str(&std::mem::take(after));
+            }
+        }
+        text
     }
 
     fn collect(self, edits: &mut Edits<'_>) {

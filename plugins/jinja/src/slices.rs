@@ -157,29 +157,36 @@ pub(crate) fn slice(
 }
 
 fn of_text(state: &State<'_, '_>, text: &str, places: Places) -> Result<String, Error> {
-    if !text.is_ascii() {
-        // Its characters are counted, and taken apart.
+    if places.step != 1 {
         state.consume_fuel((text.len() / limits::READ_BYTES_PER_FUEL) as u64)?;
         let chars: Vec<char> = text.chars().collect();
         let chosen = places.chosen(chars.len());
         return Ok(chosen.filter_map(|at| chars.get(at)).collect());
     }
-    let chosen = places.chosen(text.len());
-    if places.step == 1 {
-        let (from, length) = (chosen.clone().next().unwrap_or(0), chosen.len());
-        afford(state, length)?;
-        return Ok(text.get(from..from + length).unwrap_or_default().to_owned());
-    }
-    state.consume_fuel((chosen.len() / limits::READ_BYTES_PER_FUEL) as u64)?;
-    let bytes = text.as_bytes();
-    Ok(chosen
-        .filter_map(|at| bytes.get(at))
-        .map(|&byte| char::from(byte))
-        .collect())
+    let length = if text.is_ascii() {
+        text.len()
+    } else {
+        afford(state, text.len())?;
+        text.chars().count()
+    };
+    let mut chosen = places.chosen(length);
+    let (first, count) = (chosen.next(), chosen.len());
+    let Some(first) = first else {
+        return Ok(String::new());
+    };
+    let (from, to) = if text.is_ascii() {
+        (first, first + count + 1)
+    } else {
+        let mut starts = text.char_indices().map(|(at, _)| at);
+        let from = starts.nth(first).unwrap_or(text.len());
+        (from, starts.nth(count).unwrap_or(text.len()))
+    };
+    afford(state, to.saturating_sub(from))?;
+    Ok(text.get(from..to).unwrap_or_default().to_owned())
 }
 
 /// No text or list is as long.
-const FAR: i128 = 1 << 62;
+const FAR: i128 = 1 << 64;
 
 /// What a slice says.
 #[derive(Clone, Copy)]
