@@ -30,7 +30,12 @@ use super::{
     error::{self, Phase, SendError},
     tls,
 };
-use crate::guard::Route;
+use crate::guard::{Guard, Owner, Route};
+
+tokio::task_local! {
+    /// Whose request it is that is being sent.
+    pub(super) static OWNER: Owner;
+}
 
 /// Makes connections to what the guard lets pass, and to nothing else.
 #[derive(Clone)]
@@ -50,12 +55,15 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, to: Uri) -> Self::Future {
         let connector = self.clone();
-        Box::pin(async move { connector.connect(&to).await.map(TokioIo::new) })
+        // Here and not within: the client may go on with a connection when the request for it has ended.
+        let owner = OWNER.try_with(Arc::clone).unwrap_or_default();
+        let guard = self.setup.guard.owned_by(owner);
+        Box::pin(async move { connector.connect(&guard, &to).await.map(TokioIo::new) })
     }
 }
 
 impl Connector {
-    async fn connect(&self, to: &Uri) -> Result<Stream, SendError> {
+    async fn connect(&self, guard: &Guard, to: &Uri) -> Result<Stream, SendError> {
         const NOT_TAKEN: SendError = SendError::Internal("its connector did not take the URL");
         let deadline = Instant::now() + self.setup.connect_timeout;
         let too_slow = |phase| move |_| SendError::Timeout(phase);
@@ -64,7 +72,7 @@ impl Connector {
         let port = to.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let host = Host::parse(name).map_err(|_| NOT_TAKEN)?;
 
-        let route = timeout_at(deadline, self.setup.guard.route(&host))
+        let route = timeout_at(deadline, guard.route(&host))
             .await
             .map_err(too_slow(Phase::Connect))?
             .map_err(SendError::Guard)?;

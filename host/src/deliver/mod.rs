@@ -150,7 +150,7 @@ impl Client {
         request: GuardedRequest,
         options: &SendOptions<'_>,
     ) -> Result<http::Response<Incoming>, SendError> {
-        let request = request.into_inner();
+        let (request, owner) = request.into_parts();
         let shown_host = request.shown_host().to_owned();
         let (method, url, mut headers, body) = request.into_parts();
         if body.is_empty() && method != HttpMethod::Get {
@@ -168,7 +168,7 @@ impl Client {
         *request.uri_mut() = http::Uri::try_from(url.as_str())
             .map_err(|_| SendError::Internal("its HTTP client did not take the URL"))?;
         *request.headers_mut() = headers;
-        let sent = client.request(request).await;
+        let sent = connect::OWNER.scope(owner, client.request(request)).await;
         sent.map_err(|e| match error::classify(&e) {
             SendError::Guard(error) => SendError::Guard(error.shown_as(&shown_host)),
             other => other,

@@ -18,10 +18,9 @@ mod ranges;
 mod resolve;
 mod route;
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc};
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
-use tokio::time::timeout;
 use url::{Host, Url};
 
 pub use ranges::is_public;
@@ -34,14 +33,14 @@ use crate::{
     model::TenantId,
     request::OutboundRequest,
 };
+use resolve::LookupError;
 use route::ProxyRules;
 
 /// Judges destinations. Cheap to clone; clones share what names were just looked up.
 #[derive(Clone, Debug)]
 pub struct Guard {
     inner: Arc<Inner>,
-    /// For whom names are looked up.
-    owner: Arc<str>,
+    owner: Owner,
 }
 
 #[derive(Debug)]
@@ -56,17 +55,24 @@ struct Inner {
 
 /// A request that may be sent. Only [`Guard::check`] makes one.
 #[derive(Debug)]
-pub struct GuardedRequest(OutboundRequest);
+pub struct GuardedRequest {
+    request: OutboundRequest,
+    owner: Owner,
+}
+
+/// For whom names are looked up.
+pub(crate) type Owner = Arc<str>;
 
 impl GuardedRequest {
     /// What will be sent.
     #[must_use]
     pub fn request(&self) -> &OutboundRequest {
-        &self.0
+        &self.request
     }
 
-    pub(crate) fn into_inner(self) -> OutboundRequest {
-        self.0
+    /// The request, and for whom its name is looked up when a connection is made.
+    pub(crate) fn into_parts(self) -> (OutboundRequest, Owner) {
+        (self.request, self.owner)
     }
 }
 
@@ -151,9 +157,13 @@ impl Guard {
     /// for them, and nobody else does.
     #[must_use]
     pub fn of(&self, tenant: &TenantId) -> Self {
+        self.owned_by(tenant.as_str().into())
+    }
+
+    pub(crate) fn owned_by(&self, owner: Owner) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
-            owner: tenant.as_str().into(),
+            owner,
         }
     }
 
@@ -163,7 +173,10 @@ impl Guard {
     /// See [`GuardError`].
     pub async fn check(&self, request: OutboundRequest) -> Result<GuardedRequest, GuardError> {
         match self.check_url(request.url()).await {
-            Ok(_) => Ok(GuardedRequest(request)),
+            Ok(_) => Ok(GuardedRequest {
+                request,
+                owner: Arc::clone(&self.owner),
+            }),
             Err(error) => Err(error.shown_as(request.shown_host())),
         }
     }
@@ -207,10 +220,16 @@ impl Guard {
                 vec![ip]
             }
             (None, Some(proxy)) if proxy.resolves => {
-                match timeout(route::PATIENCE, self.resolve(&name)).await {
-                    Ok(Ok(ips)) => ips,
-                    Err(_) | Ok(Err(GuardError::Dns { .. })) => return self.by_unknown_name(&name),
-                    Ok(Err(blocked)) => return Err(blocked),
+                match self.lookup(&name, route::PATIENCE).await {
+                    Ok(ips) => {
+                        self.judge(&name, "it resolves to", &ips)?;
+                        ips.to_vec()
+                    }
+                    // Or who keeps names from being looked up would have them pass unjudged.
+                    Err(busy @ LookupError::Busy) => return Err(unknown(&name, busy)),
+                    Err(LookupError::NoAddress | LookupError::TimedOut) => {
+                        return self.by_unknown_name(&name);
+                    }
                 }
             }
             (None, _) => self.resolve(&name).await?,
@@ -236,14 +255,16 @@ impl Guard {
     /// # Errors
     /// See [`GuardError`].
     pub async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, GuardError> {
-        let name = host.to_ascii_lowercase();
-        let found = self.inner.names.lookup(&name, &self.owner).await;
-        let ips = found.map_err(|error| GuardError::Dns {
-            host: host.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let found = self.lookup(host, resolve::TIMEOUT).await;
+        let ips = found.map_err(|error| unknown(host, error))?;
         self.judge(host, "it resolves to", &ips)?;
         Ok(ips.to_vec())
+    }
+
+    async fn lookup(&self, host: &str, patience: Duration) -> Result<Arc<[IpAddr]>, LookupError> {
+        let name = host.to_ascii_lowercase();
+        let names = &self.inner.names;
+        names.lookup_within(&name, &self.owner, patience).await
     }
 
     fn judge(&self, host: &str, verb: &str, ips: &[IpAddr]) -> Result<(), GuardError> {
@@ -265,6 +286,13 @@ impl Guard {
         let v4 = ranges::embedded_v4(ip).map(IpAddr::V4);
         let mut networks = self.inner.allow_networks.iter();
         networks.any(|n| n.contains(&ip) || v4.is_some_and(|v4| n.contains(&v4)))
+    }
+}
+
+fn unknown(host: &str, error: LookupError) -> GuardError {
+    GuardError::Dns {
+        host: host.to_owned(),
+        reason: error.to_string(),
     }
 }
 

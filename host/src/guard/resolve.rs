@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt, io,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,11 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use tokio::{sync::Notify, task::AbortHandle, time::timeout_at};
+use tokio::{
+    sync::Notify,
+    task::AbortHandle,
+    time::{timeout, timeout_at},
+};
 
 /// How long a delivery waits for a name.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,8 +72,8 @@ type Answer = Result<Arc<[IpAddr]>, LookupError>;
 type SharedAnswer = Shared<BoxFuture<'static, Answer>>;
 
 struct Lookup {
-    started: Instant,
-    /// Only to see whether it has ended: the shared answer does not know before somebody asks for it.
+    /// The shared answer itself does not know before somebody asks for it.
+    ended: Arc<OnceLock<Instant>>,
     task: AbortHandle,
     answer: SharedAnswer,
 }
@@ -77,7 +81,9 @@ struct Lookup {
 impl Lookup {
     /// Under way, or ended and not too old.
     fn is_usable(&self) -> bool {
-        !self.task.is_finished() || self.started.elapsed() < MEMORY
+        self.ended
+            .get()
+            .map_or(!self.task.is_finished(), |ended| ended.elapsed() < MEMORY)
     }
 }
 
@@ -146,20 +152,36 @@ impl Names {
 
     /// The addresses of `host`, at least one. If it has to be looked up, that counts as `owner`'s.
     pub(crate) async fn lookup(&self, host: &str, owner: &Arc<str>) -> Answer {
+        self.lookup_within(host, owner, TIMEOUT).await
+    }
+
+    /// The same, but who may have it looked up waits no longer than `patience`. That others keep it from being
+    /// looked up is told as [`LookupError::Busy`], however short that is.
+    pub(super) async fn lookup_within(
+        &self,
+        host: &str,
+        owner: &Arc<str>,
+        patience: Duration,
+    ) -> Answer {
         let deadline = tokio::time::Instant::now() + TIMEOUT;
+        let mut waited = false;
         let answer = loop {
             // Before the question, so that none that ends in between is missed.
             let one_ended = self.under_way.one_ended.notified();
             if let Some(answer) = self.join_or_start(host, owner) {
                 break answer;
             }
+            waited = true;
             timeout_at(deadline, one_ended)
                 .await
                 .map_err(|_| LookupError::Busy)?;
         };
-        timeout_at(deadline, answer)
-            .await
-            .unwrap_or(Err(LookupError::TimedOut))
+        match timeout_at(deadline, timeout(patience, answer)).await {
+            Ok(Ok(answer)) => answer,
+            // Less time was left for it than it should have had.
+            Err(_) if waited => Err(LookupError::Busy),
+            Err(_) | Ok(Err(_)) => Err(LookupError::TimedOut),
+        }
     }
 
     /// Whoever wants a name that is being looked up waits for that lookup, so that a name whose servers
@@ -188,8 +210,11 @@ impl Names {
     /// it any more.
     fn start(&self, host: String, slot: Slot) -> Lookup {
         let resolver = Arc::clone(&self.resolver);
+        let ended = Arc::new(OnceLock::new());
+        let end = Arc::clone(&ended);
         let task = tokio::spawn(async move {
             let found = resolver.resolve(&host).await;
+            let _ = end.set(Instant::now());
             drop(slot);
             match found {
                 Ok(addresses) if !addresses.is_empty() => Ok(addresses.into()),
@@ -197,7 +222,7 @@ impl Names {
             }
         });
         Lookup {
-            started: Instant::now(),
+            ended,
             task: task.abort_handle(),
             answer: task
                 .map(|joined| joined.unwrap_or(Err(LookupError::NoAddress)))

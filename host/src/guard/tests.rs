@@ -6,7 +6,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
 use super::*;
 use crate::config::Config;
@@ -232,6 +232,34 @@ async fn of_all_who_wait_to_look_up_a_name_who_has_none_under_way_comes_first() 
     assert_eq!(many.now_or_never(), None);
     // What another has looked up needs no look-up of one's own.
     assert!(greedy(0).resolve("public.example").await.is_ok());
+}
+
+#[tokio::test]
+async fn an_answer_is_remembered_from_when_it_came() {
+    let (guard, table) = guard(|_| {});
+    let mine = guard.clone();
+    let slow = tokio::spawn(async move { mine.resolve("slow.example").await });
+    tokio::time::sleep(resolve::MEMORY + Duration::from_millis(100)).await;
+    table.release.notify_one();
+    assert!(slow.await.unwrap().is_ok());
+    assert!(guard.resolve("slow.example").await.is_ok());
+    assert_eq!(table.lookups.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_proxy_that_resolves_gets_no_name_that_others_keep_from_being_looked_up() {
+    let (guard, _) = proxied(true, &[]);
+    let mine = guard.of(&"one".into());
+    for n in 0..96 {
+        let name = format!("hangs-{n}.example");
+        assert_eq!(mine.resolve(&name).now_or_never(), None);
+        tokio::task::yield_now().await;
+    }
+    let inside = route(&mine, "http://mapped.example/").await;
+    let error = inside.unwrap_err();
+    assert_eq!(error.kind(), "dns", "{error}");
+    let inside = route(&guard, "http://mapped.example/").await;
+    assert_eq!(inside.unwrap_err().kind(), "blocked");
 }
 
 #[tokio::test]
