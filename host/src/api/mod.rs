@@ -8,6 +8,7 @@ mod auth;
 mod changes;
 mod extract;
 mod limits;
+mod linger;
 mod problem;
 
 mod deliveries;
@@ -131,6 +132,7 @@ fn finish(router: Router<Shared>, not_found: &'static str, state: Shared) -> Rou
         .fallback(move || async move { Problem::new(Kind::NotFound, not_found) })
         .with_state(state)
         .layer(axum::middleware::from_fn_with_state(limits, limits::guard))
+        .layer(axum::middleware::from_fn(linger::read_the_rest))
         .layer(axum::middleware::map_response(security_headers))
 }
 

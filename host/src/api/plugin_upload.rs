@@ -14,7 +14,7 @@ use axum::{
     Extension,
     body::{Body, Bytes},
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
@@ -119,7 +119,8 @@ impl UploadQuery {
     request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses(
         (status = 201, description = "The version is stored; Location says where.", body = PluginView),
-        (status = 200, description = "The version was there already; nothing has changed.", body = PluginView)))]
+        (status = 200, description = "The version was there already; nothing has changed. Content-Location says where.",
+            body = PluginView)))]
 pub(super) async fn upload_plugin(
     Admin(key): Admin,
     State(state): State<Shared>,
@@ -175,15 +176,17 @@ async fn take_in(
         Err(error) => Err(error.into()),
     };
     drop(component);
+    let location = format!("/v1/plugins/{name}/versions/{}", version.sha256);
     let Ok((plugin, true)) = &stored else {
         // Refused after all, or it was there already: what nobody names goes at once.
         if let Err(error) = backend.release_component(tenant, &version.sha256).await {
             tracing::warn!(%error, "a component that nobody needs is not removed yet");
         }
         let (plugin, _) = stored?;
-        return Ok((StatusCode::OK, axum::Json(PluginView::from(plugin))).into_response());
+        let place = HeaderValue::from_str(&location).map_err(|e| Problem::internal(&e))?;
+        let plugin = axum::Json(PluginView::from(plugin));
+        return Ok(([(header::CONTENT_LOCATION, place)], plugin).into_response());
     };
-    let location = format!("/v1/plugins/{name}/versions/{}", version.sha256);
     created(&location, PluginView::from(plugin.clone()))
 }
 

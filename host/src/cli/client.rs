@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use clap::Args;
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, Response, StatusCode, header};
 use serde_json::Value;
 use url::Url;
 
@@ -133,11 +133,26 @@ impl Client {
         query: &[(&str, &str)],
         payload: Payload<'_>,
     ) -> CliResult<Value> {
+        let (_, _, answer) = self.call_for_place(method, path, query, payload).await?;
+        Ok(answer)
+    }
+
+    /// As [`Client::call`], with the status and the path of what the answer is about, if it says one.
+    pub(super) async fn call_for_place(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        payload: Payload<'_>,
+    ) -> CliResult<(StatusCode, String, Value)> {
         let response = self.send(method, path, query, payload, &[]).await?;
         let status = response.status();
+        let place = |name| response.headers().get(name)?.to_str().ok();
+        let place = place(header::LOCATION).or_else(|| place(header::CONTENT_LOCATION));
+        let place = place.unwrap_or_default().to_owned();
         let answer = self.read(response).await?;
         if status.is_success() {
-            Ok(answer)
+            Ok((status, place, answer))
         } else {
             Err(CliError::Failed(self.refusal(status, &answer)))
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
@@ -134,10 +134,69 @@ pub(super) async fn upload(args: UploadArgs) -> CliResult {
     query.extend(args.hold.then_some(("hold", "true")));
     let client = args.server.client()?.patient(PATIENCE);
     let payload = Payload::Bytes("application/wasm", wasm);
-    let plugin = client
-        .call(Method::POST, &["plugins"], &query, payload)
+    let (status, place, plugin) = client
+        .call_for_place(Method::POST, &["plugins"], &query, payload)
         .await?;
-    print(&plugin)
+    let version = short(place.rsplit('/').next().unwrap_or_default());
+    let is = Standing::of(version, &plugin);
+    let said = if status == StatusCode::CREATED {
+        format!("uploaded {}: {}", one_line(version), is.words())
+    } else {
+        format!(
+            "{} is here already, {}; nothing has changed",
+            one_line(version),
+            is.words()
+        )
+    };
+    writeln!(io::stdout(), "{said}")?;
+    print(&plugin)?;
+    // What was asked for is not so, and whoever does not look would not know.
+    let trial = args.canary.map(|share| format!(" --canary {share}"));
+    let missed = status != StatusCode::CREATED
+        && match is {
+            Standing::Current => false,
+            Standing::OnTrial => trial.is_none() && !args.hold,
+            Standing::Held => !args.hold,
+        };
+    if missed {
+        return Err(CliError::failed(format!(
+            "{said}: `hookbox plugin promote {} {}{}` runs it",
+            one_line(&name),
+            one_line(version),
+            trial.unwrap_or_default()
+        )));
+    }
+    Ok(())
+}
+
+/// What a version is to its plugin.
+#[derive(Clone, Copy)]
+enum Standing {
+    Current,
+    OnTrial,
+    Held,
+}
+
+impl Standing {
+    /// By the first digits of the version's digest.
+    fn of(version: &str, plugin: &Value) -> Self {
+        let canary = plugin.pointer("/canary/version").and_then(Value::as_str);
+        if short(text(plugin, "version")) == version {
+            Self::Current
+        } else if canary.is_some_and(|canary| short(canary) == version) {
+            Self::OnTrial
+        } else {
+            Self::Held
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Current => "the current version",
+            Self::OnTrial => "on trial",
+            Self::Held => "not the current version",
+        }
+    }
 }
 
 /// A plugin's name from its file's.

@@ -211,3 +211,28 @@ fn the_description_in_docs_is_the_one_that_the_handlers_make() {
         "run `hookbox openapi > docs/openapi.json`"
     );
 }
+
+#[tokio::test]
+async fn who_is_refused_early_and_sends_on_learns_why() {
+    const LENGTH: usize = 20 << 20;
+    let api = Api::start().await;
+    let address = api.url.trim_start_matches("http://").trim_end_matches('/');
+    for key in ["hb_wrong", ADMIN] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // The name is refused where the key is not.
+        let head = format!(
+            "POST /v1/plugins?name=a%20b HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {key}\r\n\
+             content-type: application/wasm\r\ncontent-length: {LENGTH}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let piece = vec![0; 1 << 20];
+        for _ in 0..LENGTH / piece.len() {
+            stream.write_all(&piece).await.unwrap();
+        }
+        let mut answer = vec![0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        let status = if key == ADMIN { "422" } else { "401" };
+        let answer = String::from_utf8(answer).unwrap();
+        assert_eq!(answer, format!("HTTP/1.1 {status}"));
+    }
+}

@@ -9,6 +9,7 @@ mod redis;
 mod refused;
 mod replay;
 mod slow;
+mod told;
 mod versions;
 
 use hookbox_tests::server::Server;
