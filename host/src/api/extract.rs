@@ -183,6 +183,9 @@ fn require_json(headers: &HeaderMap) -> Answer<()> {
 /// Parses JSON into `T`. Wrong syntax is 400 with line and column; a wrong type or an unknown field is
 /// 422 with its path.
 pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
+    if bytes.trim_ascii().is_empty() {
+        return Err(Problem::new(Kind::MalformedBody, "the body is empty"));
+    }
     json::check(bytes, json::MAX_DEPTH).map_err(|error| malformed(&error))?;
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {

@@ -311,7 +311,10 @@ impl Client {
                 None => format!(
                     "hookbox at {base} needs an API key: set HOOKBOX_KEY (`hookbox serve` prints the first one)"
                 ),
-                Some(_) => format!("hookbox at {base} does not know the API key in HOOKBOX_KEY"),
+                Some(_) => format!(
+                    "hookbox at {base} does not know the API key in HOOKBOX_KEY; if the admin key is lost, start the server \
+                     with another in HOOKBOX_ADMIN_KEY"
+                ),
             };
         }
         let text = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default();

@@ -18,8 +18,9 @@ use crate::{model::Secret, telemetry};
 /// Run the server: API, queue and worker in one process
 ///
 /// Everything is kept in the data folder, or in Redis, which any number of servers and workers may share.
-/// The first start makes an admin key and prints it once, unless the variable HOOKBOX_ADMIN_KEY gives one. On
-/// SIGTERM or SIGINT it takes no more work, finishes what is under way, and ends.
+/// The first start makes an admin key and prints it once, unless the variable HOOKBOX_ADMIN_KEY gives one, which
+/// any start takes, in case the first was lost. On SIGTERM or SIGINT it takes no more work, finishes what is under
+/// way, and ends.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hookbox serve

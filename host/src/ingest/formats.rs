@@ -157,6 +157,9 @@ fn first_byte(body: &[u8]) -> Option<u8> {
 }
 
 fn parse(raw: &[u8]) -> Result<Value, IngestError> {
+    if raw.trim_ascii().is_empty() {
+        return Err(IngestError::Malformed("the body is empty".to_owned()));
+    }
     json::parse(raw, json::MAX_DEPTH).map_err(|e| malformed(&e))
 }
 

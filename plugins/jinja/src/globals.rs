@@ -343,10 +343,11 @@ fn lipsum(state: &State<'_, '_>, rest: Many) -> Result<Value, Error> {
 
 /// `a ~ b ~ …`.
 fn concat(state: &State<'_, '_>, all: Rest<Value>) -> Result<Value, Error> {
+    let all = all.0;
     let html = !matches!(state.auto_escape(), AutoEscape::None);
     let safe = html && all.iter().any(Value::is_safe);
     let mut text = String::new();
-    for value in all.iter() {
+    for value in &all {
         if safe {
             text.push_str(&escaped(state, value)?);
         } else {

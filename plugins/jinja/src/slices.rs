@@ -6,6 +6,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 
 use crate::globals::Range;
 use crate::limits;
+use crate::methods::dicts::View;
 use crate::py::{self, Number, afford, like, type_name, wrong};
 use crate::rewrite::Pieces;
 use crate::tokens::Kind;
@@ -138,6 +139,7 @@ pub(crate) fn slice(
         return Ok(Value::from_object(range.part(start, stop, step)));
     }
     let length = match value.kind() {
+        ValueKind::Iterable if value.downcast_object_ref::<View>().is_some() => None,
         ValueKind::Seq | ValueKind::Iterable => value.len(),
         _ => None,
     };

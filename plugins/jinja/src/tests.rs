@@ -7,6 +7,7 @@ use crate::args::{self, Args};
 use crate::engine::to_str;
 use crate::functions::{Names, known};
 use crate::limits;
+use crate::methods::dicts::View;
 use crate::methods::letters;
 use crate::percent;
 use crate::py::{self, Number, wrong};
@@ -40,9 +41,8 @@ pub(crate) fn add(environment: &mut Names<'_>) {
     });
     environment.add_test("sequence", |value: &Value| match value.kind() {
         ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Undefined => true,
-        ValueKind::Iterable => value
-            .downcast_object_ref::<crate::globals::Range>()
-            .is_some(),
+        // Sums and products of lists, and ranges.
+        ValueKind::Iterable => value.downcast_object_ref::<View>().is_none(),
         _ => false,
     });
     for (name, method) in [("lower", "islower"), ("upper", "isupper")] {

@@ -71,6 +71,8 @@ pub(super) fn build(dir: &Path) -> Result<Compiled, BuildError> {
         .arg(&component)
         .env("VIRTUAL_ENV", &venv)
         .env_remove("PYTHONPATH")
+        // Of an error in the project's code, Python's own account is enough.
+        .env_remove("RUST_BACKTRACE")
         .current_dir(dir))?;
     let component = read(&component)?;
     check_transformer(&component)?;
