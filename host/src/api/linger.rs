@@ -13,6 +13,7 @@ use std::{
 use axum::{
     body::{Body, BodyDataStream, Bytes, HttpBody},
     extract::Request,
+    http::header,
     middleware::Next,
     response::Response,
 };
@@ -26,10 +27,12 @@ const MOST_TIME: Duration = Duration::from_secs(30);
 /// How long each part of it is waited for: this is for those who go on sending.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Reads what handlers leave of a request's body, unless it is announced as longer than that.
+/// Reads what handlers leave of a request's body, unless it is announced as longer than that, or its client waits
+/// to be told to send it.
 pub(super) async fn read_the_rest(request: Request, next: Next) -> Response {
     let body = request.body();
-    if body.is_end_stream() || body.size_hint().lower() > MOST_BYTES {
+    let waits = request.headers().contains_key(header::EXPECT);
+    if body.is_end_stream() || body.size_hint().lower() > MOST_BYTES || waits {
         return next.run(request).await;
     }
     let lingering = |body: Body| Body::from_stream(Lingering(Some(body.into_data_stream())));
