@@ -1,5 +1,7 @@
 //! Only addresses that the guard has judged are dialled.
 
+use futures_util::FutureExt;
+
 use super::*;
 
 #[tokio::test]
@@ -19,6 +21,32 @@ async fn a_name_is_judged_again_when_it_is_dialled() {
     );
     assert_eq!((error.kind(), error.retryable()), ("blocked", false));
     assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn the_look_up_at_a_connection_is_the_tenants_too() {
+    let server = Server::answering(OK).await;
+    let url = format!("http://receiver.example:{}/", server.address.port());
+    // That of the client remembers nothing of the first look.
+    let (first, second) = (guard(&["127.0.0.0/8"]), guard(&["127.0.0.0/8"]));
+    let mut config = Config::defaults().delivery;
+    config.connect_timeout_seconds = 1;
+    let client = Client::new(&config, second.clone()).unwrap();
+    let (greedy, other) = ("greedy".into(), "other".into());
+    let theirs = second.of(&greedy);
+    for n in 0..96 {
+        let name = format!("hangs-{n}.example");
+        assert_eq!(theirs.resolve(&name).now_or_never(), None);
+    }
+    let request = first.of(&greedy).check(build(post(&url))).await.unwrap();
+    let error = client.send(request, &options()).await.unwrap_err();
+    assert!(
+        matches!(error, SendError::Timeout(Phase::Connect)),
+        "{error:?}"
+    );
+    assert_eq!(server.connections(), 0);
+    let request = first.of(&other).check(build(post(&url))).await.unwrap();
+    assert_eq!(client.send(request, &options()).await.unwrap().status, 200);
 }
 
 #[tokio::test]
