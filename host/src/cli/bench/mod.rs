@@ -345,7 +345,7 @@ async fn remove(redis: &RedisConfig) -> CliResult {
     removed.await.map_err(|e| {
         let prefix = &redis.prefix;
         CliError::failed(format!(
-            "cannot remove the keys {{{prefix}:…}}:* from Redis: {e}"
+            "cannot remove the keys {prefix}:* from Redis: {e}"
         ))
     })
 }

@@ -6,7 +6,7 @@ use redis::Value;
 
 use super::{
     HOME,
-    fault::stored,
+    fault::{self, stored},
     store::{Store, text},
 };
 use crate::{config::RedisConfig, registry::BackendError};
@@ -24,8 +24,16 @@ pub(super) async fn check(store: &Store, config: &RedisConfig) -> Result<(), Bac
     for section in ["server", "persistence", "memory", "replication"] {
         ask.cmd("INFO").arg(section);
     }
+    // The refusal is an answer here.
+    ask.ignore_errors();
     let mut facts = HashMap::new();
     for section in store.read(HOME, &ask).await? {
+        if fault::is_denied(&section) {
+            return unseen(config);
+        }
+        if let Value::ServerError(error) = &section {
+            return Err(fault::unavailable(error));
+        }
         for line in info(section)?.lines() {
             if let Some((name, value)) = line.split_once(':') {
                 facts.insert(name.to_owned(), value.trim().to_owned());
@@ -87,6 +95,18 @@ pub(super) async fn check(store: &Store, config: &RedisConfig) -> Result<(), Bac
             "what Redis acknowledges {loss}"
         );
     }
+    Ok(())
+}
+
+/// The server does not show this user what it is.
+fn unseen(config: &RedisConfig) -> Result<(), BackendError> {
+    const WHAT: &str = "its version and what it may lose cannot be checked, as the user may not use INFO";
+    if config.strict {
+        return Err(unfit(&format!(
+            "redis.strict is set, and {WHAT}: give the user `+info`"
+        )));
+    }
+    tracing::warn!("Redis: {WHAT}; `+info` in the user's rights allows it");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 
 use crate::registry::BackendError;
 
@@ -75,6 +75,11 @@ pub(super) fn backend_error(error: &RedisError) -> BackendError {
         }
         _ => unavailable(&error),
     }
+}
+
+/// Whether this answer says that the user lacks the right to what was asked.
+pub(super) fn is_denied(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoPerm))
 }
 
 pub(super) fn unavailable(reason: &dyn std::fmt::Display) -> BackendError {

@@ -39,6 +39,7 @@ use crate::{
 };
 use fault::stored;
 pub(crate) use named::write;
+use keys::Naming;
 use named::{KEYS, Named, PLUGINS, RULES, SECRETS, WEBHOOKS, page, read};
 use node::Nodes;
 use script::TENANT;
@@ -62,6 +63,8 @@ pub(crate) const HOME: usize = 0;
 pub struct RedisBackend {
     pub(crate) store: Arc<Store>,
     pub(crate) waker: Arc<Waker>,
+    /// Where a store with today's names would be, if this one has those of an earlier version.
+    other: Option<Store>,
     revisions: Mutex<Revisions>,
 }
 
@@ -85,34 +88,44 @@ impl RedisBackend {
             })?),
         };
         let timeout = Duration::from_millis(config.timeout_ms);
-        let with = |shards: usize| {
+        let with = |naming: Naming, shards: usize| {
             let nodes = Nodes::new(address.clone(), ca.clone(), timeout)?;
             Ok::<_, BackendError>(Store::new(
                 nodes,
                 &config.prefix,
+                naming,
                 shards,
                 limits,
                 timeout,
                 config.replicas,
             ))
         };
-        let first = with(1)?;
-        durability::check(&first, config).await?;
+        let (prefixed, braced) = (with(Naming::Prefixed, 1)?, with(Naming::Braced, 1)?);
+        durability::check(&prefixed, config).await?;
+        let naming = keys::naming(&prefixed, &braced).await?;
+        let (first, other) = match naming {
+            Naming::Prefixed => (prefixed, None),
+            Naming::Braced => (braced, Some(prefixed)),
+        };
         let shards = keys::shards(&first, usize::from(config.shards)).await?;
-        let store = with(shards)?;
+        let store = with(naming, shards)?;
         Ok(Arc::new(Self {
             waker: Arc::new(Waker::new(shards)),
             store: Arc::new(store),
+            other,
             revisions: Mutex::default(),
         }))
     }
 
-    /// Says again how many shards there are: an emptied Redis must not be set up with another number by the
-    /// next process, while this one goes on with its own.
+    /// Says again how many shards there are: an emptied Redis must not be set up with another number, or under other
+    /// names, by the next process, while this one goes on with its own.
     ///
     /// # Errors
     /// If that has happened.
     pub(crate) async fn keep_shards(&self) -> Result<(), BackendError> {
+        if let Some(other) = &self.other {
+            keys::keep_alone(other).await?;
+        }
         keys::shards(&self.store, self.store.shards())
             .await
             .map(drop)

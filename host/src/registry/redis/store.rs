@@ -15,6 +15,7 @@ use tokio::time::sleep;
 pub(crate) use super::answer::{Answer, int, list, text};
 use super::{
     fault::{Remedy, backend_error, remedy, unavailable},
+    keys::Naming,
     lane::{Away, Lane},
     node::{Link, Nodes, timed_out},
     script::Script,
@@ -114,6 +115,7 @@ impl Store {
     pub(super) fn new(
         nodes: Nodes,
         prefix: &str,
+        naming: Naming,
         shards: usize,
         limits: QueueLimits,
         timeout: Duration,
@@ -121,7 +123,7 @@ impl Store {
     ) -> Self {
         let nodes = Arc::new(nodes);
         let shards = (0..shards.max(1)).map(|n| {
-            let prefix: Arc<str> = format!("{{{prefix}:{n}}}:").into();
+            let prefix: Arc<str> = naming.shard(prefix, n).into();
             // Longer than a step may take, whose own limit then says what happened.
             let lane = || Lane::new(Arc::clone(&nodes), Arc::clone(&prefix), timeout * 2);
             Shard {

@@ -27,7 +27,7 @@ async fn bed() -> (RedisServer, Bed) {
 }
 
 fn keys(redis: &RedisServer, pattern: &str) -> Vec<String> {
-    let found = redis.cli(&["keys", &format!("{{hookbox:0}}:{pattern}")]);
+    let found = redis.cli(&["keys", &format!("hookbox:{{0}}:{pattern}")]);
     found
         .lines()
         .filter(|l| !l.is_empty())
@@ -37,7 +37,7 @@ fn keys(redis: &RedisServer, pattern: &str) -> Vec<String> {
 
 /// An hour passes for all that was stored.
 fn an_hour_passes(redis: &RedisServer) {
-    let keep = "{hookbox:0}:keep";
+    let keep = "hookbox:{0}:keep";
     for member in redis.cli(&["zrange", keep, "0", "-1"]).lines() {
         redis.cli(&["zincrby", keep, "-3600000000", member]);
     }
@@ -111,7 +111,7 @@ async fn a_trial_that_ended_without_a_word_is_forgotten_some_day() {
     let (t, started) = (tenant("t"), Timestamp::from_millis(1));
     let count = bed.tally(&t, "it", started, Arm::Canary, true);
     count.await.unwrap();
-    let ttl = redis.cli(&["ttl", "{hookbox:0}:trial:t|it"]);
+    let ttl = redis.cli(&["ttl", "hookbox:{0}:trial:t|it"]);
     assert!(ttl.parse::<i64>().unwrap() > 86_400, "{ttl}");
 }
 

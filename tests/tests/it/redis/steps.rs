@@ -28,7 +28,7 @@ async fn a_clock_that_was_set_back_holds_no_first_attempt_up() {
     let hook = bed.webhook(&t, |_| ()).await;
     let first = bed.send_one(&t, &hook).await;
     let ahead = hookbox::model::Timestamp::now().plus(LONG).as_millis() * 1000;
-    redis.cli(&["set", "{hookbox:0}:stamp", &ahead.to_string()]);
+    redis.cli(&["set", "hookbox:{0}:stamp", &ahead.to_string()]);
     let second = bed.send_one(&t, &hook).await;
     let leased = bed.claim_all().await;
     assert_eq!(ids(&leased), [first, second.clone()]);
@@ -77,7 +77,7 @@ async fn a_claim_goes_round_the_shards() {
         }
         hooks.push(hook);
     }
-    let used = (0..4).filter(|n| redis.cli(&["exists", &format!("{{hookbox:{n}}}:ring")]) == "1");
+    let used = (0..4).filter(|n| redis.cli(&["exists", &format!("hookbox:{{{n}}}:ring")]) == "1");
     assert_eq!(
         used.count(),
         4,
@@ -101,7 +101,7 @@ async fn an_emptied_server_keeps_its_number_of_shards() {
     let (redis, bed) = bed(LIMITS, 3).await;
     redis.cli(&["flushall"]);
     bed.ping().await.unwrap();
-    assert_eq!(redis.cli(&["hget", "{hookbox:0}:meta", "shards"]), "3");
+    assert_eq!(redis.cli(&["hget", "hookbox:{0}:meta", "shards"]), "3");
     let mut config = Config::load(None, &[("redis.url", redis.url().into())]).unwrap();
     config.redis.shards = 5;
     let refused = RedisBackend::open(&config.redis, LIMITS).await.unwrap_err();
@@ -128,7 +128,7 @@ async fn a_delivery_whose_event_is_missing_fails_and_the_others_go_on() {
     let hook = bed.webhook(&t, |_| ()).await;
     let (lost, sound) = (bed.send_one(&t, &hook).await, bed.send_one(&t, &hook).await);
     let event = bed.get(&t, &lost).await.event;
-    redis.cli(&["del", &format!("{{hookbox:0}}:context:{event}")]);
+    redis.cli(&["del", &format!("hookbox:{{0}}:context:{event}")]);
     assert_eq!(ids(&bed.claim_all().await), [sound]);
     let failed = bed.get(&t, &lost).await;
     assert_eq!(failed.status, hookbox::queue::Status::Failed);

@@ -1,8 +1,8 @@
 -- What every step shares. A step is this file and then one of the others, run by Redis as a whole.
 --
--- KEYS[1]  the shard's prefix, such as "{hookbox:0}:". Every key begins with it, so all are in one slot, and this
---          one, which never exists, says which; the others cannot be named beforehand. While a slot is being
---          moved Redis therefore refuses all steps of the shard, which wait.
+-- KEYS[1]  the shard's prefix, such as "hookbox:{0}:" ("{hookbox:0}:" in stores set up by earlier versions). Every key
+--          begins with it, so all are in one slot, and this one, which never exists, says which; the others cannot be
+--          named beforehand. While a slot is being moved Redis therefore refuses all steps of the shard, which wait.
 -- ARGV[1]  the moment after which the step must not be made any more; 0: it may always
 -- ARGV[2]  deliveries under way at once for a webhook that does not say
 -- ARGV[3]  claims without a settlement before a delivery is poisonous
