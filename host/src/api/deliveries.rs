@@ -15,11 +15,11 @@ use crate::{
     engine::ReplayInput,
     model::{DeliveryId, EventId, RuleId, TenantId, Timestamp, WebhookId},
     queue::{Delivery, DeliveryFilter, Status},
-    record::Attempt,
+    record::{Attempt, FailureKind},
 };
 
-/// Deliveries that one request requeues at most.
-const REQUEUE_LIMIT: usize = 10_000;
+/// Deliveries that one request requeues or calls off at most.
+const MOVE_LIMIT: usize = 10_000;
 
 /// Which deliveries, and which page of them. Query strings cannot be flattened into [`DeliveryFilter`]
 /// without losing their types, so its fields are repeated here.
@@ -43,6 +43,9 @@ pub(super) struct DeliveryQuery {
     event: Option<EventId>,
     /// Of this object type.
     object_type: Option<String>,
+    /// Whose last attempt failed with an error of this kind, such as `blocked`.
+    #[param(value_type = Option<String>)]
+    error: Option<FailureKind>,
     /// Accepted at this time or later.
     since: Option<Timestamp>,
     /// Accepted before this time.
@@ -78,6 +81,8 @@ pub(super) struct DeliveryDetail {
     next_attempt: Option<Timestamp>,
     /// One sentence on how the last attempt ended, or why it failed.
     last_result: Option<String>,
+    /// The kind of the last attempt's error, if it failed.
+    last_error: Option<String>,
     /// Each attempt, first to last.
     attempts: Vec<Attempt>,
 }
@@ -98,6 +103,7 @@ impl DeliveryDetail {
             updated: delivery.updated,
             next_attempt: delivery.next_attempt,
             last_result: delivery.last_result,
+            last_error: delivery.last_error,
             attempts,
         }
     }
@@ -118,6 +124,7 @@ pub(super) async fn list_deliveries(
         rule: query.rule,
         event: query.event,
         object_type: query.object_type,
+        error: query.error,
         since: query.since,
         until: query.until,
     };
@@ -226,7 +233,35 @@ pub(super) async fn requeue_matching(
     filter.status.get_or_insert(Status::Failed);
     let backend = state.engine.backend();
     let requeued = backend
-        .requeue_matching(&key.tenant, &filter, REQUEUE_LIMIT)
+        .requeue_matching(&key.tenant, &filter, MOVE_LIMIT)
         .await?;
     Ok(axum::Json(Requeued { requeued }))
+}
+
+/// How many were called off.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Cancelled {
+    cancelled: usize,
+}
+
+/// Calls off all deliveries that match and are queued or scheduled, oldest first, at most 10000 in one request:
+/// repeat until the answer is smaller. At least one condition must be given.
+#[utoipa::path(post, path = "/v1/deliveries/cancel", tag = "deliveries", request_body = DeliveryFilter,
+    responses((status = 200, description = "How many.", body = Cancelled)))]
+pub(super) async fn cancel_matching(
+    Admin(key): Admin,
+    State(state): State<Shared>,
+    Json(filter): Json<DeliveryFilter>,
+) -> Answer<axum::Json<Cancelled>> {
+    if filter == DeliveryFilter::default() {
+        return Err(Problem::new(
+            Kind::ValidationFailed,
+            "without a condition everything that waits would be called off; give at least one, such as webhook or error",
+        ));
+    }
+    let backend = state.engine.backend();
+    let cancelled = backend
+        .cancel_matching(&key.tenant, &filter, MOVE_LIMIT)
+        .await?;
+    Ok(axum::Json(Cancelled { cancelled }))
 }

@@ -158,6 +158,7 @@ fn routes() -> OpenApiRouter<Shared> {
         ))
         .routes(routes!(deliveries::list_deliveries))
         .routes(routes!(deliveries::requeue_matching))
+        .routes(routes!(deliveries::cancel_matching))
         .routes(routes!(deliveries::get_delivery))
         .routes(routes!(deliveries::get_input))
         .routes(routes!(deliveries::requeue_delivery))

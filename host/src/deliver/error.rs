@@ -60,6 +60,10 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// All that [`SendError::kind`] answers, besides the guard's.
+    pub(crate) const KINDS: [&'static str; 6] =
+        ["connect", "proxy", "tls", "timeout", "protocol", "internal"];
+
     /// The kind in [`crate::record::AttemptError`].
     #[must_use]
     pub const fn kind(&self) -> &'static str {

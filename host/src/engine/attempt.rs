@@ -10,7 +10,8 @@ use super::{
     plugins::{LoadError, NoTransformer, Observation, Pick, PickedUp, Picking, Waiting, trial_of},
 };
 use crate::{
-    deliver::{Response, SendOptions, status_is_retryable},
+    deliver::{Response, SendError, SendOptions, status_is_retryable},
+    guard::GuardError,
     model::{Timestamp, WorkerId},
     queue::{Delivery, Leased, Settlement},
     record::{
@@ -278,6 +279,7 @@ impl Engine {
             Ok(guarded) => guarded,
             Err(e) => {
                 attempt.timings.guard_us = micros(clock.elapsed());
+                self.note_refusal(snapshot, leased, &e);
                 return attempt.error = Some(error(e.kind(), &e.to_string(), e.retryable()));
             }
         };
@@ -293,9 +295,23 @@ impl Engine {
             Ok(response) => self.take_response(&response, &redactor, attempt, rest),
             Err(e) => {
                 attempt.timings.response_us = micros(clock.elapsed());
+                if let SendError::Guard(refused) = &e {
+                    self.note_refusal(snapshot, leased, refused);
+                }
                 attempt.error = Some(error(e.kind(), &e.to_string(), e.retryable()));
             }
         }
+    }
+
+    /// The operator hears of it: mostly a network was allowed once and forgotten at a restart.
+    fn note_refusal(&self, snapshot: &Snapshot, leased: &Leased, error: &GuardError) {
+        let delivery = &leased.delivery;
+        self.refusals.log(
+            &delivery.tenant,
+            &delivery.webhook,
+            snapshot.revision(),
+            error,
+        );
     }
 
     fn take_response(

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod plugins;
+mod refusals;
 mod replay;
 mod report;
 mod turns;
@@ -34,6 +35,7 @@ use crate::{
     telemetry::Metrics,
 };
 use plugins::{Shelf, admission};
+use refusals::Refusals;
 
 /// The name of the built-in transformer.
 pub const BUILT_IN: &str = "jinja";
@@ -50,6 +52,7 @@ pub struct Engine {
     guard: Guard,
     client: Client,
     metrics: Metrics,
+    refusals: Refusals,
     matching: Semaphore,
     /// Only places.
     dry_runs: TenantTurns,
@@ -165,6 +168,7 @@ impl Engine {
             guard,
             client,
             metrics,
+            refusals: Refusals::default(),
             matching,
             dry_runs: TenantTurns::new(0),
             checks: TenantTurns::new(1),

@@ -18,7 +18,7 @@ mod ranges;
 mod resolve;
 mod route;
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use url::{Host, Url};
@@ -91,6 +91,8 @@ pub enum GuardError {
         host: String,
         /// What is wrong with it.
         reason: String,
+        /// What would allow it: for the operator, not for the webhook's owner.
+        remedy: Remedy,
     },
     /// The host's addresses could not be found out.
     #[error("cannot find the address of {host}: {reason}")]
@@ -102,7 +104,40 @@ pub enum GuardError {
     },
 }
 
+/// What the operator would have to set to allow a destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Nothing allows it.
+    #[default]
+    Nothing,
+    /// The network of special use that one of its addresses is in, or a part of that.
+    Network(IpNet),
+    /// Its name.
+    Host,
+    /// Its port.
+    Port,
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("change the webhook (no setting does)"),
+            Self::Network(network) => write!(
+                f,
+                "start hookbox with --allow-network {network} or a smaller network in it (guard.allow_networks), or name \
+                 the host in guard.allow_hosts"
+            ),
+            Self::Host => f.write_str("name the host in guard.allow_hosts"),
+            Self::Port => f.write_str("add the port to guard.allow_ports"),
+        }
+    }
+}
+
 impl GuardError {
+    /// All that [`GuardError::kind`] answers.
+    pub(crate) const KINDS: [&'static str; 2] = ["blocked", "dns"];
+
     /// The kind in [`crate::record::AttemptError`].
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -116,6 +151,13 @@ impl GuardError {
     #[must_use]
     pub const fn retryable(&self) -> bool {
         matches!(self, Self::Dns { .. })
+    }
+
+    fn allowed_by(mut self, by: Remedy) -> Self {
+        if let Self::Blocked { remedy, .. } = &mut self {
+            *remedy = by;
+        }
+        self
     }
 
     /// The same error about a host by its shown name.
@@ -195,7 +237,8 @@ impl Guard {
             .port_or_known_default()
             .ok_or_else(|| blocked("it names no port"))?;
         if !self.inner.allow_ports.is_empty() && !self.inner.allow_ports.contains(&port) {
-            return Err(blocked(&format!("port {port} is not among those allowed")));
+            let error = blocked(&format!("port {port} is not among those allowed"));
+            return Err(error.allowed_by(Remedy::Port));
         }
         let host = url.host().ok_or_else(|| blocked("it names no host"))?;
         self.route(&host).await
@@ -245,7 +288,7 @@ impl Guard {
         if route::is_of_the_inside(name) && !self.inner.allow_hosts.contains(&canonical(name)) {
             let reason =
                 "it is no name of the public internet, and where it leads is not known here";
-            return Err(blocked(name, reason));
+            return Err(blocked(name, reason).allowed_by(Remedy::Host));
         }
         Ok(Route::ProxiedByName)
     }
@@ -275,7 +318,8 @@ impl Guard {
             if let Err(range) = is_public(*ip)
                 && !self.is_allowed(*ip)
             {
-                return Err(blocked(host, &format!("{verb} an address of {range}")));
+                let error = blocked(host, &format!("{verb} an address of {range}"));
+                return Err(error.allowed_by(Remedy::Network(ranges::network_of(*ip))));
             }
         }
         Ok(())
@@ -300,6 +344,7 @@ fn blocked(host: &str, reason: &str) -> GuardError {
     GuardError::Blocked {
         host: host.to_owned(),
         reason: reason.to_owned(),
+        remedy: Remedy::Nothing,
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
+
 type V4 = (Ipv4Addr, u32, &'static str);
 type V6 = (Ipv6Addr, u32, &'static str);
 
@@ -117,6 +119,24 @@ pub fn is_public(ip: IpAddr) -> Result<(), &'static str> {
         },
     };
     range.map_or(Ok(()), Err)
+}
+
+/// The listed network that an address which is not public is in, or the part of the unlisted rest around it.
+pub(super) fn network_of(ip: IpAddr) -> IpNet {
+    let listed = match (embedded_v4(ip), ip) {
+        (Some(v4), _) => V4_RANGES
+            .iter()
+            .find(|(network, bits, _)| in_v4(v4, *network, *bits))
+            .map(|(network, bits, _)| (IpAddr::V4(*network), *bits)),
+        (None, IpAddr::V6(v6)) => V6_RANGES
+            .iter()
+            .find(|(network, bits, _)| in_v6(v6, *network, *bits))
+            .map(|(network, bits, _)| (IpAddr::V6(*network), *bits)),
+        (None, IpAddr::V4(_)) => None,
+    };
+    let (network, bits) = listed.unwrap_or((ip, 16));
+    let bits = u8::try_from(bits).unwrap_or(u8::MAX);
+    IpNet::new(network, bits).map_or_else(|_| ip.into(), |network| network.trunc())
 }
 
 /// The IPv4 address that packets to `ip` reach: itself, or the one that a mapped or NAT64 address stands

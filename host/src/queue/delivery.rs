@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     ingest::Event,
     model::{DeliveryId, EventId, RuleId, TenantId, Timestamp, WebhookId},
+    record::FailureKind,
 };
 
 /// A delivery's state, in NetBox's words.
@@ -111,6 +112,8 @@ pub struct Delivery {
     pub next_attempt: Option<Timestamp>,
     /// One sentence on how the last attempt ended, or why it failed.
     pub last_result: Option<String>,
+    /// The kind of the last attempt's error, if it failed.
+    pub last_error: Option<String>,
 }
 
 /// Proof of a claim.
@@ -150,6 +153,9 @@ pub struct DeliveryFilter {
     pub event: Option<EventId>,
     /// Of this object type.
     pub object_type: Option<String>,
+    /// Whose last attempt failed with an error of this kind.
+    #[param(value_type = Option<String>)]
+    pub error: Option<FailureKind>,
     /// Accepted at this time or later.
     pub since: Option<Timestamp>,
     /// Accepted before this time.

@@ -331,6 +331,14 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
     async fn cancel(&self, tenant: &TenantId, id: &DeliveryId)
     -> Result<Delivery, TransitionError>;
 
+    /// Calls off up to `limit` deliveries that match and may be called off, oldest first; returns how many.
+    async fn cancel_matching(
+        &self,
+        tenant: &TenantId,
+        filter: &DeliveryFilter,
+        limit: usize,
+    ) -> Result<usize, BackendError>;
+
     /// The event, its explanation and its deliveries.
     async fn event(
         &self,

@@ -8,8 +8,8 @@ use crate::{
     record::{Attempt, AttemptError, AttemptOutcome, Next, Timings},
 };
 
-/// Deliveries requeued by one call at most.
-pub(crate) const MAX_REQUEUE: usize = 10_000;
+/// Deliveries requeued or called off by one call at most.
+pub(crate) const MAX_MOVED: usize = 10_000;
 
 /// Deliveries of one claim at most, whatever is asked for: they are in memory with their events.
 pub(crate) const MAX_CLAIM: usize = 1000;
@@ -28,6 +28,9 @@ pub(crate) const WEBHOOK_DELETED: &str = "the webhook was deleted";
 
 /// The result of an attempt of which nobody knows how it ended.
 pub(crate) const WORKER_LOST: &str = "the worker stopped or lost its lease before it said how the attempt ended; the request may have been sent";
+
+/// The kind of that attempt's error.
+pub(crate) const WORKER_LOST_KIND: &str = "worker_lost";
 
 /// Bytes of the sentence that a list shows; the attempt has it in full.
 const MAX_RESULT: usize = 500;
@@ -68,6 +71,11 @@ pub(crate) fn result(attempt: &Attempt, next: &Next) -> String {
         .to_owned()
 }
 
+/// The kind of the attempt's error, by which its delivery is found.
+pub(crate) fn error_kind(attempt: &Attempt) -> Option<&str> {
+    attempt.error.as_ref().map(|error| error.kind.as_str())
+}
+
 /// What an attempt used: whether it delivered, fuel, and bytes sent. Sums of these stay within 64 bits.
 pub(crate) fn used(attempt: &Attempt) -> (bool, u64, u64) {
     let fuel = attempt.render.as_ref().map_or(0, |render| render.fuel);
@@ -105,7 +113,7 @@ pub(crate) fn lost_attempt(
             ..Timings::default()
         },
         error: Some(AttemptError {
-            kind: "worker_lost".to_owned(),
+            kind: WORKER_LOST_KIND.to_owned(),
             field: None,
             line: None,
             message: WORKER_LOST.to_owned(),

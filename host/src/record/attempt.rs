@@ -53,7 +53,7 @@ pub enum AttemptOutcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttemptError {
     /// A render error's kind, or `blocked`, `dns`, `connect`, `proxy`, `tls`, `timeout`, `protocol`, `status`,
-    /// `webhook_missing`, `worker_lost`, `internal`.
+    /// `webhook_missing`, `worker_lost`, `internal`. [`crate::record::FailureKind`] has them all.
     pub kind: String,
     /// The webhook field at fault.
     #[serde(skip_serializing_if = "Option::is_none", default)]

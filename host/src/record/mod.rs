@@ -5,9 +5,11 @@
 
 mod attempt;
 mod decide;
+mod kind;
 
 pub use attempt::{
     Attempt, AttemptError, AttemptOutcome, Body, RenderInput, RenderRecord, RequestRecord,
     ResponseRecord, Timings,
 };
 pub use decide::{Next, RetryInput, decide, wait_before_retry};
+pub use kind::FailureKind;

@@ -179,6 +179,11 @@ impl WebhookSecrets {
 }
 
 impl Snapshot {
+    /// Which state of the tenant's configuration this is.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
     fn compile(
         tenant: &TenantId,
         config: TenantConfig,

@@ -175,6 +175,19 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All kinds.
+    pub const ALL: [Self; 9] = [
+        Self::TemplateSyntax,
+        Self::TemplateRuntime,
+        Self::OutOfFuel,
+        Self::Timeout,
+        Self::OutOfMemory,
+        Self::Trap,
+        Self::OutputTooLarge,
+        Self::InvalidRequest,
+        Self::PluginError,
+    ];
+
     /// The kind's name in reports and records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

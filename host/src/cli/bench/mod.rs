@@ -344,9 +344,7 @@ async fn remove(redis: &RedisConfig) -> CliResult {
     let removed = async { RedisBackend::open(redis, limits).await?.remove_all().await };
     removed.await.map_err(|e| {
         let prefix = &redis.prefix;
-        CliError::failed(format!(
-            "cannot remove the keys {prefix}:* from Redis: {e}"
-        ))
+        CliError::failed(format!("cannot remove the keys {prefix}:* from Redis: {e}"))
     })
 }
 

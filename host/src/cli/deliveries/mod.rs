@@ -18,7 +18,7 @@ use super::{
     error::{CliError, CliResult},
     terminal::{Json, Paint, one_line, shortened, write_table},
 };
-use crate::{model::Timestamp, queue::Status};
+use crate::{model::Timestamp, queue::Status, record::FailureKind};
 
 /// Look at deliveries, send them again, call them off
 #[derive(Debug, Args)]
@@ -35,6 +35,7 @@ enum DeliveriesCommand {
     #[command(after_help = "Examples:
   hookbox deliveries list
   hookbox deliveries list --status failed --since 2026-03-06T15:00:00Z
+  hookbox deliveries list --error blocked --since 2h
   hookbox deliveries list --webhook slack --json")]
     List(ListArgs),
     /// Tell the whole story of one delivery
@@ -49,11 +50,13 @@ enum DeliveriesCommand {
     /// They are put back into the queue with the whole retry schedule before them.
     #[command(after_help = "Examples:
   hookbox deliveries requeue dlv_0195…
-  hookbox deliveries requeue --all-matching --status failed --webhook slack")]
+  hookbox deliveries requeue --webhook slack --since 1d     all that failed
+  hookbox deliveries requeue --error blocked --since 2h     all that the guard refused")]
     Requeue(RequeueArgs),
     /// Call off deliveries that wait
-    #[command(after_help = "Example:
-  hookbox deliveries cancel dlv_0195…")]
+    #[command(after_help = "Examples:
+  hookbox deliveries cancel dlv_0195…
+  hookbox deliveries cancel --webhook slack --error timeout")]
     Cancel(CancelArgs),
     /// Follow deliveries as they happen, until stopped
     #[command(after_help = "Examples:
@@ -62,8 +65,8 @@ enum DeliveriesCommand {
     Tail(TailArgs),
 }
 
-/// Deliveries that the server requeues in one request.
-const REQUEUE_STEP: u64 = 10_000;
+/// Deliveries that the server requeues or calls off in one request.
+const MOVE_STEP: u64 = 10_000;
 
 /// Which deliveries are meant. Everything that is given must hold.
 #[derive(Debug, Args)]
@@ -83,12 +86,42 @@ struct Filter {
     /// Only of this object type, such as dcim.site
     #[arg(long, value_name = "TYPE")]
     object_type: Option<String>,
-    /// Only accepted at this time or later (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    /// Only if the last attempt failed with an error of this kind, such as blocked, dns, timeout or status
+    #[arg(long, value_name = "KIND", value_parser = FailureKind::parse)]
+    error: Option<FailureKind>,
+    /// Only accepted at this time or later: RFC 3339, a date, or an age such as 2h or 7d
+    #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
-    /// Only accepted before this time (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    /// Only accepted before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
+}
+
+/// RFC 3339, a date (its midnight in UTC), or an age in seconds, minutes, hours, days or weeks.
+fn time(text: &str) -> Result<Timestamp, String> {
+    const UNITS: [(char, u64); 5] = [
+        ('s', 1),
+        ('m', 60),
+        ('h', 3600),
+        ('d', 24 * 3600),
+        ('w', 7 * 24 * 3600),
+    ];
+    let age = UNITS.iter().find_map(|(unit, seconds)| {
+        let number: u64 = text.strip_suffix(*unit)?.parse().ok()?;
+        i64::try_from(number.checked_mul(*seconds)?.checked_mul(1000)?).ok()
+    });
+    if let Some(millis) = age {
+        let now = Timestamp::now().as_millis();
+        return Ok(Timestamp::from_millis(now.saturating_sub(millis)));
+    }
+    Timestamp::parse(text)
+        .or_else(|_| Timestamp::parse(&format!("{text}T00:00:00Z")))
+        .map_err(|_| {
+            format!(
+                "{text:?} is not a time: give one such as 2026-03-06T15:11:23Z, a date such as 2026-03-06, or an age such as \
+                 30m, 2h or 7d"
+            )
+        })
 }
 
 #[derive(Debug, Args)]
@@ -114,14 +147,10 @@ struct ShowArgs {
 
 #[derive(Debug, Args)]
 struct RequeueArgs {
-    /// The deliveries
-    #[arg(
-        required_unless_present = "all_matching",
-        conflicts_with = "all_matching"
-    )]
+    /// The deliveries; without any, all that match the filters and failed, or are in the state of --status
     ids: Vec<String>,
-    /// Requeue all that match the filters instead; without --status, those that failed
-    #[arg(long)]
+    /// Requeue all that failed, if no filter is given
+    #[arg(long, conflicts_with = "ids")]
     all_matching: bool,
     #[command(flatten)]
     filter: Filter,
@@ -129,9 +158,10 @@ struct RequeueArgs {
 
 #[derive(Debug, Args)]
 struct CancelArgs {
-    /// The deliveries
-    #[arg(required = true)]
+    /// The deliveries; without any, all that match the filters and wait
     ids: Vec<String>,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 #[derive(Debug, Args)]
@@ -156,12 +186,32 @@ pub(super) async fn run(args: DeliveriesArgs) -> CliResult {
         DeliveriesCommand::List(args) => list(&client, &args).await,
         DeliveriesCommand::Show(args) => show::run(&client, &args.id, args.json).await,
         DeliveriesCommand::Requeue(args) => requeue(&client, &args).await,
-        DeliveriesCommand::Cancel(args) => each(&client, &args.ids, "cancel", "cancelled").await,
+        DeliveriesCommand::Cancel(args) => cancel(&client, &args).await,
         DeliveriesCommand::Tail(args) => tail(&client, &args).await,
     }
 }
 
 impl Filter {
+    fn is_empty(&self) -> bool {
+        let Self {
+            status,
+            webhook,
+            rule,
+            event,
+            object_type,
+            error,
+            since,
+            until,
+        } = self;
+        status.is_none()
+            && [webhook, rule, event, object_type]
+                .iter()
+                .all(|f| f.is_none())
+            && error.is_none()
+            && since.is_none()
+            && until.is_none()
+    }
+
     /// The filter as the API takes it. Names of webhooks and rules are looked up only if there are any.
     fn fields(&self, names: &Names) -> CliResult<Map<String, Value>> {
         let mut fields = Map::new();
@@ -181,6 +231,7 @@ impl Filter {
         set("rule", rule.map(Value::from));
         set("event", self.event.clone().map(Value::from));
         set("object_type", self.object_type.clone().map(Value::from));
+        set("error", self.error.map(|kind| kind.as_str().into()));
         set("since", self.since.map(|t| t.to_string().into()));
         set("until", self.until.map(|t| t.to_string().into()));
         Ok(fields)
@@ -240,27 +291,63 @@ fn row(delivery: &Value, names: &Names) -> Vec<String> {
 }
 
 async fn requeue(client: &Client, args: &RequeueArgs) -> CliResult {
-    if !args.all_matching {
-        return each(client, &args.ids, "requeue", "queued").await;
+    match which(&args.ids, &args.filter)? {
+        Which::Named => each(client, &args.ids, "requeue", "queued").await,
+        Which::None if !args.all_matching => Err(CliError::usage(
+            "name the deliveries, or say by --webhook, --error, --since and other filters which ones; --all-matching \
+             alone means all that failed",
+        )),
+        Which::None | Which::Matching => {
+            matching(client, &args.filter, "requeue", "requeued").await
+        }
     }
+}
+
+async fn cancel(client: &Client, args: &CancelArgs) -> CliResult {
+    match which(&args.ids, &args.filter)? {
+        Which::Named => each(client, &args.ids, "cancel", "cancelled").await,
+        Which::None => Err(CliError::usage(
+            "name the deliveries, or say by --webhook, --error, --since and other filters which ones",
+        )),
+        Which::Matching => matching(client, &args.filter, "cancel", "cancelled").await,
+    }
+}
+
+/// Which deliveries a command is about.
+enum Which {
+    Named,
+    Matching,
+    None,
+}
+
+fn which(ids: &[String], filter: &Filter) -> CliResult<Which> {
+    match (ids.is_empty(), filter.is_empty()) {
+        (true, true) => Ok(Which::None),
+        (true, false) => Ok(Which::Matching),
+        (false, true) => Ok(Which::Named),
+        (false, false) => Err(CliError::usage(
+            "give either the deliveries or filters, not both",
+        )),
+    }
+}
+
+/// Moves all deliveries that match, step by step.
+async fn matching(client: &Client, filter: &Filter, verb: &str, done: &str) -> CliResult {
     let names = Names::load(client).await?;
-    let filter = Value::Object(args.filter.fields(&names)?);
+    let filter = Value::Object(filter.fields(&names)?);
     let mut total = 0_u64;
     loop {
         let answer = client
-            .post(&["deliveries", "requeue"], Payload::Json(&filter))
+            .post(&["deliveries", verb], Payload::Json(&filter))
             .await?;
-        let count = answer
-            .get("requeued")
-            .and_then(Value::as_u64)
-            .unwrap_or_default();
+        let count = answer.get(done).and_then(Value::as_u64).unwrap_or_default();
         total += count;
         // The server does so many in one step; fewer means that there are no more.
-        if count < REQUEUE_STEP {
+        if count < MOVE_STEP {
             break;
         }
     }
-    Ok(writeln!(io::stdout(), "requeued {total} deliveries")?)
+    Ok(writeln!(io::stdout(), "{done} {total} deliveries")?)
 }
 
 /// Does one thing to each delivery, and goes on after a refusal.
@@ -416,4 +503,38 @@ fn id_of(names: &BTreeMap<String, String>, wanted: &str, kind: &str) -> CliResul
 /// A text field, empty if there is none.
 pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_moments_dates_and_ages() {
+        let given = Timestamp::parse("2026-03-06T15:11:23Z").unwrap();
+        assert_eq!(time("2026-03-06T15:11:23Z"), Ok(given));
+        assert_eq!(time("2026-03-06"), Timestamp::parse("2026-03-06T00:00:00Z"));
+        for (age, seconds) in [
+            ("90s", 90),
+            ("5m", 300),
+            ("2h", 7200),
+            ("7d", 604_800),
+            ("1w", 604_800),
+        ] {
+            let since = Timestamp::now().since(time(age).unwrap()).as_secs();
+            assert!((seconds..seconds + 60).contains(&since), "{age}: {since}");
+        }
+        for wrong in [
+            "",
+            "h",
+            "2x",
+            "-1h",
+            "1.5h",
+            "yesterday",
+            "99999999999999999999d",
+            "18446744073709551615w",
+        ] {
+            assert!(time(wrong).unwrap_err().contains("2h or 7d"), "{wrong}");
+        }
+    }
 }

@@ -306,7 +306,7 @@ impl Bench {
             .trim_start_matches('[')
             .trim_end_matches(']');
         match self.guard.resolve(host).await {
-            Err(GuardError::Blocked { host, reason }) => Some(format!(
+            Err(GuardError::Blocked { host, reason, .. }) => Some(format!(
                 "its receiver {} is not public ({}): deliveries go there only if `hookbox serve` allows it, with \
                  --allow-network or guard.allow_hosts",
                 shortened(&host, 100),

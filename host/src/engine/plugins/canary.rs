@@ -162,6 +162,7 @@ mod tests {
             updated: Timestamp::from_millis(0),
             next_attempt: None,
             last_result: None,
+            last_error: None,
         }
     }
 

@@ -94,6 +94,7 @@ async fn one(
         WORKER_LOST.as_bytes(),
         poisonous.as_bytes(),
         b"its event is missing from the store",
+        schedule::WORKER_LOST_KIND.as_bytes(),
     ];
     let answer = backend.store.run(shard, &CLAIM, &args, Mode::CLAIM).await?;
     let mut answer = answer.ok()?;

@@ -62,6 +62,7 @@ pub(super) fn read(id: String, fields: Value) -> Result<Stored, BackendError> {
         updated: moment(&text("u")?)?,
         next_attempt: waits.then(|| moment(&due)).transpose()?,
         last_result: text("lr").ok(),
+        last_error: text("le").ok().filter(|kind| !kind.is_empty()),
     };
     Ok(Stored {
         fence: number(text("f")?)?,
@@ -208,6 +209,9 @@ fn fits(delivery: &Delivery, filter: &DeliveryFilter) -> bool {
         && is(filter.rule.as_ref(), &delivery.rule)
         && is(filter.event.as_ref(), &delivery.event)
         && is(filter.object_type.as_ref(), &delivery.object_type)
+        && filter
+            .error
+            .is_none_or(|kind| delivery.last_error.as_deref() == Some(kind.as_str()))
         && filter.since.is_none_or(|since| delivery.created >= since)
         && filter.until.is_none_or(|until| delivery.created < until)
 }
@@ -344,6 +348,9 @@ async fn shortest(
     }
     if let Some(webhook) = &filter.webhook {
         keys.push(store.key(shard, &format!("hook:{tenant}|{webhook}")));
+    }
+    if let Some(error) = filter.error {
+        keys.push(store.key(shard, &format!("error:{tenant}|{error}")));
     }
     let mut count = Pipeline::new();
     for key in &keys {

@@ -16,7 +16,7 @@ pub(crate) use wake::Waker;
 use super::{
     Claim, Delivery, DeliveryFilter, Enqueued, LeaseToken, NewEvent, Page, Queue, QueueOverview,
     Retention, Settled, Settlement, Status, StoredEvent, TransitionError, Usage, WorkerInfo,
-    schedule::{self, MAX_REQUEUE, MAX_SPAN, WEBHOOK_DELETED},
+    schedule::{self, MAX_MOVED, MAX_SPAN, WEBHOOK_DELETED},
 };
 use crate::{
     model::{DeliveryId, EventId, TenantId, Timestamp, WorkerId},
@@ -148,6 +148,39 @@ impl RedisBackend {
         Ok(removed)
     }
 
+    /// Requeues or cancels those that match and are in a state that allows it, oldest first.
+    async fn move_matching(
+        &self,
+        script: &Script,
+        tenant: &TenantId,
+        filter: &DeliveryFilter,
+        limit: usize,
+        may: impl Fn(Status) -> bool + Send,
+    ) -> Result<usize, BackendError> {
+        let shard = self.store.shard_of(tenant)?;
+        let limit = limit.min(MAX_MOVED);
+        let mut scan = list::Scan::oldest_first(&self.store, shard, tenant, filter).await?;
+        let mut moved = 0;
+        while moved < limit {
+            let Some(found) = scan.next(&self.store).await? else {
+                break;
+            };
+            let mut args = vec![tenant.as_str().as_bytes()];
+            args.extend(
+                found
+                    .iter()
+                    .filter(|delivery| may(delivery.status))
+                    .map(|delivery| delivery.id.as_str().as_bytes())
+                    .take(limit - moved),
+            );
+            if args.len() > 1 {
+                let answer = self.store.run(shard, script, &args, Mode::MOVE).await?;
+                moved += usize::try_from(answer.ok()?.int()?).unwrap_or(0);
+            }
+        }
+        Ok(moved)
+    }
+
     /// Requeues or cancels one.
     async fn move_one(
         &self,
@@ -249,6 +282,9 @@ impl Queue for RedisBackend {
             fuel.as_bytes(),
             bytes.as_bytes(),
             unique.as_bytes(),
+            schedule::error_kind(&attempt)
+                .unwrap_or_default()
+                .as_bytes(),
         ];
         let answer = self
             .store
@@ -304,29 +340,9 @@ impl Queue for RedisBackend {
         filter: &DeliveryFilter,
         limit: usize,
     ) -> Result<usize, BackendError> {
-        let shard = self.store.shard_of(tenant)?;
-        let limit = limit.min(MAX_REQUEUE);
-        let mut scan = list::Scan::oldest_first(&self.store, shard, tenant, filter).await?;
-        let mut requeued = 0;
-        while requeued < limit {
-            let Some(found) = scan.next(&self.store).await? else {
-                break;
-            };
-            let may = |status: Status| status.is_ended() || status == Status::Scheduled;
-            let mut args = vec![tenant.as_str().as_bytes()];
-            args.extend(
-                found
-                    .iter()
-                    .filter(|delivery| may(delivery.status))
-                    .map(|delivery| delivery.id.as_str().as_bytes())
-                    .take(limit - requeued),
-            );
-            if args.len() > 1 {
-                let answer = self.store.run(shard, &REQUEUE, &args, Mode::MOVE).await?;
-                requeued += usize::try_from(answer.ok()?.int()?).unwrap_or(0);
-            }
-        }
-        Ok(requeued)
+        let may = |status: Status| status.is_ended() || status == Status::Scheduled;
+        self.move_matching(&REQUEUE, tenant, filter, limit, may)
+            .await
     }
 
     async fn cancel(
@@ -336,6 +352,17 @@ impl Queue for RedisBackend {
     ) -> Result<Delivery, TransitionError> {
         let allowed = "only one that is queued or scheduled can be cancelled";
         self.move_one(&CANCEL, tenant, id, allowed).await
+    }
+
+    async fn cancel_matching(
+        &self,
+        tenant: &TenantId,
+        filter: &DeliveryFilter,
+        limit: usize,
+    ) -> Result<usize, BackendError> {
+        let may = |status: Status| matches!(status, Status::Queued | Status::Scheduled);
+        self.move_matching(&CANCEL, tenant, filter, limit, may)
+            .await
     }
 
     async fn event(

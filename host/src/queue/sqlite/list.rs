@@ -19,7 +19,7 @@ use crate::{
 /// What [`read`] needs, then what the lists sort by and what a claim goes on with.
 const COLUMNS: &str = "SELECT d.id, d.tenant, e.id, o.webhook, d.rule, d.object_type, e.event_type,
         d.status, d.attempts, d.total_attempts, d.receives, d.created, d.updated,
-        CASE WHEN d.lane IS NOT NULL THEN d.due END, d.last_result, d.seq, d.event, d.fence
+        CASE WHEN d.lane IS NOT NULL THEN d.due END, d.last_result, d.seq, d.event, d.fence, d.last_error
     FROM deliveries d JOIN events e ON e.seq = d.event JOIN outlets o ON o.id = d.outlet";
 
 /// A delivery with the keys that only the backend knows.
@@ -50,6 +50,7 @@ fn read(row: &Row<'_>) -> Result<Stored, Fault> {
         updated: time(12)?,
         next_attempt: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_millis),
         last_result: row.get(14)?,
+        last_error: row.get(18)?,
     };
     Ok(Stored {
         delivery,
@@ -188,6 +189,9 @@ impl Condition {
         }
         if let Some(object_type) = &filter.object_type {
             condition.and("d.object_type = ?", text(object_type));
+        }
+        if let Some(error) = filter.error {
+            condition.and("d.last_error = ?", text(error.as_str()));
         }
         if let Some(since) = filter.since {
             condition.and("d.created >= ?", Value::Integer(since.as_millis()));

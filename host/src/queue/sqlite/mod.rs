@@ -142,6 +142,18 @@ impl Queue for SqliteBackend {
         self.store.write(step).await?
     }
 
+    async fn cancel_matching(
+        &self,
+        tenant: &TenantId,
+        filter: &DeliveryFilter,
+        limit: usize,
+    ) -> Result<usize, BackendError> {
+        let (tenant, filter, scheduler) = (tenant.clone(), filter.clone(), self.scheduler.clone());
+        let step =
+            move |tx: &Tx<'_>| transition::cancel_matching(tx, &scheduler, &tenant, &filter, limit);
+        self.store.write(step).await
+    }
+
     async fn event(
         &self,
         tenant: &TenantId,

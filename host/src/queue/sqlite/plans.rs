@@ -6,6 +6,7 @@ use super::{claim, list, prune, report, scheduler, settle};
 use crate::{
     model::{EventId, RuleId, TenantId, Timestamp, WebhookId},
     queue::{DeliveryFilter, Status},
+    record::FailureKind,
     registry::sqlite::{DUE, IN_USE, MIGRATIONS, STORED, configure},
 };
 
@@ -129,6 +130,13 @@ fn each_filter_has_an_index_in_the_order_of_the_list() {
                 ..none.clone()
             },
             "deliveries_by_object_type",
+        ),
+        (
+            DeliveryFilter {
+                error: Some(FailureKind::parse("blocked").unwrap()),
+                ..none.clone()
+            },
+            "deliveries_by_error",
         ),
         (
             DeliveryFilter {

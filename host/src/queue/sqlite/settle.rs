@@ -60,7 +60,7 @@ pub(super) fn settle(
     };
     tx.run(
         "UPDATE deliveries SET status = ?2, lane = ?3, due = coalesce(?4, due), updated = ?5,
-             last_result = ?6, attempts = attempts + 1, total_attempts = total_attempts + 1,
+             last_result = ?6, last_error = ?7, attempts = attempts + 1, total_attempts = total_attempts + 1,
              receives = 0, worker = NULL, leased_at = NULL, lease_until = NULL
          WHERE seq = ?1",
         params![
@@ -70,6 +70,7 @@ pub(super) fn settle(
             due.map(Timestamp::as_millis),
             tx.now.as_millis(),
             schedule::result(&attempt, &next),
+            schedule::error_kind(&attempt),
         ],
     )?;
     if let Some(span) = span {
@@ -163,11 +164,18 @@ pub(super) fn reclaim(
             (Status::Queued, Some(lane), WORKER_LOST.to_owned())
         };
         conn.run(
-            "UPDATE deliveries SET status = ?2, lane = ?3, updated = ?4, last_result = ?5,
+            "UPDATE deliveries SET status = ?2, lane = ?3, updated = ?4, last_result = ?5, last_error = ?6,
                  total_attempts = total_attempts + 1,
                  worker = NULL, leased_at = NULL, lease_until = NULL
              WHERE seq = ?1",
-            params![started.seq, status.as_str(), lane, now.as_millis(), result],
+            params![
+                started.seq,
+                status.as_str(),
+                lane,
+                now.as_millis(),
+                result,
+                schedule::error_kind(&attempt),
+            ],
         )?;
         outlets.insert(started.outlet);
     }

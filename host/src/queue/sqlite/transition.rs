@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::{DeliveryId, TenantId},
-    queue::{Delivery, DeliveryFilter, LeaseToken, Status, TransitionError, schedule::MAX_REQUEUE},
+    queue::{Delivery, DeliveryFilter, LeaseToken, Status, TransitionError, schedule::MAX_MOVED},
     registry::sqlite::{
         Tx,
         fault::{Fault, Sql},
@@ -85,6 +85,9 @@ fn refresh_all(tx: &Tx<'_>, scheduler: &Scheduler, outlets: BTreeSet<i64>) -> Re
 const REQUEUE: &str = "UPDATE deliveries SET status = 'queued', lane = 0, due = ?2, updated = ?2,
      attempts = 0, receives = 0 WHERE seq = ?1 RETURNING outlet";
 
+const CANCEL: &str = "UPDATE deliveries SET status = 'cancelled', lane = NULL, updated = ?2
+     WHERE seq = ?1 RETURNING outlet";
+
 pub(super) fn requeue(
     tx: &Tx<'_>,
     scheduler: &Scheduler,
@@ -104,9 +107,7 @@ pub(super) fn cancel(
 ) -> Result<Result<Delivery, TransitionError>, Fault> {
     let may = |status: Status| matches!(status, Status::Queued | Status::Scheduled);
     let allowed = "only one that is queued or scheduled can be cancelled";
-    let sql = "UPDATE deliveries SET status = 'cancelled', lane = NULL, updated = ?2
-               WHERE seq = ?1 RETURNING outlet";
-    move_one(tx, scheduler, tenant, id, may, allowed, sql)
+    move_one(tx, scheduler, tenant, id, may, allowed, CANCEL)
 }
 
 fn move_one(
@@ -142,21 +143,45 @@ pub(super) fn requeue_matching(
     filter: &DeliveryFilter,
     limit: usize,
 ) -> Result<usize, Fault> {
+    const MAY: &str = "'finished', 'failed', 'skipped', 'cancelled', 'scheduled'";
+    move_matching(tx, scheduler, tenant, filter, limit, MAY, REQUEUE)
+}
+
+pub(super) fn cancel_matching(
+    tx: &Tx<'_>,
+    scheduler: &Scheduler,
+    tenant: &TenantId,
+    filter: &DeliveryFilter,
+    limit: usize,
+) -> Result<usize, Fault> {
+    const MAY: &str = "'queued', 'scheduled'";
+    move_matching(tx, scheduler, tenant, filter, limit, MAY, CANCEL)
+}
+
+/// Moves those that match and are in one of these states, oldest first.
+fn move_matching(
+    tx: &Tx<'_>,
+    scheduler: &Scheduler,
+    tenant: &TenantId,
+    filter: &DeliveryFilter,
+    limit: usize,
+    states: &str,
+    sql: &str,
+) -> Result<usize, Fault> {
     let mut condition = Condition::new(tenant, filter);
-    let limit = condition.bind(Value::Integer(limit.min(MAX_REQUEUE) as i64));
-    let sql = format!(
-        "SELECT d.seq FROM deliveries d WHERE {}
-           AND d.status IN ('finished', 'failed', 'skipped', 'cancelled', 'scheduled')
+    let limit = condition.bind(Value::Integer(limit.min(MAX_MOVED) as i64));
+    let find = format!(
+        "SELECT d.seq FROM deliveries d WHERE {} AND d.status IN ({states})
          ORDER BY d.created, d.seq LIMIT {limit}",
         condition.sql()
     );
-    let matching = tx.all(&sql, params_from_iter(condition.values()), |row| {
+    let matching = tx.all(&find, params_from_iter(condition.values()), |row| {
         Ok(row.get::<_, i64>(0)?)
     })?;
     let mut outlets = BTreeSet::new();
     for seq in &matching {
         let key = [*seq, tx.now.as_millis()];
-        outlets.extend(tx.one(REQUEUE, key, |row| Ok(row.get::<_, i64>(0)?))?);
+        outlets.extend(tx.one(sql, key, |row| Ok(row.get::<_, i64>(0)?))?);
     }
     refresh_all(tx, scheduler, outlets)?;
     Ok(matching.len())

@@ -100,7 +100,8 @@ pub(super) async fn check(store: &Store, config: &RedisConfig) -> Result<(), Bac
 
 /// The server does not show this user what it is.
 fn unseen(config: &RedisConfig) -> Result<(), BackendError> {
-    const WHAT: &str = "its version and what it may lose cannot be checked, as the user may not use INFO";
+    const WHAT: &str =
+        "its version and what it may lose cannot be checked, as the user may not use INFO";
     if config.strict {
         return Err(unfit(&format!(
             "redis.strict is set, and {WHAT}: give the user `+info`"

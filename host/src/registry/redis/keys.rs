@@ -120,13 +120,16 @@ pub(super) async fn naming(prefixed: &Store, braced: &Store) -> Result<Naming, B
     }
     match (at_new, is_set_up(braced).await?) {
         (_, Some(true)) => {
-            tracing::info!(keys = old, "the store was set up by an earlier version; its keys keep their names");
+            tracing::info!(
+                keys = old,
+                "the store was set up by an earlier version; its keys keep their names"
+            );
             Ok(Naming::Braced)
         }
         (None, _) => Err(BackendError::Internal(format!(
             "Redis: the user may not use the keys that begin with {new}; give it the rights in docs/operations.md"
         ))),
-        (Some(false), None) => {
+        (Some(_), None) => {
             tracing::warn!(
                 keys = old,
                 "a new store is set up; whether an earlier version has left one under other names cannot be seen, as \
@@ -134,7 +137,7 @@ pub(super) async fn naming(prefixed: &Store, braced: &Store) -> Result<Naming, B
             );
             Ok(Naming::Prefixed)
         }
-        (Some(false), Some(false)) => Ok(Naming::Prefixed),
+        (Some(_), Some(false)) => Ok(Naming::Prefixed),
     }
 }
 

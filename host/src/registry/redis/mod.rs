@@ -38,8 +38,8 @@ use crate::{
     queue::{Page, QueueLimits, redis::Waker},
 };
 use fault::stored;
-pub(crate) use named::write;
 use keys::Naming;
+pub(crate) use named::write;
 use named::{KEYS, Named, PLUGINS, RULES, SECRETS, WEBHOOKS, page, read};
 use node::Nodes;
 use script::TENANT;

@@ -18,6 +18,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_plugins.sql"),
     include_str!("migrations/0003_component_bytes.sql"),
+    include_str!("migrations/0004_last_error.sql"),
 ];
 
 /// Marks the file as hookbox's (`file` and other programs show it).

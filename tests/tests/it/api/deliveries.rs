@@ -143,6 +143,46 @@ async fn requeueing_by_filter_means_what_failed_unless_it_says_otherwise() {
 }
 
 #[tokio::test]
+async fn deliveries_are_called_off_by_filter_but_not_by_none() {
+    let (api, ids) = with_deliveries(3).await;
+    let first = api
+        .get(&format!("/v1/deliveries/{}", ids[0]))
+        .await
+        .expect(200);
+    let cancel = async |filter: Value| api.post("/v1/deliveries/cancel", &filter).await;
+    let all = cancel(json!({})).await;
+    assert!(
+        all.problem(422, "validation-failed")
+            .contains("give at least one"),
+        "{}",
+        all.text
+    );
+    let event = json!({"event": first["event"]});
+    assert_eq!(cancel(event.clone()).await.expect(200)["cancelled"], 1);
+    assert_eq!(cancel(event).await.expect(200)["cancelled"], 0);
+    let blocked = json!({"error": "blocked"});
+    assert_eq!(cancel(blocked).await.expect(200)["cancelled"], 0);
+    assert_eq!(
+        cancel(json!({"status": "queued"})).await.expect(200)["cancelled"],
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_kind_of_error_that_there_is_not_is_refused_with_those_there_are() {
+    let (api, _) = with_deliveries(1).await;
+    let page = api.get("/v1/deliveries?error=blocked").await.expect(200);
+    assert_eq!(page["results"], json!([]));
+    let wrong = api.get("/v1/deliveries?error=blokced").await;
+    let told = wrong.problem(400, "invalid-query");
+    assert!(told.contains("blocked, connect, dns"), "{told}");
+    let wrong = json!({"error": "blokced"});
+    let wrong = api.post("/v1/deliveries/requeue", &wrong).await;
+    let told = wrong.problem(422, "validation-failed");
+    assert!(told.contains("blocked, connect, dns"), "{told}");
+}
+
+#[tokio::test]
 async fn what_was_used_is_summed_over_a_span() {
     let (api, _) = with_deliveries(2).await;
     let usage = api.get("/v1/usage").await.expect(200);

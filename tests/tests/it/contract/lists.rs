@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use hookbox::{
     model::{RuleId, Timestamp, WorkerId},
-    queue::{DeliveryFilter, Retention, Status, Usage, WorkerInfo},
-    record::{AttemptOutcome, Body, Next, RenderRecord, RequestRecord, ResponseRecord},
+    queue::{DeliveryFilter, Leased, Retention, Status, Usage, WorkerInfo},
+    record::{
+        AttemptOutcome, Body, FailureKind, Next, RenderRecord, RequestRecord, ResponseRecord,
+    },
     registry::BackendError,
 };
 
-use super::bed::{LIMITS, LONG, Open, event, event_about, settlement, tenant, until};
+use super::bed::{LIMITS, LONG, Open, SHORT, event, event_about, settlement, tenant, until};
 
 const NOW: Retention = Retention {
     finished: Duration::ZERO,
@@ -121,6 +123,7 @@ pub(crate) async fn each_filter_finds_what_it_says(open: Open) {
                 object_type: Some("dcim.site".to_owned()),
                 since: Some(created),
                 until: Some(later),
+                ..none.clone()
             },
             &one,
         ),
@@ -149,6 +152,96 @@ pub(crate) async fn each_filter_finds_what_it_says(open: Open) {
         },
     ] {
         assert!(bed.list(&t, &filter).await.is_empty(), "{filter:?}");
+    }
+}
+
+pub(crate) async fn deliveries_are_found_by_the_kind_of_their_last_error(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let (a, b) = (bed.webhook(&t, |_| ()).await, bed.webhook(&t, |_| ()).await);
+    let filter = |kind: &str| DeliveryFilter {
+        error: Some(FailureKind::parse(kind).unwrap()),
+        ..DeliveryFilter::default()
+    };
+    let end = async |leased: &Leased, next: Next, kind: &str| {
+        let mut settlement = settlement(&leased.token, next);
+        settlement.attempt.error.as_mut().unwrap().kind = kind.to_owned();
+        bed.settle(settlement).await.unwrap();
+    };
+    let fail = || Next::Fail("no".to_owned());
+    let later = || Next::Retry(LONG);
+
+    let mut sent = Vec::new();
+    for (hook, next, kind) in [
+        (&a, fail(), "blocked"),
+        (&a, later(), "blocked"),
+        (&b, fail(), "blocked"),
+        (&a, fail(), "dns"),
+    ] {
+        sent.push(bed.send_one(&t, hook).await);
+        end(&bed.claim_one().await, next, kind).await;
+    }
+    let good = bed.send_one(&t, &a).await;
+    bed.end(&bed.claim_one().await.token, Next::Finished).await;
+    let [first, second, third, fourth] = sent.try_into().unwrap();
+    let of = async |filter: &DeliveryFilter| bed.list(&t, filter).await;
+    assert_eq!(
+        of(&filter("blocked")).await,
+        [third.clone(), second.clone(), first.clone()]
+    );
+    assert_eq!(of(&filter("dns")).await, std::slice::from_ref(&fourth));
+    assert!(of(&filter("timeout")).await.is_empty());
+    let failed_of_a = DeliveryFilter {
+        webhook: Some(a.clone()),
+        status: Some(Status::Failed),
+        ..filter("blocked")
+    };
+    assert_eq!(of(&failed_of_a).await, std::slice::from_ref(&first));
+    assert!(
+        bed.list(&tenant("other"), &filter("blocked"))
+            .await
+            .is_empty()
+    );
+    assert_eq!(
+        bed.get(&t, &first).await.last_error.as_deref(),
+        Some("blocked")
+    );
+    assert_eq!(bed.get(&t, &good).await.last_error, None);
+
+    // Called off are those that wait; queued again those that ended, in their order.
+    assert_eq!(bed.cancel_matching(&t, &filter("blocked"), 10).await, Ok(1));
+    assert_eq!(bed.status(&t, &second).await, Status::Cancelled);
+    assert_eq!(bed.requeue_matching(&t, &filter("blocked"), 2).await, Ok(2));
+    assert_eq!(
+        bed.requeue_matching(&t, &filter("blocked"), 10).await,
+        Ok(1)
+    );
+    assert_eq!(
+        bed.requeue_matching(&t, &filter("blocked"), 10).await,
+        Ok(0)
+    );
+    let again = bed.claim_all().await;
+    assert_eq!(again.len(), 3);
+    // The next attempt decides anew.
+    for (leased, kind) in again.iter().zip(["dns", "dns", ""]) {
+        match kind {
+            "" => drop(bed.end(&leased.token, Next::Finished).await),
+            kind => end(leased, fail(), kind).await,
+        }
+    }
+    assert!(of(&filter("blocked")).await.is_empty());
+    assert_eq!(of(&filter("dns")).await.len(), 3);
+
+    // A lease that nobody keeps is an error of its own, and what is forgotten is found no more.
+    let lost = bed.send_one(&t, &a).await;
+    bed.claim_for(1, SHORT).await;
+    let leased = bed.claim_when_due(LONG).await;
+    assert_eq!(leased.delivery.id, lost);
+    assert_eq!(of(&filter("worker_lost")).await, [lost]);
+    bed.end(&leased.token, fail()).await;
+    assert_eq!(of(&filter("connect")).await.len(), 1);
+    bed.prune(NOW, 100).await.unwrap();
+    for kind in ["dns", "connect", "worker_lost"] {
+        assert!(of(&filter(kind)).await.is_empty(), "{kind}");
     }
 }
 

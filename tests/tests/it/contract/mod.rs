@@ -69,10 +69,12 @@ macro_rules! contract {
                 only_waiting_deliveries_can_be_cancelled,
                 nothing_of_another_tenant_can_be_moved,
                 requeue_matching_takes_the_oldest_that_may_be,
+                cancel_matching_takes_the_oldest_that_wait,
                 deleting_a_webhook_cancels_what_waits_for_it;
             lists:
                 pages_hold_each_delivery_once_newest_first,
                 each_filter_finds_what_it_says,
+                deliveries_are_found_by_the_kind_of_their_last_error,
                 a_cursor_that_no_list_gave_out_is_refused,
                 tenants_see_only_their_own,
                 the_overview_counts_each_state,

@@ -183,6 +183,32 @@ pub(crate) async fn requeue_matching_takes_the_oldest_that_may_be(open: Open) {
     assert_eq!(super::bed::ids(&bed.claim_all().await), failed[3..]);
 }
 
+pub(crate) async fn cancel_matching_takes_the_oldest_that_wait(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let (hook, other) = (bed.webhook(&t, |_| ()).await, bed.webhook(&t, |_| ()).await);
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        waiting.push(bed.send_one(&t, &hook).await);
+        bed.send_one(&t, &other).await;
+    }
+    let filter = DeliveryFilter {
+        webhook: Some(hook.clone()),
+        ..DeliveryFilter::default()
+    };
+    let nobody = tenant("other");
+    assert_eq!(bed.cancel_matching(&nobody, &filter, 100).await, Ok(0));
+    assert_eq!(bed.cancel_matching(&t, &filter, 3).await, Ok(3));
+    for (id, n) in waiting.iter().zip(0..) {
+        let expected = [Status::Cancelled, Status::Queued][usize::from(n == 3)];
+        assert_eq!(bed.status(&t, id).await, expected);
+    }
+    // What is under way is not called off, and neither is what another webhook has.
+    let leased = bed.claim_all().await;
+    assert_eq!(leased.len(), 5);
+    assert_eq!(bed.cancel_matching(&t, &filter, 100).await, Ok(0));
+    assert_eq!(bed.overview(Some(&t)).await.unwrap().cancelled, 3);
+}
+
 pub(crate) async fn deleting_a_webhook_cancels_what_waits_for_it(open: Open) {
     let (bed, t) = (open(LIMITS).await, tenant("t"));
     let all = one_in_each_state(&bed).await;

@@ -9,12 +9,13 @@ use std::{
 };
 
 use hookbox::{
-    queue::{Queue, QueueLimits},
-    record::Next,
+    model::DeliveryId,
+    queue::{DeliveryFilter, Queue, QueueLimits},
+    record::{FailureKind, Next},
     registry::{BackendError, sqlite::SqliteBackend},
 };
 
-use super::open_in;
+use super::{open_in, prune::inside};
 use crate::contract::bed::{LIMITS, LONG, tenant};
 
 async fn error(dir: &Path) -> BackendError {
@@ -205,4 +206,61 @@ async fn a_damaged_file_is_refused_with_what_to_do() {
         .unwrap();
     drop(file);
     corrupt(&error(dir.path()).await, &path, "restore a backup");
+}
+
+/// A folder of the version before kinds of errors were kept beside deliveries: those of failed ones are found, and damage
+/// is no reason not to start.
+#[tokio::test]
+async fn kinds_of_errors_from_before_they_were_kept_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let conn = inside(dir.path());
+    for sql in [
+        include_str!("../../../../host/src/registry/sqlite/migrations/0001_initial.sql"),
+        include_str!("../../../../host/src/registry/sqlite/migrations/0002_plugins.sql"),
+        include_str!("../../../../host/src/registry/sqlite/migrations/0003_component_bytes.sql"),
+        "INSERT INTO events VALUES (1, 'evt_1', 't', 'object_created', 'dcim.site', 1, 1, 0, '{}', '{}');
+         INSERT INTO outlets (id, tenant, webhook) VALUES (1, 't', 'whk_1')",
+    ] {
+        conn.execute_batch(sql).unwrap();
+    }
+    let error = |kind: &str| format!(r#"{{"error": {{"kind": "{kind}"}}}}"#);
+    let all = [
+        ("failed", vec![error("dns"), error("connect")]),
+        (
+            "finished",
+            vec![error("connect"), r#"{"error": null}"#.to_owned()],
+        ),
+        ("failed", vec!["{".to_owned()]),
+        ("failed", vec![]),
+    ];
+    for ((status, attempts), n) in all.iter().zip(1..) {
+        let sql = "INSERT INTO deliveries (seq, id, tenant, event, outlet, rule, object_type, status, due,
+                       total_attempts, created, updated)
+                   VALUES (?1, ?2, 't', 1, 1, 'rul_1', 'dcim.site', ?3, 1, ?4, 1, 1)";
+        let key = rusqlite::params![n, format!("dlv_{n}"), status, attempts.len() as i64];
+        conn.execute(sql, key).unwrap();
+        for (document, number) in attempts.iter().zip(1..) {
+            let sql = "INSERT INTO attempts (delivery, number, document) VALUES (?1, ?2, ?3)";
+            conn.execute(sql, rusqlite::params![n, number, document])
+                .unwrap();
+        }
+    }
+    conn.pragma_update(None, "application_id", 0x686b_6278)
+        .unwrap();
+    conn.pragma_update(None, "user_version", 3).unwrap();
+    drop(conn);
+
+    let (_backend, bed) = open_in(dir.path()).await;
+    let t = tenant("t");
+    let of = async |kind: &str| {
+        let error = Some(FailureKind::parse(kind).unwrap());
+        let filter = DeliveryFilter {
+            error,
+            ..DeliveryFilter::default()
+        };
+        bed.list(&t, &filter).await
+    };
+    assert_eq!(of("connect").await, [DeliveryId::from("dlv_1")]);
+    assert!(of("dns").await.is_empty());
+    assert_eq!(bed.list(&t, &DeliveryFilter::default()).await.len(), 4);
 }

@@ -1,7 +1,7 @@
 -- Does what time has brought about, then leases deliveries.
 -- ARGV[4] worker, [5] how many at most, [6] lease in microseconds, [7] bytes of events after which no more is
 -- taken, [8] the result of a delivery whose lease was lost, [9] of a poisonous one, with %d for its receives, [10] and
--- of one whose event is missing
+-- of one whose event is missing, [11] the kind of a lost lease's error
 -- Answers: now, when to ask again (microseconds from now; -1: nothing to wait for), the deliveries as
 -- id and fields in turn, the events they belong to as id and fields in turn.
 local worker, max, lease, max_bytes = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -16,8 +16,9 @@ for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0
     d.n = d.n + 1
     local poisonous = d.rc >= MAX_RECEIVES
     move(d, poisonous and 'failed' or 'queued')
+    ended_with(d, ARGV[11])
     if not poisonous then back_to_lane(d) end
-    call('HSET', P .. 'd:' .. id, 's', d.s, 'u', now, 'n', d.n,
+    call('HSET', P .. 'd:' .. id, 's', d.s, 'u', now, 'n', d.n, 'le', d.le,
       'lr', poisonous and string.format(ARGV[9], d.rc) or ARGV[8])
     touched[d.outlet] = true
   else

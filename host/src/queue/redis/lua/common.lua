@@ -13,14 +13,15 @@
 -- d:DELIVERY              hash  t tenant, e event, w webhook, r rule, ot and et the event's types, s state, c created (and
 --                               its unique stamp), u updated, due its place in lane0 or when it is due in lane1, a attempts since requeued, n attempts
 --                               in all, rc receives, f fence, sf which step settled it last, lr last result,
---                               wk worker and la when it was leased last
+--                               le the kind of the last attempt's error ('' or none: it did not fail), wk worker and la when it was leased last
 -- a:DELIVERY              list  its last attempts: JSON, or "lost WORKER LEASED_AT NOW"
 -- e:EVENT                 hash  t tenant, et, ot, rx received (ms), n deliveries that are kept. What is long is beside it,
 --                               so that Redis keeps this one small:
 -- context:EVENT           str   what templates see, as JSON
 -- follows:EVENT           str   the ids of all deliveries; after a line break the explanation, as JSON
 -- idem:TENANT|KEY         str   event and fingerprint; expires
--- all:TENANT              zset  deliveries by c;  state:TENANT|STATE and hook:TENANT|WEBHOOK likewise
+-- all:TENANT              zset  deliveries by c;  state:TENANT|STATE and hook:TENANT|WEBHOOK likewise;
+--                               error:TENANT|KIND  those whose last attempt failed with an error of this kind
 -- lane0:OUTLET            zset  deliveries that wait for a first attempt, by due;  lane1:OUTLET for a retry
 -- untried                 zset  queued deliveries without any attempt, by c
 -- leases                  zset  started deliveries by when the lease ends
@@ -99,11 +100,11 @@ local function use(tenant, what, n)
 end
 
 local function find(id)
-  local v = call('HMGET', P .. 'd:' .. id, 't', 'w', 's', 'c', 'a', 'n', 'rc', 'f', 'due', 'e', 'sf', 'wk', 'la')
+  local v = call('HMGET', P .. 'd:' .. id, 't', 'w', 's', 'c', 'a', 'n', 'rc', 'f', 'due', 'e', 'sf', 'wk', 'la', 'le')
   if not v[1] then return nil end
   return {
     id = id, t = v[1], w = v[2], s = v[3], c = v[4], a = tonumber(v[5]), n = tonumber(v[6]),
-    rc = tonumber(v[7]), f = v[8], due = v[9], e = v[10], sf = v[11], wk = v[12], la = v[13],
+    rc = tonumber(v[7]), f = v[8], due = v[9], e = v[10], sf = v[11], wk = v[12], la = v[13], le = v[14] or '',
     outlet = v[1] .. '|' .. v[2],
   }
 end
@@ -128,6 +129,14 @@ local function move(d, state)
     call('HINCRBY', P .. 'outlet:' .. d.outlet, 'in', -1)
   end
   d.s = state
+end
+
+-- Notes the kind of the last attempt's error, '' for none, in the lists; the caller stores it as `le`.
+local function ended_with(d, kind)
+  if d.le == kind then return end
+  if d.le ~= '' then call('ZREM', P .. 'error:' .. d.t .. '|' .. d.le, d.id) end
+  if kind ~= '' then call('ZADD', P .. 'error:' .. d.t .. '|' .. kind, d.c, d.id) end
+  d.le = kind
 end
 
 -- The lane of a delivery that goes on waiting where it was.

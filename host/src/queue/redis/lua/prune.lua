@@ -19,6 +19,7 @@ for _, of in ipairs({{'ended:done', ARGV[5]}, {'ended:failed', ARGV[6]}}) do
       call('ZREM', P .. 'all:' .. d.t, id)
       call('ZREM', P .. 'state:' .. d.t .. '|' .. d.s, id)
       call('ZREM', P .. 'hook:' .. d.outlet, id)
+      ended_with(d, '')
       count(d.s, -1)
       if call('HINCRBY', P .. 'e:' .. d.e, 'n', -1) <= 0 then forget_event(d.e) end
     end
