@@ -148,6 +148,13 @@ impl Config {
                 "it is a share, from 0 to 1",
             );
         }
+        if let Some(odd) = (self.retry.statuses.iter()).find(|s| !(300..=999).contains(*s)) {
+            return unsound(
+                "retry.statuses",
+                odd,
+                "a status that can be tried again is from 300 to 999",
+            );
+        }
         Ok(())
     }
 

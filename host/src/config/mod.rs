@@ -190,6 +190,7 @@ section!(
     RetryConfig {
         schedule: Vec<u32>,
         jitter: f64,
+        statuses: Vec<u16>,
         max_retry_after_seconds: u64,
     }
 );
@@ -264,6 +265,7 @@ impl Config {
         RetryPolicy {
             schedule: self.retry.schedule.clone(),
             jitter: self.retry.jitter,
+            statuses: self.retry.statuses.clone(),
         }
     }
 }

@@ -2,22 +2,20 @@
 
 use std::{
     convert::Infallible,
-    future::{Future, Ready, ready},
-    io,
+    future::{Ready, ready},
     net::{IpAddr, SocketAddr},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    time::Duration,
 };
 
-use http::{Uri, uri::Scheme};
+use http::Uri;
 use hyper_util::{
-    client::legacy::connect::{Connected, Connection, HttpConnector, dns::Name},
+    client::legacy::connect::{HttpConnector, dns::Name},
     rt::TokioIo,
 };
 use rustls::ClientConfig;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     time::{Instant, timeout_at},
 };
@@ -26,57 +24,55 @@ use tower::Service;
 use url::Host;
 
 use super::{
-    Setup,
     error::{self, Phase, SendError},
+    meter::{Meter, Metered},
+    proxy::Proxy,
     tls,
 };
-use crate::guard::{Guard, Owner, Route};
+use crate::guard::{Guard, Route};
 
-tokio::task_local! {
-    /// Whose request it is that is being sent.
-    pub(super) static OWNER: Owner;
-}
+/// Bytes of a TLS handshake, with room for long chains of certificates.
+const HANDSHAKE_BYTES: usize = 256 * 1024;
 
 /// Makes connections to what the guard lets pass, and to nothing else.
-#[derive(Clone)]
+#[derive(Debug)]
 pub(super) struct Connector {
-    pub(super) setup: Arc<Setup>,
-    pub(super) tls: Arc<ClientConfig>,
+    pub(super) guard: Guard,
+    pub(super) proxy: Option<Proxy>,
+    pub(super) timeout: Duration,
 }
 
-impl Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
-    type Error = SendError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, SendError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, to: Uri) -> Self::Future {
-        let connector = self.clone();
-        // Here and not within: the client may go on with a connection when the request for it has ended.
-        let owner = OWNER.try_with(Arc::clone).unwrap_or_default();
-        let guard = self.setup.guard.owned_by(owner);
-        Box::pin(async move { connector.connect(&guard, &to).await.map(TokioIo::new) })
-    }
+/// A connection to a receiver.
+pub(super) struct Connected {
+    pub(super) transport: Transport,
+    /// Counts what is read from it.
+    pub(super) meter: Arc<Meter>,
+    /// Where it leads, for the response's record; with a proxy, where that was asked to connect to.
+    pub(super) peer: Option<SocketAddr>,
+    /// Whether the receiver chose HTTP/2.
+    pub(super) http2: bool,
 }
 
 impl Connector {
-    async fn connect(&self, guard: &Guard, to: &Uri) -> Result<Stream, SendError> {
+    /// Connects to a host as it stands in a URL, as the guard, which looks names up for its owner, says. With TLS if there
+    /// are settings for it.
+    pub(super) async fn connect(
+        &self,
+        guard: &Guard,
+        name: &str,
+        port: u16,
+        secure: Option<Arc<ClientConfig>>,
+    ) -> Result<Connected, SendError> {
         const NOT_TAKEN: SendError = SendError::Internal("its connector did not take the URL");
-        let deadline = Instant::now() + self.setup.connect_timeout;
+        let deadline = Instant::now() + self.timeout;
         let too_slow = |phase| move |_| SendError::Timeout(phase);
-        let name = to.host().ok_or(NOT_TAKEN)?;
-        let secure = to.scheme() == Some(&Scheme::HTTPS);
-        let port = to.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let host = Host::parse(name).map_err(|_| NOT_TAKEN)?;
 
         let route = timeout_at(deadline, guard.route(&host))
             .await
             .map_err(too_slow(Phase::Connect))?
             .map_err(SendError::Guard)?;
-        let (transport, peer) = match (route, &self.setup.proxy) {
+        let (transport, peer) = match (route, &self.proxy) {
             (Route::Direct(ips), _) => {
                 let addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, port));
                 let tcp = timeout_at(deadline, dial(addresses.collect()))
@@ -100,22 +96,24 @@ impl Connector {
             (Route::Proxied(_) | Route::ProxiedByName, None) => return Err(NOT_TAKEN),
         };
 
-        let mut stream = Stream {
-            transport,
+        let meter = Meter::new(HANDSHAKE_BYTES);
+        let mut connected = Connected {
+            transport: Box::new(Metered::new(transport, Arc::clone(&meter))),
+            meter,
             peer,
             http2: false,
         };
-        if secure {
-            let handshake = TlsConnector::from(Arc::clone(&self.tls))
-                .connect(tls::server_name(name)?, stream.transport);
+        if let Some(config) = secure {
+            let handshake =
+                TlsConnector::from(config).connect(tls::server_name(name)?, connected.transport);
             let secured = timeout_at(deadline, handshake)
                 .await
                 .map_err(too_slow(Phase::Connect))?
                 .map_err(|e| error::of_handshake(&e))?;
-            stream.http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
-            stream.transport = Box::new(secured);
+            connected.http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
+            connected.transport = Box::new(secured);
         }
-        Ok(stream)
+        Ok(connected)
     }
 }
 
@@ -148,67 +146,3 @@ pub(super) type Transport = Box<dyn Duplex>;
 
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
-
-/// A connection to a receiver.
-pub(super) struct Stream {
-    transport: Transport,
-    peer: Option<SocketAddr>,
-    http2: bool,
-}
-
-/// Where a connection leads, for the response's record; with a proxy, where it was asked to connect to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        let mut connected = Connected::new();
-        if let Some(peer) = self.peer {
-            connected = connected.extra(Peer(peer));
-        }
-        if self.http2 {
-            connected = connected.negotiated_h2();
-        }
-        connected
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.transport).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.transport).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.transport.is_write_vectored()
-    }
-}

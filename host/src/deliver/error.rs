@@ -2,9 +2,7 @@
 
 use std::{error::Error, fmt, io};
 
-use hyper_util::client::legacy;
-
-use super::proxy::ProxyError;
+use super::{proxy::ProxyError, tls_words};
 use crate::guard::GuardError;
 
 /// What an attempt was doing when its time was up.
@@ -90,12 +88,10 @@ impl SendError {
     }
 }
 
-/// What the client's error means. The client wraps causes in causes; the most telling one decides.
-pub(super) fn classify(error: &legacy::Error) -> SendError {
+/// What the error of a connection on which an answer was awaited means.
+pub(super) fn of_answer(error: &io::Error) -> SendError {
     match telling(error) {
-        Telling::Own(own) => own,
         Telling::Tls(reason) => SendError::Tls(reason),
-        Telling::Other(reason) if error.is_connect() => SendError::Connect(reason),
         Telling::Other(reason) => SendError::Protocol(reason),
     }
 }
@@ -103,7 +99,6 @@ pub(super) fn classify(error: &legacy::Error) -> SendError {
 /// What the error of a TLS handshake with a receiver means.
 pub(super) fn of_handshake(error: &io::Error) -> SendError {
     match telling(error) {
-        Telling::Own(own) => own,
         Telling::Tls(reason) => SendError::Tls(reason),
         Telling::Other(reason) => SendError::Connect(reason),
     }
@@ -112,15 +107,12 @@ pub(super) fn of_handshake(error: &io::Error) -> SendError {
 /// What an error says, without addresses.
 pub(super) fn reason(error: &(dyn Error + 'static)) -> String {
     match telling(error) {
-        Telling::Own(own) => own.to_string(),
         Telling::Tls(reason) | Telling::Other(reason) => reason,
     }
 }
 
 /// The most telling cause of an error.
 enum Telling {
-    /// Of the connector.
-    Own(SendError),
     Tls(String),
     Other(String),
 }
@@ -132,15 +124,12 @@ fn telling(error: &(dyn Error + 'static)) -> Telling {
     // The chain is the client's own and short; the bound only makes that certain.
     for _ in 0..32 {
         let Some(cause) = next else { break };
-        if let Some(own) = cause.downcast_ref::<SendError>() {
-            return Telling::Own(own.clone());
-        }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return Telling::Tls(describe_tls(tls));
+            return Telling::Tls(tls_words::describe(tls));
         }
         if let Some(io) = cause.downcast_ref::<io::Error>() {
             match innermost(io) {
-                Innermost::Tls(tls) => return Telling::Tls(describe_tls(tls)),
+                Innermost::Tls(tls) => return Telling::Tls(tls_words::describe(tls)),
                 Innermost::Io(kind) => broken = Some(kind),
             }
         }
@@ -171,20 +160,6 @@ fn innermost(mut error: &io::Error) -> Innermost<'_> {
     Innermost::Io(error.kind())
 }
 
-fn describe_tls(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
-            "the receiver's certificate is not signed by a trusted authority (self-signed, or an authority \
-             that ca_file_path would have to name)"
-                .to_owned()
-        }
-        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
-            "the receiver does not speak TLS on this port".to_owned()
-        }
-        other => clean(&other.to_string()),
-    }
-}
-
 const fn describe(kind: io::ErrorKind) -> Option<&'static str> {
     Some(match kind {
         io::ErrorKind::ConnectionRefused => "the connection was refused",
@@ -195,11 +170,12 @@ const fn describe(kind: io::ErrorKind) -> Option<&'static str> {
             "the host cannot be reached"
         }
         io::ErrorKind::TimedOut => "the connection timed out",
+        io::ErrorKind::QuotaExceeded => "it sent more than is read of one answer",
         _ => return None,
     })
 }
 
-/// A cause's text: parts of it may come from the receiver, such as the names in a certificate.
+/// A cause's text: parts of it may come from the receiver.
 fn clean(text: &str) -> String {
     let kept = text.chars().filter(|c| !c.is_control());
     kept.take(300).collect()

@@ -16,39 +16,53 @@
 //! own), sending, and reading the answer.
 //!
 //! **Size.** Of a response's body at most `delivery.response_bytes` are read, as they come and not
-//! decompressed; the rest is not waited for. Headers are at most 100 and about 400 KiB with HTTP/1.1,
-//! 64 KiB with HTTP/2, and 32 KiB of them are kept.
+//! decompressed; the rest is not waited for. Headers are at most 256 KiB with HTTP/1.1 and 64 KiB with HTTP/2, and
+//! 32 KiB of them are kept. Whatever else comes (framing, interim answers, frames, TLS) is counted in the connection's
+//! reader ([`meter`]) and ends with [`ANSWER_EXTRA`]. A connection on which an answer was cut off is closed.
 //!
 //! **The status decides.** Once there is a status, what happens to the body cannot make a delivery fail:
 //! a body that drips until the deadline, or breaks off, is kept as far as it came and marked as truncated.
 //! A receiver that answered 2xx has the delivery, and sending it again would only repeat it.
 
-mod clients;
 mod connect;
 mod error;
+mod http1;
+mod http2;
+mod meter;
+mod outgoing;
+mod pool;
 mod proxy;
 mod response;
 mod tls;
+mod tls_words;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Bytes, Incoming};
+use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 
 pub use error::{Phase, SendError};
 pub use proxy::ProxyError;
-pub use response::{Response, status_is_retryable};
+pub use response::Response;
 
 use crate::{
     config::DeliveryConfig,
     guard::{Guard, GuardedRequest},
-    model::{HttpMethod, Timestamp},
+    model::HttpMethod,
 };
-use clients::{Clients, HttpClient, Kind};
-use connect::Peer;
+use connect::Connector;
+use http1::{HEAD_BYTES, Http1};
+use http2::Http2;
+use outgoing::Outgoing;
+use pool::{Place, Pool};
 use proxy::Proxy;
-use tls::{CaFile, Trust};
+use tls::{CaFile, Configs, Kind, Trust};
+
+/// Bytes of one answer that are read beyond its headers and twice its body: a body in small chunks is mostly framing.
+const ANSWER_EXTRA: usize = 64 * 1024;
+
+/// How often one attempt sends a request, when the receiver has said each time that it did not process it.
+const TRIES: usize = 4;
 
 /// Sends requests. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
@@ -56,19 +70,11 @@ pub struct Client(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    setup: Arc<Setup>,
-    clients: Clients,
-    ca_directories: Vec<std::path::PathBuf>,
+    connector: Connector,
+    pool: Pool,
+    tls: Configs,
+    ca_directories: Vec<PathBuf>,
     response_bytes: usize,
-}
-
-/// What all HTTP clients have in common.
-#[derive(Debug)]
-struct Setup {
-    guard: Guard,
-    proxy: Option<Proxy>,
-    connect_timeout: Duration,
-    idle_timeout: Duration,
 }
 
 /// How one request is sent.
@@ -101,22 +107,20 @@ impl Client {
             tracing::info!(proxy = %address, "deliveries go through a proxy");
         }
         let inner = Inner {
-            setup: Arc::new(Setup {
+            connector: Connector {
                 guard,
                 proxy: proxy.map(Proxy::new),
-                connect_timeout: Duration::from_secs(config.connect_timeout_seconds),
-                idle_timeout: Duration::from_secs(config.idle_seconds),
-            }),
-            clients: Clients::default(),
+                timeout: Duration::from_secs(config.connect_timeout_seconds),
+            },
+            pool: Pool::new(Duration::from_secs(config.idle_seconds)),
+            tls: Configs::default(),
             ca_directories: config.ca_directories.clone(),
             response_bytes: config.response_bytes,
         };
-        let trust = Trust::Anybody;
-        let kind = Kind {
-            trust,
+        let first = inner.tls.get(&Kind {
+            trust: Trust::Anybody,
             http1_only: false,
-        };
-        let first = inner.clients.get(&kind, "", &inner.setup);
+        });
         first.map_err(ClientError)?;
         Ok(Self(Arc::new(inner)))
     }
@@ -135,11 +139,11 @@ impl Client {
         let deadline = started
             .checked_add(options.timeout)
             .unwrap_or_else(|| started + Duration::from_secs(3600));
-        let headers = timeout_at(deadline, Box::pin(self.execute(request, options)))
+        let (answer, place) = timeout_at(deadline, Box::pin(self.execute(request, options)))
             .await
             .unwrap_or(Err(SendError::Timeout(Phase::Response)))?;
         let answered = Instant::now();
-        let mut response = self.read(headers, deadline).await;
+        let mut response = self.read(answer, &place, deadline).await;
         response.response_us = micros(answered - started);
         response.body_us = micros(answered.elapsed());
         Ok(response)
@@ -149,101 +153,170 @@ impl Client {
         &self,
         request: GuardedRequest,
         options: &SendOptions<'_>,
-    ) -> Result<http::Response<Incoming>, SendError> {
+    ) -> Result<(Answer, Place), SendError> {
         let (request, owner) = request.into_parts();
+        let guard = self.0.connector.guard.owned_by(owner);
         let shown_host = request.shown_host().to_owned();
-        let (method, url, mut headers, body) = request.into_parts();
-        if body.is_empty() && method != HttpMethod::Get {
-            // The client leaves it out, and some receivers then answer 411 (RFC 9110 section 8.6).
-            headers.insert(
-                http::header::CONTENT_LENGTH,
-                http::HeaderValue::from_static("0"),
-            );
+        let request = Outgoing::new(request)?;
+        let place = self.place(&request, options).await?;
+        let answer = self.exchange(&request, &place, &guard).await;
+        match answer {
+            Ok(answer) => Ok((answer, place)),
+            Err(SendError::Guard(error)) => Err(SendError::Guard(error.shown_as(&shown_host))),
+            Err(other) => Err(other),
         }
-        let host = url.authority().to_owned();
-        let http1_only = headers.contains_key(http::header::HOST);
-        let client = self.client(options, http1_only, host).await?;
-        let mut request = http::Request::new(Full::new(Bytes::from(body)));
-        *request.method_mut() = to_http(method);
-        *request.uri_mut() = http::Uri::try_from(url.as_str())
-            .map_err(|_| SendError::Internal("its HTTP client did not take the URL"))?;
-        *request.headers_mut() = headers;
-        let sent = connect::OWNER.scope(owner, client.request(request)).await;
-        sent.map_err(|e| match error::classify(&e) {
-            SendError::Guard(error) => SendError::Guard(error.shown_as(&shown_host)),
-            other => other,
+    }
+
+    /// Where a request goes, and who is trusted there.
+    async fn place(
+        &self,
+        request: &Outgoing,
+        options: &SendOptions<'_>,
+    ) -> Result<Place, SendError> {
+        const NOT_TAKEN: SendError = SendError::Internal("its HTTP client did not take the URL");
+        let url = &request.url;
+        let ca_file = options.ca_file_path.filter(|path| !path.is_empty());
+        let trust = match ca_file {
+            _ if url.scheme() != "https" => None,
+            None if options.ssl_verification => Some(Trust::System),
+            None => Some(Trust::Anybody),
+            Some(path) => {
+                let (inner, path) = (Arc::clone(&self.0), path.to_owned());
+                let found = move || CaFile::find(&path, &inner.ca_directories);
+                Some(Trust::File(blocking(found).await?))
+            }
+        };
+        Ok(Place {
+            host: url.host_str().ok_or(NOT_TAKEN)?.to_owned(),
+            port: url.port_or_known_default().ok_or(NOT_TAKEN)?,
+            trust,
         })
     }
 
-    async fn client(
+    /// Sends a request until there is an answer, or until it is not certain that the receiver has not processed it.
+    /// What is tried again after that, and when, is the queue's decision.
+    async fn exchange(
         &self,
-        options: &SendOptions<'_>,
-        http1_only: bool,
-        host: String,
-    ) -> Result<HttpClient, SendError> {
-        let inner = Arc::clone(&self.0);
-        let ca_file = options.ca_file_path.filter(|path| !path.is_empty());
-        let Some(path) = ca_file else {
-            let trust = if options.ssl_verification {
-                Trust::System
-            } else {
-                Trust::Anybody
-            };
-            let kind = Kind { trust, http1_only };
-            if let Some(client) = inner.clients.ready(&kind, &host) {
-                return Ok(client);
+        request: &Outgoing,
+        place: &Place,
+        guard: &Guard,
+    ) -> Result<Answer, SendError> {
+        let pool = &self.0.pool;
+        let mut last = SendError::Internal("it did not try");
+        for _ in 0..TRIES {
+            match Box::pin(self.exchange_once(request, place, guard)).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Malformed(error)) => {
+                    pool.note_http1(place);
+                    return Err(error);
+                }
+                Err(Failure::Unsent(error)) => last = error,
+                Err(Failure::WantsHttp1(error)) => {
+                    pool.note_http1(place);
+                    last = error;
+                }
             }
-            return blocking(move || inner.clients.get(&kind, &host, &inner.setup)).await;
+        }
+        Err(last)
+    }
+
+    async fn exchange_once(
+        &self,
+        request: &Outgoing,
+        place: &Place,
+        guard: &Guard,
+    ) -> Result<Answer, Failure> {
+        let (pool, bytes) = (&self.0.pool, self.answer_bytes());
+        let http1_only = request.names_host() || pool.wants_http1(place);
+        if !http1_only && let Some(shared) = pool.shared(place) {
+            return Ok(Answer::Http2(shared.exchange(request).await?));
+        }
+        if let Some(idle) = pool.take(place) {
+            return Ok(Answer::Http1(idle.exchange(request, bytes).await?));
+        }
+        let secure = match &place.trust {
+            None => None,
+            Some(trust) => Some(self.tls_config(trust, http1_only).await?),
         };
-        let path = path.to_owned();
-        blocking(move || {
-            let trust = Trust::File(CaFile::find(&path, &inner.ca_directories)?);
-            let kind = Kind { trust, http1_only };
-            inner.clients.get(&kind, &host, &inner.setup)
-        })
-        .await
+        let connector = &self.0.connector;
+        let connected = connector
+            .connect(guard, &place.host, place.port, secure)
+            .await?;
+        if connected.http2 {
+            let shared = pool.share(place, Http2::start(connected, bytes).await?);
+            return Ok(Answer::Http2(shared.exchange(request).await?));
+        }
+        let fresh = Http1::new(connected);
+        Ok(Answer::Http1(fresh.exchange(request, bytes).await?))
+    }
+
+    async fn tls_config(
+        &self,
+        trust: &Trust,
+        http1_only: bool,
+    ) -> Result<Arc<ClientConfig>, SendError> {
+        let trust = trust.clone();
+        let kind = Kind { trust, http1_only };
+        if let Some(config) = self.0.tls.ready(&kind) {
+            return Ok(config);
+        }
+        let inner = Arc::clone(&self.0);
+        blocking(move || inner.tls.get(&kind)).await
+    }
+
+    /// Bytes of one answer that are read, everything counted.
+    fn answer_bytes(&self) -> usize {
+        let body = self.0.response_bytes.saturating_mul(2);
+        body.saturating_add(HEAD_BYTES + ANSWER_EXTRA)
     }
 
     /// Reads the body as far as the limits go. The times are the caller's to set.
-    async fn read(&self, from: http::Response<Incoming>, deadline: Instant) -> Response {
+    async fn read(&self, answer: Answer, place: &Place, deadline: Instant) -> Response {
         let cap = self.0.response_bytes;
-        let (headers, all_headers) = response::kept_headers(from.headers());
-        let mut response = Response {
-            status: from.status().as_u16(),
-            version: response::version_name(from.version()),
-            peer: from.extensions().get().map(|Peer(address)| *address),
-            headers,
-            body: Vec::new(),
-            truncated: false,
-            retry_after: response::retry_after(from.headers(), Timestamp::now()),
-            response_us: 0,
-            body_us: 0,
-        };
-        let mut body = from.into_body();
-        let announced = body.size_hint().exact();
-        let complete = loop {
-            let frame = match timeout_at(deadline, body.frame()).await {
-                Ok(Some(Ok(frame))) => frame,
-                Ok(None) => break true,
-                Err(_) | Ok(Some(Err(_))) => break false,
-            };
-            // Trailers are not kept.
-            let Ok(chunk) = frame.into_data() else {
-                continue;
-            };
-            let room = cap.saturating_sub(response.body.len());
-            let fits = chunk.get(..room.min(chunk.len())).unwrap_or_default();
-            response.body.extend_from_slice(fits);
-            if chunk.len() > room {
-                break false;
+        let mut body = Vec::new();
+        let (mut response, whole) = match answer {
+            Answer::Http1(http1::Answer { response, rest }) => {
+                let read = timeout_at(deadline, rest.body(cap, &mut body)).await;
+                let (whole, reusable) = read.unwrap_or((false, None));
+                if let Some(connection) = reusable {
+                    self.0.pool.put(place, connection);
+                }
+                (response, whole)
             }
-            // Full: whether the end follows at once is only known, without waiting, if it was announced.
-            if chunk.len() == room {
-                break announced.is_some_and(|n| usize::try_from(n) == Ok(response.body.len()));
+            Answer::Http2(http2::Answer { response, rest }) => {
+                let read = timeout_at(deadline, rest.body(cap, &mut body)).await;
+                (response, read.unwrap_or(false))
             }
         };
-        response.truncated = !(complete && all_headers);
+        response.truncated |= !whole;
+        response.body = body;
         response
+    }
+}
+
+/// An answer whose body has not been read yet.
+enum Answer {
+    Http1(http1::Answer),
+    Http2(http2::Answer),
+}
+
+/// Why there is no answer, and what that means for the request.
+#[derive(Debug)]
+enum Failure {
+    /// The receiver may have processed it.
+    Final(SendError),
+    /// Likewise, and it is no good at HTTP/2: the next request to it had better go over HTTP/1.1.
+    Malformed(SendError),
+    /// It certainly has not been processed, so it may be sent again at once.
+    Unsent(SendError),
+    /// Nor here; and the receiver wants it over HTTP/1.1.
+    WantsHttp1(SendError),
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        Self::Final(error)
     }
 }
 

@@ -8,9 +8,8 @@
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderValue, Request, StatusCode, Uri, header};
-use http_body_util::Empty;
-use hyper::{body::Bytes, client::conn::http1};
+use http::Uri;
+use hyper::body::Bytes;
 use hyper_util::{client::legacy::connect::proxy::SocksV5, rt::TokioIo};
 use rustls::ClientConfig;
 use tokio::sync::OnceCell;
@@ -21,7 +20,8 @@ use url::Host;
 use super::{
     blocking,
     connect::{Transport, dial},
-    error::{self, SendError},
+    error::SendError,
+    http1::{self, Wire},
     tls::{self, Trust},
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
     guard::{Names, SystemResolver},
 };
 
-/// The least that the HTTP client takes, and far more than a proxy has to say.
+/// Far more than a proxy has to say.
 const ANSWER_BYTES: usize = 8192;
 
 /// Why the operator's proxy did not connect to a receiver. For the webhook's owner: nothing of where the proxy
@@ -59,7 +59,8 @@ pub(super) struct Proxy {
     address: ProxyAddress,
     /// Its own name is not the guard's business: the operator chose it.
     names: Names,
-    authorization: Option<HeaderValue>,
+    /// The line of its header, with the end.
+    authorization: Option<String>,
     /// For a proxy that is reached by TLS: reading the system's certificates takes time.
     tls: OnceCell<Arc<ClientConfig>>,
 }
@@ -72,12 +73,9 @@ impl fmt::Debug for Proxy {
 
 impl Proxy {
     pub(super) fn new(address: ProxyAddress) -> Self {
-        let authorization = address.credentials.as_ref().and_then(|credentials| {
+        let authorization = address.credentials.as_ref().map(|credentials| {
             let login = format!("{}:{}", credentials.user, credentials.password.expose());
-            let mut value =
-                HeaderValue::try_from(format!("Basic {}", STANDARD.encode(login))).ok()?;
-            value.set_sensitive(true);
-            Some(value)
+            format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(login))
         });
         Self {
             address,
@@ -148,33 +146,26 @@ impl Proxy {
     }
 
     async fn tunnel(&self, transport: Transport, target: Uri) -> Result<Transport, ProxyError> {
-        let broken = |e: hyper::Error| ProxyError::Protocol(error::reason(&e));
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(ANSWER_BYTES)
-            .title_case_headers(true)
-            .handshake(TokioIo::new(transport))
-            .await
-            .map_err(broken)?;
-        // Ends when the tunnel is handed over, or when nobody waits for the answer any more.
-        tokio::spawn(connection.with_upgrades());
-        let host = HeaderValue::try_from(target.to_string());
-        let host = host.map_err(|e| ProxyError::Protocol(e.to_string()))?;
-        let mut request = Request::connect(target)
-            .header(header::HOST, host)
-            .body(Empty::<Bytes>::new())
-            .map_err(|e| ProxyError::Protocol(e.to_string()))?;
-        if let Some(authorization) = &self.authorization {
-            let headers = request.headers_mut();
-            headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
-        }
-        let answer = sender.send_request(request).await.map_err(broken)?;
-        match answer.status() {
-            status if status.is_success() => {
-                let tunnel = hyper::upgrade::on(answer).await.map_err(broken)?;
-                Ok(Box::new(TokioIo::new(tunnel)))
+        let authorization = self.authorization.as_deref().unwrap_or_default();
+        let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{authorization}\r\n");
+        let mut wire = Wire::new(transport);
+        wire.send([Bytes::from(request)]);
+        let answer = match http1::read_head(&mut wire, ANSWER_BYTES).await {
+            Ok(head) if head.whole => head,
+            Ok(_) => {
+                let cut = "its answer has no end".to_owned();
+                return Err(ProxyError::Protocol(cut));
             }
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(ProxyError::Unauthorized),
-            status => Err(ProxyError::Refused(status.as_u16())),
+            Err(SendError::Protocol(reason)) => return Err(ProxyError::Protocol(reason)),
+            Err(other) => return Err(ProxyError::Protocol(other.to_string())),
+        };
+        match answer.status {
+            // Whoever speaks in the tunnel before the receiver is asked anything is not the receiver.
+            200..=299 => wire.into_transport().ok_or_else(|| {
+                ProxyError::Protocol("it sent something in the receiver's place".to_owned())
+            }),
+            407 => Err(ProxyError::Unauthorized),
+            status => Err(ProxyError::Refused(status)),
         }
     }
 

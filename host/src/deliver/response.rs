@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use http::{HeaderMap, Version, header};
 use jiff::{civil::DateTime, tz::Offset};
 
 use crate::{
@@ -11,7 +10,7 @@ use crate::{
     request::Redactor,
 };
 
-/// Bytes of response headers that are kept; the client itself reads at most about 400 KiB of them.
+/// Bytes of response headers that are kept. With HTTP/1.1 up to 256 KiB of them are read, with HTTP/2 64 KiB.
 const HEADER_BYTES: usize = 32 * 1024;
 
 /// The longest wait that [`Response::retry_after`] can be; the worker has a limit of its own.
@@ -38,13 +37,44 @@ pub struct Response {
     pub response_us: u64,
     /// Microseconds spent on the body.
     pub body_us: u64,
+    /// What was malformed about it, one sentence each. Nothing that the receiver sent is quoted.
+    pub notes: Vec<String>,
 }
 
 impl Response {
+    /// A response without its body and its times. The fields' names are in lower case.
+    pub(super) fn new(
+        status: u16,
+        version: &'static str,
+        peer: Option<SocketAddr>,
+        fields: &[(&str, &[u8])],
+    ) -> Self {
+        let wait = fields.iter().find(|(name, _)| *name == "retry-after");
+        let (headers, all) = kept_headers(fields);
+        Self {
+            status,
+            version,
+            peer,
+            headers,
+            body: Vec::new(),
+            truncated: !all,
+            retry_after: wait.and_then(|(_, value)| retry_after(value, Timestamp::now())),
+            response_us: 0,
+            body_us: 0,
+            notes: Vec::new(),
+        }
+    }
+
     /// Whether the receiver took the delivery: 2xx.
     #[must_use]
     pub const fn is_success(&self) -> bool {
         matches!(self.status, 200..=299)
+    }
+
+    /// Whether the request went over HTTP/2, which has header names in lower case alone.
+    #[must_use]
+    pub fn is_http2(&self) -> bool {
+        self.version == "HTTP/2.0"
     }
 
     /// The response as it is stored and shown: the secrets that the request carried are hidden, should the
@@ -66,31 +96,16 @@ impl Response {
     }
 }
 
-/// Whether the same request may be answered otherwise later: 408, 425, 429 and 5xx.
-#[must_use]
-pub const fn status_is_retryable(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429 | 500..=599)
-}
-
-pub(super) const fn version_name(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_09 => "HTTP/0.9",
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2.0",
-        _ => "HTTP/1.1",
-    }
-}
-
 /// The headers to keep, and whether that is all of them.
-pub(super) fn kept_headers(headers: &HeaderMap) -> (Vec<(String, String)>, bool) {
+fn kept_headers(fields: &[(&str, &[u8])]) -> (Vec<(String, String)>, bool) {
     let mut room = HEADER_BYTES;
-    let mut kept = Vec::with_capacity(headers.len());
-    for (name, value) in headers {
-        let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else {
+    let mut kept = Vec::new();
+    for (name, value) in fields {
+        let Some(left) = room.checked_sub(name.len() + value.len()) else {
             return (kept, false);
         };
         room = left;
-        kept.push((name.as_str().to_owned(), text(value.as_bytes())));
+        kept.push(((*name).to_owned(), text(value)));
     }
     (kept, true)
 }
@@ -104,8 +119,8 @@ fn text(bytes: &[u8]) -> String {
 
 /// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date in one of the three forms of section
 /// 5.6.7. A date in the past is no wait; what is neither is not heeded.
-pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+fn retry_after(value: &[u8], now: Timestamp) -> Option<Duration> {
+    let value = std::str::from_utf8(value).ok()?.trim();
     let wait = if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
         // Digits that do not fit are a long wait all the same.
         value.parse().map_or(LONGEST_WAIT, Duration::from_secs)
@@ -130,15 +145,11 @@ fn http_date(text: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn wait(value: &str) -> Option<u64> {
         let now = Timestamp::parse("1994-11-06T08:49:00Z").unwrap();
-        let headers =
-            HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_str(value).unwrap())]);
-        retry_after(&headers, now).map(|wait| wait.as_secs())
+        retry_after(value.as_bytes(), now).map(|wait| wait.as_secs())
     }
 
     #[test]
@@ -175,20 +186,10 @@ mod tests {
 
     #[test]
     fn kept_headers_end_at_the_limit() {
-        let long = HeaderValue::from_bytes(&vec![b'x'; HEADER_BYTES - 5]).unwrap();
-        let mut headers = HeaderMap::new();
-        headers.insert("x-a", HeaderValue::from_static("1"));
-        headers.insert("x-b", long);
-        headers.insert("x-c", HeaderValue::from_static("1"));
-        let (kept, all) = kept_headers(&headers);
+        let long = vec![b'x'; HEADER_BYTES - 5];
+        let fields = [("x-a", &b"1"[..]), ("x-b", &long), ("x-c", b"1")];
+        let (kept, all) = kept_headers(&fields);
         assert_eq!(kept, [("x-a".to_owned(), "1".to_owned()),]);
         assert!(!all);
-    }
-
-    #[test]
-    fn only_statuses_that_can_change_are_retried() {
-        let retried: Vec<u16> = (100..600).filter(|s| status_is_retryable(*s)).collect();
-        let expected: Vec<u16> = [408, 425, 429].into_iter().chain(500..600).collect();
-        assert_eq!(retried, expected);
     }
 }

@@ -1,17 +1,23 @@
 //! TLS with receivers and with the operator's proxy: whom to trust, and the handshake.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::Read,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
     crypto::CryptoProvider,
+    server::ParsedCertificate,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -20,6 +26,9 @@ use super::error::SendError;
 
 /// Bytes of a CA file. The whole Mozilla list has about 220,000.
 const CA_FILE_BYTES: u64 = 1 << 20;
+
+/// Settings kept at once. Each CA file needs its own.
+const CONFIGS: usize = 64;
 
 /// Whom a receiver's certificate must come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,11 +65,63 @@ impl Trust {
                     .dangerous()
                     .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
             }
-            Self::File(file) => builder.with_root_certificates(file.authorities()?),
+            Self::File(file) => {
+                let provider = Arc::clone(builder.crypto_provider());
+                builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(file.verifier(provider)?))
+            }
         };
         let mut config = builder.with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Ok(Arc::new(config))
+    }
+}
+
+/// Settings that have been made, since that takes reading and parsing certificates.
+#[derive(Debug, Default)]
+pub(super) struct Configs {
+    made: Mutex<HashMap<Kind, Arc<ClientConfig>>>,
+    /// Held while one is made: once is enough.
+    making: Mutex<()>,
+}
+
+/// What settings differ in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Kind {
+    pub(super) trust: Trust,
+    /// Not to offer HTTP/2.
+    pub(super) http1_only: bool,
+}
+
+impl Configs {
+    /// The settings, made if there are none yet. For blocking threads, unless [`Configs::ready`] had them.
+    pub(super) fn get(&self, kind: &Kind) -> Result<Arc<ClientConfig>, SendError> {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = self.ready(kind) {
+            return Ok(config);
+        }
+        let alpn: &[&str] = if kind.http1_only {
+            &["http/1.1"]
+        } else {
+            &["h2", "http/1.1"]
+        };
+        let config = kind.trust.config(alpn)?;
+        let mut made = self.made();
+        if made.len() >= CONFIGS {
+            made.retain(|kind, _| !matches!(kind.trust, Trust::File(_)));
+        }
+        made.insert(kind.clone(), Arc::clone(&config));
+        Ok(config)
+    }
+
+    /// The settings, if they have been made.
+    pub(super) fn ready(&self, kind: &Kind) -> Option<Arc<ClientConfig>> {
+        self.made().get(kind).cloned()
+    }
+
+    fn made(&self) -> MutexGuard<'_, HashMap<Kind, Arc<ClientConfig>>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,18 +167,21 @@ impl CaFile {
         })
     }
 
-    fn authorities(&self) -> Result<RootCertStore, SendError> {
+    /// Certificates that make no sense are passed over, as OpenSSL does, if there are others.
+    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Listed, SendError> {
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&self.read()?) {
-            let added = certificate.map(|certificate| roots.add(certificate));
-            if !matches!(added, Ok(Ok(()))) {
-                return Err(NO_CERTIFICATES);
+        let mut certificates = Vec::new();
+        for certificate in CertificateDer::pem_slice_iter(&self.read()?).flatten() {
+            if roots.add(certificate.clone()).is_ok() {
+                certificates.push(certificate);
             }
         }
-        if roots.is_empty() {
-            return Err(NO_CERTIFICATES);
-        }
-        Ok(roots)
+        let authorities =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        Ok(Listed {
+            authorities: authorities.map_err(|_| NO_CERTIFICATES)?,
+            certificates,
+        })
     }
 
     fn read(&self) -> Result<Vec<u8>, SendError> {
@@ -128,6 +192,72 @@ impl CaFile {
             Ok(n) if u64::try_from(n).is_ok_and(|n| n <= CA_FILE_BYTES) => Ok(bytes),
             _ => Err(NO_SUCH_FILE),
         }
+    }
+}
+
+/// For webhooks with a CA file: the certificates in it vouch for others, and for themselves. What `openssl req -x509`
+/// makes is a certificate of an authority, and a server that presents it is nobody's but its own; OpenSSL, and so requests,
+/// takes it if the file has it.
+#[derive(Debug)]
+struct Listed {
+    authorities: Arc<WebPkiServerVerifier>,
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Listed {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified =
+            (self.authorities).verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        match verified {
+            // Both come only after the certificate's time has been found right; a test holds that.
+            Err(rustls::Error::InvalidCertificate(error))
+                if vouched_for_by_nobody(&error) && self.certificates.contains(end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        (self.authorities).verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        (self.authorities).verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
+    }
+}
+
+/// Whether all that is wrong with a certificate is that no other vouches for it.
+fn vouched_for_by_nobody(error: &CertificateError) -> bool {
+    match error {
+        CertificateError::UnknownIssuer => true,
+        CertificateError::Other(other) => {
+            other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
+        }
+        _ => false,
     }
 }
 

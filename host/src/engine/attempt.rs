@@ -10,9 +10,9 @@ use super::{
     plugins::{LoadError, NoTransformer, Observation, Pick, PickedUp, Picking, Waiting, trial_of},
 };
 use crate::{
-    deliver::{Response, SendError, SendOptions, status_is_retryable},
+    deliver::{Response, SendError, SendOptions},
     guard::GuardError,
-    model::{Timestamp, WorkerId},
+    model::{RetryPolicy, Timestamp, WebhookSpec, WorkerId},
     queue::{Delivery, Leased, Settlement},
     record::{
         Attempt, AttemptError, AttemptOutcome, RenderInput, RenderRecord, RequestRecord,
@@ -176,12 +176,7 @@ impl Engine {
                 trial = trial_of(&pick);
                 self.run_stages(&snapshot, prepared, pick, leased, &mut attempt, &mut rest)
                     .await;
-                prepared
-                    .webhook
-                    .spec
-                    .retry
-                    .clone()
-                    .unwrap_or_else(|| self.config.default_retry())
+                self.policy_of(&prepared.webhook.spec)
             }
             _ => {
                 attempt.error = Some(error(
@@ -292,7 +287,7 @@ impl Engine {
         };
         let clock = Instant::now();
         match self.client.send(guarded, &options).await {
-            Ok(response) => self.take_response(&response, &redactor, attempt, rest),
+            Ok(response) => self.take_response(&response, &redactor, spec, attempt, rest),
             Err(e) => {
                 attempt.timings.response_us = micros(clock.elapsed());
                 if let SendError::Guard(refused) = &e {
@@ -314,35 +309,57 @@ impl Engine {
         );
     }
 
+    fn policy_of(&self, spec: &WebhookSpec) -> RetryPolicy {
+        let own = spec.retry.clone();
+        own.unwrap_or_else(|| self.config.default_retry())
+    }
+
     fn take_response(
         &self,
         response: &Response,
         redactor: &Redactor,
+        spec: &WebhookSpec,
         attempt: &mut Attempt,
         rest: &mut Rest,
     ) {
         attempt.timings.response_us = response.response_us;
         attempt.timings.body_us = response.body_us;
         attempt.response = Some(response.record(redactor));
+        attempt.warnings.extend_from_slice(&response.notes);
+        // The record is the wire: HTTP/2 has names in lower case alone.
+        if let Some(request) = &mut attempt.request
+            && response.is_http2()
+        {
+            for (name, _) in &mut request.headers {
+                name.make_ascii_lowercase();
+            }
+        }
         if response.is_success() {
             attempt.outcome = AttemptOutcome::Delivered;
             return;
         }
-        let retryable = status_is_retryable(response.status);
+        let retryable = self.policy_of(spec).tries_again_after(response.status);
         // A receiver that is done with this request for good has no say in when others come.
         if retryable {
             let most = Duration::from_secs(self.config.retry.max_retry_after_seconds);
             let wait = response.retry_after.map(|wait| wait.min(most));
             rest.retry_after = wait.filter(|wait| !wait.is_zero());
         }
-        let message = match response.status {
-            status @ 300..=399 => {
-                format!("the receiver answered {status}; redirects are not followed")
-            }
-            status => format!("the receiver answered {status}"),
-        };
+        let message = told(response.status);
         attempt.error = Some(error("status", &message, retryable));
     }
+}
+
+/// A status that is no success, in words.
+fn told(status: u16) -> String {
+    let more = match status {
+        100..=199 => ", which is no final answer to a request",
+        300 => " (Multiple Choices) instead of taking the request",
+        301 | 302 | 303 | 307 | 308 => "; redirects are not followed",
+        304 => " (Not Modified), although it was not asked whether something has changed",
+        _ => "",
+    };
+    format!("the receiver answered {status}{more}")
 }
 
 /// What an attempt leaves besides its record.
@@ -414,6 +431,16 @@ fn waited_ms(delivery: &Delivery) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_redirects_are_called_so() {
+        let redirects: Vec<u16> = (100..1000)
+            .filter(|status| told(*status).contains("redirect"))
+            .collect();
+        assert_eq!(redirects, [301, 302, 303, 307, 308]);
+        assert!(told(304).contains("304 (Not Modified)"));
+        assert_eq!(told(404), "the receiver answered 404");
+    }
 
     #[test]
     fn only_a_host_in_the_template_itself_is_one_receiver() {

@@ -21,4 +21,4 @@ pub use plugin::{
 pub use rule::{EventRule, EventRuleSpec, event_type_slug};
 pub use secret::Secret;
 pub use time::Timestamp;
-pub use webhook::{BodyEscape, HttpMethod, RetryPolicy, Webhook, WebhookSpec};
+pub use webhook::{BodyEscape, HttpMethod, RetryPolicy, Webhook, WebhookSpec, status_is_retryable};

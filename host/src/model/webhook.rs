@@ -158,6 +158,10 @@ pub struct RetryPolicy {
     /// back are not met by everybody at once. From 0 to 1.
     #[serde(default = "RetryPolicy::default_jitter")]
     pub jitter: f64,
+    /// Statuses of answers, from 300 to 999, after which a delivery is tried again besides 408, 425, 429 and 5xx: those
+    /// with which this receiver says that it may take the same request later, such as 404 or 423.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statuses: Vec<u16>,
 }
 
 impl RetryPolicy {
@@ -165,5 +169,41 @@ impl RetryPolicy {
     #[must_use]
     pub fn default_jitter() -> f64 {
         0.1
+    }
+
+    /// Whether a delivery is tried again after an answer with this status, if the schedule has a wait left.
+    #[must_use]
+    pub fn tries_again_after(&self, status: u16) -> bool {
+        status_is_retryable(status) || self.statuses.contains(&status)
+    }
+}
+
+/// Whether the same request may be answered otherwise later, whatever the receiver: 408, 425, 429 and 5xx.
+#[must_use]
+pub const fn status_is_retryable(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..=599)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_statuses_that_can_change_are_tried_again_and_those_that_the_policy_names() {
+        let policy = |statuses: &[u16]| RetryPolicy {
+            schedule: vec![1],
+            jitter: 0.0,
+            statuses: statuses.to_vec(),
+        };
+        let tried = |policy: &RetryPolicy| -> Vec<u16> {
+            (100..1000)
+                .filter(|s| policy.tries_again_after(*s))
+                .collect()
+        };
+        let always = [408, 425, 429].into_iter().chain(500..600);
+        assert_eq!(tried(&policy(&[])), always.clone().collect::<Vec<_>>());
+        let mut more: Vec<u16> = always.chain([404, 423]).collect();
+        more.sort_unstable();
+        assert_eq!(tried(&policy(&[423, 404, 500])), more);
     }
 }

@@ -111,6 +111,7 @@ mod tests {
         RetryPolicy {
             schedule,
             jitter: 0.1,
+            statuses: Vec::new(),
         }
     }
 
@@ -135,6 +136,7 @@ mod tests {
                 let policy = RetryPolicy {
                     schedule: vec![u32::MAX],
                     jitter: odd,
+                    statuses: Vec::new(),
                 };
                 let input = RetryInput {
                     policy: &policy,
@@ -176,7 +178,7 @@ mod tests {
             earlier_attempts in any::<u32>(),
             retry_after in proptest::option::of(any::<Duration>()),
         ) {
-            let policy = RetryPolicy { schedule, jitter };
+            let policy = RetryPolicy { schedule, jitter, statuses: Vec::new() };
             let input = RetryInput { policy: &policy, earlier_attempts, retry_after, random };
             match decide(&attempt(outcome, retryable), input) {
                 Next::Finished => prop_assert_eq!(outcome, AttemptOutcome::Delivered),
@@ -203,7 +205,7 @@ mod tests {
             earlier in 0u32..25,
             retry_after in proptest::option::of(0u64..100_000),
         ) {
-            let policy = RetryPolicy { schedule: schedule.clone(), jitter };
+            let policy = RetryPolicy { schedule: schedule.clone(), jitter, statuses: Vec::new() };
             let retry_after = retry_after.map(Duration::from_secs);
             let wait = wait_before_retry(RetryInput { policy: &policy, earlier_attempts: earlier, retry_after, random });
             match schedule.get(earlier as usize) {

@@ -145,6 +145,12 @@ impl Headers {
             .collect()
     }
 
+    /// What is sent, with names as their author spelled them.
+    pub(super) fn into_sent(self) -> Vec<(String, HeaderValue)> {
+        let sent = |header: Header| (header.spelling, header.value);
+        self.0.into_iter().map(sent).collect()
+    }
+
     fn set(&mut self, header: Header) {
         match self.0.iter_mut().find(|h| h.name == header.name) {
             Some(earlier) => *earlier = header,

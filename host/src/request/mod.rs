@@ -191,8 +191,9 @@ impl OutboundRequest {
         self.headers.to_map()
     }
 
-    pub(crate) fn into_parts(self) -> (HttpMethod, Url, http::HeaderMap, Vec<u8>) {
-        (self.method, self.url, self.headers.to_map(), self.body)
+    /// Method, URL, headers as they are spelled, body.
+    pub(crate) fn into_parts(self) -> (HttpMethod, Url, Vec<(String, http::HeaderValue)>, Vec<u8>) {
+        (self.method, self.url, self.headers.into_sent(), self.body)
     }
 }
 

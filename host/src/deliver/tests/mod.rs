@@ -1,9 +1,14 @@
 //! Deliveries to real servers on loopback, well-behaved and hostile.
 
+mod answers;
 mod bounds;
 mod destination;
+mod floods;
+mod http2;
 mod plain;
 mod proxy;
+mod reuse;
+mod spelling;
 mod tls;
 
 use std::{
@@ -26,7 +31,7 @@ use super::*;
 use crate::{
     config::{Config, GuardConfig},
     guard::{GuardError, Resolve},
-    model::WebhookSpec,
+    model::{Timestamp, WebhookSpec},
     request::{OutboundRequest, RequestContext, SecretValues},
     sandbox::Rendered,
 };

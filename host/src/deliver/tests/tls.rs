@@ -2,15 +2,22 @@
 
 use std::{fs, path::Path};
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedKey, IsCa, KeyPair, date_time_ymd,
+    generate_simple_self_signed,
+};
 use rustls::pki_types::PrivateKeyDer;
 
 use super::*;
 
 /// A server's TLS with a self-signed certificate for `receiver.example`, and the certificate as PEM.
-fn self_signed(alpn: &[&str]) -> (TlsAcceptor, String) {
+pub(super) fn self_signed(alpn: &[&str]) -> (TlsAcceptor, String) {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["receiver.example".to_owned()]).unwrap();
+    (acceptor(&cert, &signing_key, alpn), cert.pem())
+}
+
+fn acceptor(cert: &Certificate, signing_key: &KeyPair, alpn: &[&str]) -> TlsAcceptor {
     let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
@@ -20,7 +27,18 @@ fn self_signed(alpn: &[&str]) -> (TlsAcceptor, String) {
         .with_single_cert(vec![cert.der().clone()], key)
         .unwrap();
     config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
-    (TlsAcceptor::from(Arc::new(config)), cert.pem())
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// A certificate of its own authority, as `openssl req -x509` makes it (CA:TRUE), valid from one year to another.
+fn own_authority(name: &str, years: (i32, i32)) -> (TlsAcceptor, String) {
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_before = date_time_ymd(years.0, 1, 1);
+    params.not_after = date_time_ymd(years.1, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let cert = params.self_signed(&key).unwrap();
+    (acceptor(&cert, &key, &[]), cert.pem())
 }
 
 fn https(address: SocketAddr) -> String {
@@ -89,6 +107,85 @@ async fn a_ca_file_is_trusted_for_the_name_in_the_certificate_and_read_again_whe
         .await
         .unwrap_err();
     assert_eq!(error.kind(), "tls", "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_authority_is_trusted_if_the_file_has_it_and_its_name_and_time_are_right()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let sender = Sender::with(|c| c.ca_directories = vec![folder.path().to_owned()]);
+    let names = "is for other names";
+    for (name, years, listed, told) in [
+        ("receiver.example", (2020, 2200), true, ""),
+        ("other.example", (2020, 2200), true, names),
+        ("receiver.example", (2020, 2021), true, "has expired"),
+        ("receiver.example", (2199, 2200), true, "is not valid yet"),
+        (
+            "receiver.example",
+            (2020, 2200),
+            false,
+            "one of an authority (CA:TRUE)",
+        ),
+    ] {
+        let (tls, pem) = own_authority(name, years);
+        let (_, other) = own_authority(name, years);
+        let server = Server::answering_with(Some(tls), OK.into()).await;
+        // Beside others, one of which makes no sense, as bundles are.
+        let odd = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let pem = if listed { pem.as_str() } else { "" };
+        fs::write(&file, format!("{other}{odd}{pem}")).unwrap();
+        let sent = sender
+            .send_with(post(&https(server.address)), &with_ca(&file))
+            .await;
+        match sent {
+            Ok(response) => assert!(told.is_empty() && response.is_success(), "{told}"),
+            Err(error) => {
+                let text = error.to_string();
+                assert_eq!(error.kind(), "tls", "{text}");
+                assert!(!told.is_empty() && text.contains(told), "{text}");
+                assert!(
+                    !text.contains("Error") && !text.contains("example"),
+                    "{text}"
+                );
+            }
+        }
+        // With the system's authorities it is nobody's, and that is said in words.
+        let error = sender.send(post(&https(server.address))).await.unwrap_err();
+        assert!(!error.to_string().contains("Error"), "{error}");
+    }
+}
+
+/// A server whose certificate another vouches for, and a file that has the server's own and not the other.
+#[tokio::test]
+async fn a_certificate_in_the_file_needs_nobody_to_vouch_for_it() {
+    let authority = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let name = &mut params.distinguished_name;
+    name.push(
+        rcgen::DnType::CommonName,
+        "an authority that the file does not have",
+    );
+    let issuer = rcgen::Issuer::new(params, authority);
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(["receiver.example".to_owned()]).unwrap();
+    let cert = params.signed_by(&key, &issuer).unwrap();
+    let server = Server::answering_with(Some(acceptor(&cert, &key, &[])), OK.into()).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    fs::write(&file, cert.pem()).unwrap();
+    let sender = Sender::with(|c| c.ca_directories = vec![folder.path().to_owned()]);
+    let url = https(server.address);
+    let response = sender.send_with(post(&url), &with_ca(&file)).await.unwrap();
+    assert!(response.is_success());
+    let impostor = url.replace("receiver", "impostor");
+    let error = sender
+        .send_with(post(&impostor), &with_ca(&file))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("other names"), "{error}");
 }
 
 #[tokio::test]

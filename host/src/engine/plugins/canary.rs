@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{Arm, Engine, TenantId, Timestamp};
 use crate::{
-    deliver::status_is_retryable,
     model::{Tallies, is_worse},
     queue::Delivery,
     record::{Attempt, AttemptOutcome},
@@ -54,7 +53,8 @@ fn is_to_blame(attempt: &Attempt) -> bool {
     }
     match &attempt.response {
         Some(response) => {
-            (400..500).contains(&response.status) && !status_is_retryable(response.status)
+            let for_good = attempt.error.as_ref().is_none_or(|e| !e.retryable);
+            (400..500).contains(&response.status) && for_good
         }
         None => attempt.request.is_none(),
     }

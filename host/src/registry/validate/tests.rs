@@ -169,6 +169,27 @@ fn urls_that_are_templates_or_name_a_host_are_accepted() {
 }
 
 #[test]
+fn statuses_that_are_tried_again_are_those_of_answers_that_are_no_success() {
+    let read = |statuses: Value| {
+        let retry = json!({"schedule": [1], "statuses": statuses});
+        let input = object(json!({"name": "a", "payload_url": "http://a.example", "retry": retry}));
+        webhook(&input, Draft::default(), &Config::defaults())
+    };
+    let draft = read(json!([404, 423, 300, 999])).unwrap();
+    assert_eq!(draft.spec.retry.unwrap().statuses, [404, 423, 300, 999]);
+    for (wrong, field) in [
+        (json!([200]), "retry.statuses[0]"),
+        (json!([404, 1000]), "retry.statuses[1]"),
+        (json!(["5xx"]), "retry.statuses[0]"),
+        (json!(404), "retry.statuses"),
+        (json!(vec![404; 101]), "retry.statuses"),
+    ] {
+        let errors = read(wrong).unwrap_err();
+        assert_eq!(errors.0[0].field, field);
+    }
+}
+
+#[test]
 fn sizes_are_bounded_and_the_errors_of_hostile_input_too() {
     let config = Config::defaults();
     let input = object(json!({

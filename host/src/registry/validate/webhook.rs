@@ -43,6 +43,9 @@ const KNOWN: &[&str] = &[
 /// NetBox allows 255.
 const SECRET_BYTES: usize = 4096;
 const RETRIES: usize = 50;
+
+/// Statuses that a policy may name.
+const STATUSES: usize = 100;
 const LONGEST_WAIT: u32 = 30 * 24 * 3600;
 
 /// Lays `input` over `base` and checks the outcome: every field of NetBox's webhook and of hookbox's
@@ -207,6 +210,7 @@ fn retry(value: &Value) -> Read<RetryPolicy> {
     let mut policy = RetryPolicy {
         schedule: Vec::new(),
         jitter: RetryPolicy::default_jitter(),
+        statuses: Vec::new(),
     };
     let mut f = Fields::new(object(value)?);
     if f.get("schedule").is_none() {
@@ -215,14 +219,21 @@ fn retry(value: &Value) -> Read<RetryPolicy> {
             "is required: the seconds before each further attempt, [] for none",
         );
     }
-    f.refuse_unknown(&["schedule", "jitter"], &[]);
+    f.refuse_unknown(&["schedule", "jitter", "statuses"], &[]);
     f.set(
         &mut policy.schedule,
         "schedule",
         list(RETRIES, |v| whole(1..=LONGEST_WAIT)(v)),
     );
     f.set(&mut policy.jitter, "jitter", number(0.0..=1.0));
+    f.set(&mut policy.statuses, "statuses", list(STATUSES, status));
     f.finish(policy)
+}
+
+/// 2xx is success, and there is no answer with a lower one.
+fn status(value: &Value) -> Read<u16> {
+    let status = whole(300..=999)(value)?;
+    u16::try_from(status).or_else(|_| wrong("must be a status code"))
 }
 
 fn body_escape(value: &Value) -> Read<BodyEscape> {

@@ -88,6 +88,39 @@ async fn a_client_error_is_final_and_a_server_error_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_the_webhook_names_is_tried_again_and_304_is_no_redirect() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (server, sink) = (Server::start(dir.path()), Sink::start().await);
+    let retry = json!({"schedule": [1], "jitter": 0.0, "statuses": [304, 423]});
+    let id = server
+        .webhook(json!({"payload_url": sink.url(), "retry": retry}))
+        .await;
+    let webhook = server.get(&format!("/v1/webhooks/{id}")).await;
+    assert_eq!(webhook["retry"], retry);
+    for (status, tried_again) in [(423, true), (304, true), (409, false)] {
+        sink.answer(Answer {
+            status,
+            ..Answer::default()
+        });
+        let id = server.send(&netbox_event()).await;
+        let delivery = if tried_again {
+            server.delivery(&id, "scheduled").await
+        } else {
+            server.delivery(&id, "failed").await
+        };
+        let error = &delivery["attempts"][0]["error"];
+        assert_eq!(error["retryable"], tried_again, "{delivery:#}");
+        let message = error["message"].as_str().expect("a message");
+        assert!(!message.contains("redirect"), "{message}");
+        sink.answer(Answer::default());
+        if tried_again {
+            let delivered = server.delivery(&id, "finished").await;
+            assert_eq!(delivered["total_attempts"], 2);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn retry_after_holds_back_the_whole_webhook() {
     let dir = tempfile::tempdir().expect("a folder");
     let (server, sink) = (Server::start(dir.path()), Sink::start().await);
