@@ -9,6 +9,7 @@ pub mod api;
 pub mod fleet;
 pub mod fuzz;
 pub mod guest;
+pub mod hostile;
 pub mod netbox;
 pub mod plugins;
 pub mod process;

@@ -15,25 +15,21 @@ use std::{
 /// and a busy machine is not.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The built program, next to the test's own executable.
+/// The built program, in the folder of the test's own executable or the one above.
 ///
 /// # Panics
 /// If it has not been built.
 #[must_use]
 pub fn program() -> PathBuf {
     let own = env::current_exe().expect("the test knows its own path");
-    // target/debug/deps/it-… → target/debug/hookbox
-    let path = own
-        .parent()
-        .and_then(|deps| deps.parent())
-        .expect("in a target folder")
-        .join("hookbox");
-    if !path.exists() {
-        panic!(
-            "{} is missing: run `cargo build -p hookbox` first",
-            path.display()
-        );
-    }
+    // target/debug/deps/it-… or target/debug/receivers → target/debug/hookbox
+    let folders = own.ancestors().skip(1).take(2);
+    let built = folders.map(|folder| folder.join("hookbox"));
+    let found = built.clone().find(|path| path.is_file());
+    let Some(path) = found else {
+        let looked: Vec<_> = built.collect();
+        panic!("{looked:?} are missing: run `cargo build -p hookbox` first");
+    };
     path
 }
 

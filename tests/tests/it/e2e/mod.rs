@@ -1,8 +1,10 @@
 //! The whole path, through the real program: what an operator would see.
 
+mod answers;
 mod blocked;
 mod crash;
 mod hostile;
 mod path;
 mod proxy;
+mod receivers;
 mod retries;
