@@ -11,7 +11,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -23,16 +23,21 @@ use tokio::{
 use crate::{
     engine::{Engine, Made, NoAttempt},
     model::{Timestamp, WorkerId},
-    queue::{LeaseToken, Leased, Settled, Settlement, WorkerInfo},
+    queue::{
+        LeaseToken, Leased, Settled, Settlement, WorkerInfo,
+        schedule::{self, HEARTBEAT},
+    },
+    record::Next,
     registry::BackendError,
+    telemetry::Part,
 };
 
 /// Deliveries taken in one claim.
 const CLAIM_BATCH: usize = 64;
 /// The longest sleep without work. Wake-ups come from the backend; this bounds the harm of a lost one.
 const MAX_IDLE: Duration = Duration::from_secs(30);
-/// How often a worker says that it lives.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often it is logged that deliveries were put off.
+const PUT_OFF_LOG: Duration = Duration::from_secs(15);
 /// How often retention runs, and how much it removes in one step.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 const RETENTION_STEP: usize = 500;
@@ -44,6 +49,7 @@ const SETTLE_TRIES: u32 = 5;
 /// Runs a worker until `shutdown` becomes true, then until nothing is under way any more (at most
 /// `server.shutdown_seconds`).
 pub async fn run(engine: Arc<Engine>, mut shutdown: watch::Receiver<bool>) {
+    engine.metrics().runs(Part::Worker);
     let worker = Arc::new(Worker::new(engine));
     let mut background = JoinSet::new();
     background.spawn(Arc::clone(&worker).keep_leases());
@@ -161,7 +167,13 @@ impl Worker {
                     delivery = %leased.delivery.id, outcome = ?settlement.attempt.outcome,
                     next = ?settlement.next, "attempt made"
                 );
+                let failed = matches!(settlement.next, Next::Fail(_))
+                    .then(|| schedule::error_kind(&settlement.attempt).map(str::to_owned))
+                    .flatten();
                 let stored = self.settle(settlement).await;
+                if let Some(kind) = failed.filter(|_| stored) {
+                    self.engine.metrics().failed(&kind);
+                }
                 // One that was not stored is made again.
                 if let Some(observation) = observation.filter(|_| stored) {
                     self.engine.count(&observation).await;
@@ -285,10 +297,15 @@ impl Worker {
 
     async fn report(self: Arc<Self>) {
         let mut tick = interval(HEARTBEAT);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut logged = Instant::now();
+        let mut is_away = false;
         loop {
             tick.tick().await;
-            let put_off = self.put_off.swap(0, Ordering::Relaxed);
-            if put_off > 0 {
+            if logged.elapsed() >= PUT_OFF_LOG
+                && let put_off @ 1.. = self.put_off.swap(0, Ordering::Relaxed)
+            {
+                logged = Instant::now();
                 tracing::warn!(
                     put_off,
                     "deliveries were put off, as their plugins are not ready to run here yet"
@@ -308,9 +325,14 @@ impl Worker {
                 concurrency: u32::try_from(self.engine.config().worker.concurrency)
                     .unwrap_or(u32::MAX),
             };
-            if let Err(error) = self.engine.backend().heartbeat(&info).await {
+            let sent = self.engine.backend().heartbeat(&info).await;
+            // Once, not at every beat.
+            if let Err(error) = &sent
+                && !is_away
+            {
                 tracing::warn!(%error, "cannot send a heartbeat");
             }
+            is_away = sent.is_err();
         }
     }
 

@@ -78,6 +78,23 @@ impl Fleet {
         Worker(KillOnDrop(child))
     }
 
+    /// Starts a worker that offers what monitoring asks for at this port of this machine, without waiting for anything.
+    ///
+    /// # Panics
+    /// If the program cannot be started.
+    #[must_use]
+    pub fn monitored_worker(&self, port: u16) -> Worker {
+        let listen = format!("127.0.0.1:{port}");
+        let child = self
+            .command(&["worker", "--listen", &listen])
+            .env("HOOKBOX__STORAGE__CACHE_DIR", cache_dir())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("hookbox starts");
+        Worker(KillOnDrop(child))
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = hookbox();
         command.args(args).args(["--redis", &self.url]);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::{
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use tokio::sync::Mutex;
@@ -14,7 +14,11 @@ use super::{
     extract::Id,
     problem::{Answer, Kind, Problem},
 };
-use crate::{queue::QueueOverview, registry::BackendError, telemetry::Metrics};
+use crate::{
+    queue::QueueOverview,
+    registry::BackendError,
+    telemetry::{Exposition, Metrics},
+};
 
 /// How long the store may take to answer before it counts as away.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -103,26 +107,31 @@ pub(super) async fn readyz(State(state): State<Shared>) -> Answer<&'static str> 
     }
 }
 
-/// Counters, gauges and histograms in Prometheus' text format. They name no tenant. How the queue stands is
-/// asked at most once a second, and left out when the store does not say.
+/// Counters, gauges and histograms, as OpenMetrics for who asks for `application/openmetrics-text`, otherwise in
+/// Prometheus' text format. They name no tenant. How the queue stands is asked at most once a second, and left out when
+/// the store does not say.
 #[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
-    responses((status = 200, description = "All metrics.", body = String, content_type = "text/plain")))]
-pub(super) async fn metrics(State(state): State<Shared>) -> Response {
+    responses((status = 200, description = "All metrics.", content(
+        (String = "text/plain"), (String = "application/openmetrics-text")))))]
+pub(super) async fn metrics(State(state): State<Shared>, headers: HeaderMap) -> Response {
     let (gauges, engine) = (&state.queue_gauges, &state.engine);
     gauges
         .refresh(engine.metrics(), engine.backend().overview(None))
         .await;
-    own_metrics(State(state)).await
+    own_metrics(State(state), headers).await
 }
 
 /// The metrics of this process alone.
-pub(super) async fn own_metrics(State(state): State<Shared>) -> Response {
+pub(super) async fn own_metrics(State(state): State<Shared>, headers: HeaderMap) -> Response {
+    let accept = headers.get_all(header::ACCEPT).iter();
+    let accept: Vec<&str> = accept.filter_map(|value| value.to_str().ok()).collect();
+    let format = Exposition::accepted(&accept.join(","));
     (
-        [(
-            header::CONTENT_TYPE,
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        )],
-        state.engine.metrics_text(),
+        [
+            (header::CONTENT_TYPE, format.content_type()),
+            (header::VARY, "Accept"),
+        ],
+        state.engine.metrics().encode(format),
     )
         .into_response()
 }
@@ -164,6 +173,7 @@ mod tests {
     #[tokio::test]
     async fn the_queue_is_left_out_when_the_store_fails_and_asked_once_a_second() {
         let (gauges, metrics) = (QueueGauges::default(), Metrics::default());
+        let text = |metrics: &Metrics| metrics.encode(Exposition::Text);
         let queued = |queued| async move {
             Ok(QueueOverview {
                 queued,
@@ -172,14 +182,14 @@ mod tests {
         };
         gauges.refresh(&metrics, queued(3)).await;
         let line = "hookbox_queue_deliveries{status=\"queued\"} 3\n";
-        assert!(metrics.encode().contains(line), "{}", metrics.encode());
+        assert!(text(&metrics).contains(line), "{}", text(&metrics));
         gauges.refresh(&metrics, queued(4)).await;
-        assert!(metrics.encode().contains(line), "{}", metrics.encode());
+        assert!(text(&metrics).contains(line), "{}", text(&metrics));
 
         *gauges.set.lock().await = None;
         let failing = async { Err(BackendError::Internal("gone".to_owned())) };
         gauges.refresh(&metrics, failing).await;
-        let text = metrics.encode();
+        let text = text(&metrics);
         assert!(!text.contains("hookbox_queue_deliveries{"), "{text}");
     }
 }

@@ -31,7 +31,9 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    extract::{MatchedPath, Request, State},
     http::{HeaderValue, StatusCode, header},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -46,7 +48,7 @@ pub use openapi::document;
 pub use serve::serve;
 pub use webhooks::{WebhookBody, WebhookView};
 
-use crate::{engine::Engine, model::Secret, queue::Page, registry::BackendError};
+use crate::{engine::Engine, model::Secret, queue::Page, registry::BackendError, telemetry::Part};
 use problem::{Answer, Kind, Problem};
 
 /// What all handlers share.
@@ -103,11 +105,27 @@ pub fn router_with_admin_key(engine: Arc<Engine>, admin_key: Option<&Secret>) ->
             "the Allow header names the methods of this path",
         )
     });
+    engine.metrics().runs(Part::Api);
+    let state = ApiState::new(Arc::clone(&engine), admin_key);
     finish(
         router,
         "there is no such path; /openapi.json lists them",
-        ApiState::new(engine, admin_key),
+        state,
     )
+    // Outermost, so that what the limits refuse is counted too.
+    .layer(axum::middleware::from_fn_with_state(engine, count))
+}
+
+/// Counts an answer by the template of its path; a path that is none of ours is no label.
+async fn count(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let (route, status) = (route.as_ref().map(MatchedPath::as_str), response.status());
+    engine
+        .metrics()
+        .answered(method.as_str(), route, status.as_u16());
+    response
 }
 
 /// What a worker offers of the API, for monitoring: `/healthz`, `/readyz` and `/metrics`. Its metrics are

@@ -25,7 +25,7 @@ const DEFAULT_SPAN: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(super) struct QueueView {
     #[serde(flatten)]
     overview: QueueOverview,
-    /// Workers heard of within the last minute, which serve all tenants. Without any, nothing is delivered.
+    /// Workers heard of within the last five seconds, which serve all tenants. Without any, nothing is delivered.
     workers: usize,
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn usage(
 /// The workers that serve this store. They serve all tenants and name machines, so only the operator's
 /// tenant, `default`, may look.
 #[utoipa::path(get, path = "/v1/workers", tag = "operations", params(Paging),
-    responses((status = 200, description = "Workers heard of within the last minute.", body = List<WorkerInfo>)))]
+    responses((status = 200, description = "Workers heard of within the last five seconds.", body = List<WorkerInfo>)))]
 pub(super) async fn workers(
     Admin(key): Admin,
     State(state): State<Shared>,

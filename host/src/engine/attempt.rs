@@ -197,7 +197,8 @@ impl Engine {
                 random: rand::random(),
             },
         );
-        self.metrics.attempted(&attempt);
+        self.metrics
+            .attempted(&attempt, delivery.total_attempts == 0);
         let observation = trial.and_then(|trial| Observation::of(trial, delivery, &attempt));
         let pause = rest.retry_after.filter(|_| rest.one_receiver);
         Ok(Made {

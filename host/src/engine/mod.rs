@@ -194,12 +194,6 @@ impl Engine {
         &self.metrics
     }
 
-    /// All metrics in Prometheus' text format.
-    #[must_use]
-    pub fn metrics_text(&self) -> String {
-        self.metrics.encode()
-    }
-
     /// Stages 1 to 3 for one request: matches its events against the tenant's rules and stores them with
     /// their deliveries, all or none. When this returns `Ok`, they are durable.
     ///

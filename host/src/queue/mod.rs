@@ -394,10 +394,10 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
     /// was kept for webhooks and workers that are gone, and components that no plugin needs. Cost is proportional to what is removed.
     async fn prune(&self, retention: Retention, limit: usize) -> Result<usize, BackendError>;
 
-    /// Says that a worker lives.
+    /// Says that a worker lives; to be said more often than every five seconds.
     async fn heartbeat(&self, worker: &WorkerInfo) -> Result<(), BackendError>;
 
-    /// Workers heard of within the last minute.
+    /// Workers heard of within the last five seconds.
     async fn workers(&self) -> Result<Vec<WorkerInfo>, BackendError>;
 
     /// Forgets a worker that has shut down.

@@ -14,8 +14,11 @@ pub(crate) const MAX_MOVED: usize = 10_000;
 /// Deliveries of one claim at most, whatever is asked for: they are in memory with their events.
 pub(crate) const MAX_CLAIM: usize = 1000;
 
-/// How long a silent worker is listed.
-pub(crate) const WORKER_SEEN: Duration = Duration::from_secs(60);
+/// How often a worker says that it lives, and how much it has under way.
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(1500);
+
+/// How long a silent worker is listed: as long as three of its heartbeats take.
+pub(crate) const WORKER_SEEN: Duration = Duration::from_secs(5);
 
 /// Paused webhooks in one overview at most.
 pub(crate) const MAX_PAUSED: usize = 1000;

@@ -435,7 +435,7 @@ impl Queue for RedisBackend {
     async fn heartbeat(&self, worker: &WorkerInfo) -> Result<(), BackendError> {
         let about = write(worker)?;
         report::workers(&self.store, Some((&worker.id, &about))).await?;
-        self.keep_shards().await
+        self.keep_shards_now_and_then().await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerInfo>, BackendError> {

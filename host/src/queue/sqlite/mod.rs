@@ -9,15 +9,17 @@ mod report;
 mod scheduler;
 mod settle;
 mod transition;
+mod workers;
 
 #[cfg(test)]
 mod plans;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
 pub(crate) use scheduler::Scheduler;
+pub(crate) use workers::Workers;
 
 use super::{
     Claim, Delivery, DeliveryFilter, Enqueued, LeaseToken, NewEvent, Page, Queue, QueueOverview,
@@ -242,20 +244,17 @@ impl Queue for SqliteBackend {
     }
 
     async fn heartbeat(&self, worker: &WorkerInfo) -> Result<(), BackendError> {
-        let worker = worker.clone();
-        let step = move |tx: &Tx<'_>| report::heartbeat(tx, worker);
-        self.store.write(step).await
+        self.workers.heartbeat(worker, Instant::now());
+        Ok(())
     }
 
     async fn workers(&self) -> Result<Vec<WorkerInfo>, BackendError> {
-        let read = |conn: &_| report::workers(conn, Timestamp::now());
-        self.store.read(read).await
+        Ok(self.workers.list(Instant::now()))
     }
 
     async fn farewell(&self, worker: &WorkerId) -> Result<(), BackendError> {
-        let worker = worker.clone();
-        let step = move |tx: &Tx<'_>| report::farewell(tx, &worker);
-        self.store.write(step).await
+        self.workers.farewell(worker);
+        Ok(())
     }
 
     async fn wait(&self, at_most: Duration) {

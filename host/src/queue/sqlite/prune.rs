@@ -78,7 +78,6 @@ pub(super) fn prune(tx: &Tx<'_>, retention: Retention, limit: usize) -> Result<P
     let keys = tx.run(EXPIRED_KEYS, [now, limit as i64])?;
     let oldest = now.div_euclid(report::HOUR) - USAGE_HOURS;
     let hours = tx.run(OLD_USAGE, [oldest, limit as i64])?;
-    report::forget_silent_workers(tx)?;
     forget_outlets(tx)?;
     Ok(Pruned {
         removed,

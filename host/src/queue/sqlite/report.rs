@@ -1,12 +1,12 @@
-//! How the queue stands, what was used, and which workers live.
+//! How the queue stands, and what was used.
 
 use rusqlite::{Connection, ToSql, params};
 
 use crate::{
-    model::{TenantId, Timestamp, WebhookId, WorkerId},
+    model::{TenantId, Timestamp, WebhookId},
     queue::{
-        PausedWebhook, QueueOverview, Usage, WorkerInfo,
-        schedule::{self, MAX_PAUSED, WORKER_SEEN},
+        PausedWebhook, QueueOverview, Usage,
+        schedule::{self, MAX_PAUSED},
         sqlite::list,
     },
     record::Attempt,
@@ -121,41 +121,6 @@ pub(super) fn count_attempt(
             bytes as i64
         ],
     )?;
-    Ok(())
-}
-
-pub(super) fn heartbeat(tx: &Tx<'_>, mut worker: WorkerInfo) -> Result<(), Fault> {
-    worker.last_seen = tx.now;
-    let now = tx.now.as_millis();
-    tx.run(
-        "INSERT INTO workers (id, last_seen, document) VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET last_seen = ?2, document = ?3",
-        params![worker.id.as_str(), now, serde_json::to_string(&worker)?],
-    )?;
-    Ok(())
-}
-
-pub(super) fn forget_silent_workers(tx: &Tx<'_>) -> Result<(), Fault> {
-    let sql = "DELETE FROM workers WHERE last_seen < ?1";
-    tx.run(sql, [seen_since(tx.now)])?;
-    Ok(())
-}
-
-fn seen_since(now: Timestamp) -> i64 {
-    now.as_millis()
-        .saturating_sub(WORKER_SEEN.as_millis() as i64)
-}
-
-pub(super) fn workers(conn: &Connection, now: Timestamp) -> Result<Vec<WorkerInfo>, Fault> {
-    let sql = "SELECT document FROM workers WHERE last_seen >= ?1 ORDER BY id";
-    conn.all(sql, [seen_since(now)], |row| {
-        let document: String = row.get(0)?;
-        Ok(serde_json::from_str(&document)?)
-    })
-}
-
-pub(super) fn farewell(tx: &Tx<'_>, worker: &WorkerId) -> Result<(), Fault> {
-    tx.run("DELETE FROM workers WHERE id = ?1", [worker.as_str()])?;
     Ok(())
 }
 

@@ -82,7 +82,6 @@ impl Scheduler {
         self.tick.store(tick, Ordering::Relaxed);
         while settle::reclaim(conn, self, now, Expired::All, STEP)? == STEP {}
         while self.drain(conn, now, STEP)? == STEP {}
-        conn.run("DELETE FROM workers", [])?;
         // The default cap may have changed with the configuration.
         conn.run(REFRESH_ALL, params![now.as_millis(), self.cap()])?;
         Ok(())

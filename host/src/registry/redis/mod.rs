@@ -47,6 +47,8 @@ use store::{Mode, Store};
 
 /// How long a tenant's revision is believed: changes made through other processes are in force after that.
 const REVISION_AGE: Duration = Duration::from_millis(500);
+/// How often heartbeats say again how many shards there are.
+const KEEP: Duration = Duration::from_secs(15);
 /// Tenants whose revisions are remembered; past that, all are forgotten.
 const MAX_REVISIONS: usize = 10_000;
 
@@ -65,6 +67,8 @@ pub struct RedisBackend {
     pub(crate) waker: Arc<Waker>,
     /// Where a store with today's names would be, if this one has those of an earlier version.
     other: Option<Store>,
+    /// When the number of shards was last said by a heartbeat.
+    kept: Mutex<Option<Instant>>,
     revisions: Mutex<Revisions>,
 }
 
@@ -113,6 +117,7 @@ impl RedisBackend {
             waker: Arc::new(Waker::new(shards)),
             store: Arc::new(store),
             other,
+            kept: Mutex::default(),
             revisions: Mutex::default(),
         }))
     }
@@ -129,6 +134,22 @@ impl RedisBackend {
         keys::shards(&self.store, self.store.shards())
             .await
             .map(drop)
+    }
+
+    /// The same, at most every so often: a heartbeat comes far more often than a Redis is emptied.
+    pub(crate) async fn keep_shards_now_and_then(&self) -> Result<(), BackendError> {
+        let due = {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = kept.is_none_or(|kept| kept.elapsed() >= KEEP);
+            if due {
+                *kept = Some(Instant::now());
+            }
+            due
+        };
+        match due {
+            true => self.keep_shards().await,
+            false => Ok(()),
+        }
     }
 
     fn believe(&self, tenant: &TenantId, asked: Instant, revision: u64) {

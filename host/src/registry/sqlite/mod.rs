@@ -43,6 +43,7 @@ use trials::Trials;
 pub struct SqliteBackend {
     pub(crate) store: Store,
     pub(crate) scheduler: queue::Scheduler,
+    pub(crate) workers: queue::Workers,
     trials: Trials,
 }
 
@@ -71,6 +72,7 @@ impl SqliteBackend {
             Ok(Arc::new(Self {
                 store,
                 scheduler,
+                workers: queue::Workers::default(),
                 trials: Trials::default(),
             }))
         };

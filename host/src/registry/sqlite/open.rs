@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_plugins.sql"),
     include_str!("migrations/0003_component_bytes.sql"),
     include_str!("migrations/0004_last_error.sql"),
+    include_str!("migrations/0005_workers.sql"),
 ];
 
 /// Marks the file as hookbox's (`file` and other programs show it).

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use hookbox::{config::Config, engine::Engine, worker};
+use hookbox::{config::Config, engine::Engine, telemetry::Exposition, worker};
 use hookbox_tests::{api::Api, process::program, server::netbox_event, sink::Sink};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ async fn a_delivery_whose_plugin_cannot_be_loaded_on_a_machine_is_not_lost_there
         (&waiting["attempts"], &waiting["total_attempts"]),
         (&json!([]), &json!(0))
     );
-    let metrics = broken.engine.metrics_text();
+    let metrics = broken.engine.metrics().encode(Exposition::OpenMetrics);
     assert!(
         metrics.contains("hookbox_deliveries_put_off_total{reason=\"machine\"} 1"),
         "{metrics}"

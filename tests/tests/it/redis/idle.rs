@@ -177,3 +177,49 @@ async fn all_workers_are_listed_until_they_say_farewell() {
     api.wait_until("/v1/workers", |answer| pids(answer) == left)
         .await;
 }
+
+/// The list is a few seconds old at most: how much each has under way is in it, and a worker that was killed soon not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_workers_follows_what_they_do_and_their_deaths() {
+    let redis = RedisServer::start(Options::default());
+    let fleet = fleet(redis.url());
+    let (api, sink) = (fleet.api().await, Sink::start().await);
+    sink.admit(0);
+    let mut workers = vec![fleet.worker(), fleet.worker()];
+    api.webhook(json!({"payload_url": sink.url(), "body_template": "1"}))
+        .await;
+    let event = json!({"event": "created", "object_type": "a.b", "data": {}});
+    for _ in 0..8 {
+        api.send(&event).await;
+    }
+    sink.wait_for(8).await;
+    let under_way = |answer: &Value| {
+        let workers = answer["results"].as_array().unwrap().iter();
+        workers
+            .map(|w| w["in_flight"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    let soon = async |what: &str, done: &dyn Fn(&Value) -> bool| {
+        // A few times as long as it may take, and far less than a minute.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !done(&api.get("/v1/workers").await) {
+            assert!(Instant::now() < deadline, "{what}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    soon("eight are under way", &|list| under_way(list) == 8).await;
+    sink.admit(usize::MAX);
+    soon("none is", &|list| under_way(list) == 0).await;
+    let mut killed = workers.pop().unwrap();
+    let pid = killed.pid();
+    block_in_place(|| killed.kill());
+    let lists = |list: &Value, pid: u32| {
+        let mut workers = list["results"].as_array().unwrap().iter();
+        workers.any(|w| w["pid"] == pid)
+    };
+    let other = workers[0].pid();
+    soon("it is gone", &|list| {
+        !lists(list, pid) && lists(list, other)
+    })
+    .await;
+}

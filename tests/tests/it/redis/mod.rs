@@ -6,6 +6,7 @@ mod fairness;
 mod harness;
 mod idle;
 mod ledger;
+mod metrics;
 mod plugins;
 mod producers;
 mod rights;

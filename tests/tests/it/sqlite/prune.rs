@@ -3,15 +3,15 @@
 use std::{path::Path, time::Duration};
 
 use hookbox::{
-    model::{DeliveryId, Timestamp, WorkerId},
-    queue::{Idempotency, Queue, QueueLimits, Retention, Usage, WorkerInfo},
+    model::{DeliveryId, Timestamp},
+    queue::{Idempotency, Queue, QueueLimits, Retention, Usage},
     record::Next,
     registry::{Registry, sqlite::SqliteBackend},
 };
 use rusqlite::Connection;
 
 use super::open_in;
-use crate::contract::bed::{Bed, LIMITS, LONG, event, tenant, until};
+use crate::contract::bed::{LIMITS, LONG, event, tenant, until};
 
 pub(super) const KEEP: Retention = Retention {
     finished: LONG,
@@ -115,30 +115,4 @@ async fn nothing_is_left_of_a_tenant_that_is_gone() {
         assert_eq!(bed.claim_one().await.delivery.id, sent);
         assert_eq!(bed.overview(Some(t)).await.unwrap().started, 1);
     }
-}
-
-#[tokio::test]
-async fn workers_that_fell_silent_are_forgotten() {
-    let dir = tempfile::tempdir().unwrap();
-    let (_backend, bed): (_, Bed) = open_in(dir.path()).await;
-    for name in ["wrk_silent", "wrk_alive"] {
-        let info = WorkerInfo {
-            id: WorkerId::from(name),
-            host: "machine".to_owned(),
-            pid: 42,
-            started: Timestamp::now(),
-            last_seen: Timestamp::now(),
-            in_flight: 0,
-            concurrency: 1,
-        };
-        bed.heartbeat(&info).await.unwrap();
-    }
-    let conn = inside(dir.path());
-    let sql = "UPDATE workers SET last_seen = last_seen - 61000 WHERE id = 'wrk_silent'";
-    conn.execute(sql, []).unwrap();
-    let listed = bed.workers().await.unwrap();
-    assert_eq!(listed.len(), 1);
-    bed.prune(KEEP, 1).await.unwrap();
-    assert_eq!(rows(&conn, "workers WHERE id = 'wrk_alive'"), 1);
-    assert_eq!(rows(&conn, "workers"), 1);
 }
