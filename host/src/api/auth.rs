@@ -12,7 +12,7 @@ use std::{
 
 use axum::{
     extract::FromRequestParts,
-    http::{header, request::Parts},
+    http::{HeaderValue, header, request::Parts},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
@@ -175,11 +175,82 @@ async fn restore_env_key(
 }
 
 fn is_well_formed(key: &str) -> bool {
-    key.starts_with(PREFIX)
-        && LENGTHS.contains(&key.len())
-        && key
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    shape(key).is_ok()
+}
+
+/// Whether this has the shape of a key. Only what can be seen in it is told, and nothing of it is repeated.
+///
+/// # Errors
+/// One sentence on what is wrong with it.
+fn shape(key: &str) -> Result<(), String> {
+    if !key.starts_with(PREFIX) {
+        return Err(format!(
+            "an API key begins with {PREFIX}, and this does not"
+        ));
+    }
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    if !key.bytes().all(allowed) {
+        return Err(
+            "an API key consists of letters, digits, - and _, and this has other characters: quotes, dots or a second word \
+             may have been copied with it"
+                .to_owned(),
+        );
+    }
+    let (shortest, longest) = LENGTHS.into_inner();
+    match key.len() {
+        n if n < shortest => Err(format!(
+            "this API key has {n} characters, and none has fewer than {shortest}: it was probably cut off when it was copied"
+        )),
+        n if n > longest => Err(format!(
+            "this API key has {n} characters, and none has more than {longest}: something was probably copied with it"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The key in an `Authorization` header, if it has the shape of one.
+///
+/// # Errors
+/// One sentence on what is wrong.
+fn token_of(value: &HeaderValue) -> Result<&str, String> {
+    const NEEDED: &str = "send it as `Authorization: Bearer hb_…`";
+    let text = value.to_str().map_err(|_| {
+        format!("the Authorization header has characters that no API key has, such as … or a line break; {NEEDED}")
+    })?;
+    let (scheme, token) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+    if scheme.starts_with(PREFIX) {
+        return Err(format!(
+            "the word Bearer is missing before the API key; {NEEDED}"
+        ));
+    }
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(format!(
+            "the Authorization header must begin with the word Bearer, and this has another scheme; {NEEDED}"
+        ));
+    }
+    let token = token.trim();
+    if token.is_empty() {
+        return Err(format!("there is no API key after Bearer; {NEEDED}"));
+    }
+    shape(token).map(|()| token)
+}
+
+/// Says that there is no such key, and of its length what that may mean. Whether there was one of which this is a part
+/// is not known here either: only hashes are stored.
+fn unknown(key: &str) -> String {
+    const MADE: usize = PREFIX.len() + 43;
+    let why = match key.len() {
+        MADE => "it may have been deleted, or be of another server".to_owned(),
+        n if n < MADE => format!(
+            "keys that hookbox makes have {MADE} characters and this has {n}, so it may have been cut off when it was copied; or \
+             it was deleted, or is of another server"
+        ),
+        n => format!(
+            "keys that hookbox makes have {MADE} characters and this has {n}, so something may have been copied with it; or \
+             it was deleted, or is of another server"
+        ),
+    };
+    format!("this API key is not known here: {why}")
 }
 
 /// Keys that were found lately, so that not every event asks the store. Only keys that exist are kept:
@@ -243,18 +314,7 @@ async fn authenticate(parts: &Parts, state: &Shared) -> Answer<ApiKey> {
     let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
         return Err(refused("send an API key as `Authorization: Bearer hb_…`"));
     };
-    let token = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim())
-        .filter(|token| is_well_formed(token));
-    let Some(token) = token else {
-        return Err(refused(
-            "the Authorization header is not `Bearer` and an API key that begins with hb_",
-        ));
-    };
+    let token = token_of(value).map_err(|what| refused(&what))?;
     let hash = key_hash(token);
     let generation = match state.keys.get(&hash) {
         Ok(key) => return Ok(key),
@@ -270,9 +330,7 @@ async fn authenticate(parts: &Parts, state: &Shared) -> Answer<ApiKey> {
             state.keys.put(&key, generation);
             Ok(key)
         }
-        None => Err(refused(
-            "this API key is not known; it may have been deleted",
-        )),
+        None => Err(refused(&unknown(token))),
     }
 }
 
@@ -321,6 +379,54 @@ mod tests {
         assert_eq!(a.expose().len(), 3 + 43);
         assert!(!is_well_formed("hb_short"));
         assert!(!is_well_formed("sk_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_key_is_said_and_the_key_is_not() {
+        let made = new_key().unwrap();
+        let key = made.expose();
+        let told = |text: &str| {
+            let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();
+            token_of(&value).map(str::to_owned)
+        };
+        assert_eq!(told(&format!("Bearer {key}")).as_deref(), Ok(key));
+        assert_eq!(told(&format!("bearer  {key} ")).as_deref(), Ok(key));
+        for (text, says) in [
+            (key.to_owned(), "Bearer is missing"),
+            (format!("Token {key}"), "another scheme"),
+            (format!("Basic {key}"), "another scheme"),
+            ("Bearer".to_owned(), "no API key after Bearer"),
+            ("Bearer  ".to_owned(), "no API key after Bearer"),
+            (format!("Bearer {}", &key[3..]), "begins with hb_"),
+            (format!("Bearer \"{key}\""), "begins with hb_"),
+            (format!("Bearer {key}\""), "other characters"),
+            (format!("Bearer {key} {key}"), "other characters"),
+            ("Bearer hb_…".to_owned(), "characters that no API key has"),
+            ("Bearer hb_".to_owned(), "3 characters"),
+            (
+                format!("Bearer {}", &key[..20]),
+                "20 characters, and none has fewer than 24",
+            ),
+            (
+                format!("Bearer {key}{}", "x".repeat(155)),
+                "201 characters, and none has more than 200",
+            ),
+        ] {
+            let error = told(&text).unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+            assert!(!error.contains(&key[3..12]), "{error}");
+        }
+        for (length, says) in [
+            (46, "deleted, or be of another server"),
+            (45, "cut off"),
+            (47, "copied with it"),
+        ] {
+            let error = unknown(&"x".repeat(length));
+            assert!(
+                error.contains("is not known here") && error.contains(says),
+                "{error}"
+            );
+        }
     }
 
     #[test]

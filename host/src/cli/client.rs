@@ -38,6 +38,14 @@ impl Server {
         let key = std::env::var("HOOKBOX_KEY")
             .ok()
             .filter(|k| !k.trim().is_empty());
+        // It would be no header's value, and the HTTP client could not say why.
+        if let Some(key) = &key
+            && !key.trim().bytes().all(|b| b.is_ascii_graphic())
+        {
+            return Err(CliError::usage(
+                "HOOKBOX_KEY holds a space, a line break or another character that no API key has: copy the key again",
+            ));
+        }
         Client::new(self.url.clone(), key.map(|k| Secret::new(k.trim())))
     }
 }
@@ -63,13 +71,32 @@ pub(super) enum Payload<'a> {
     Bytes(&'a str, Vec<u8>),
 }
 
+/// A request that the server refused.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    /// The problem's `type`.
+    pub(super) kind: String,
+    /// The fields at fault.
+    pub(super) fields: Vec<String>,
+    /// All of it in one line.
+    pub(super) text: String,
+}
+
 impl Client {
     pub(super) fn new(base: Url, key: Option<Secret>) -> CliResult<Self> {
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
             return Err(CliError::usage(format!(
-                "the server's URL must begin with http:// or https://, not {}",
+                "the server's URL must begin with http:// or https://, as http://127.0.0.1:8844 does, not {}",
                 one_line(base.as_str())
             )));
+        }
+        let mut base = base;
+        // The API's own path is added to each call.
+        if base.path().trim_end_matches('/').ends_with("/v1")
+            && let Ok(mut segments) = base.path_segments_mut()
+        {
+            segments.pop_if_empty().pop();
         }
         let mut builder = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
@@ -172,21 +199,29 @@ impl Client {
         }
     }
 
-    /// Posts bytes with further headers.
-    pub(super) async fn post_with(
+    /// Posts with further headers. A refusal is an answer here, as the caller may know what to do about it.
+    pub(super) async fn try_post(
         &self,
         path: &[&str],
         payload: Payload<'_>,
         headers: &[(&str, &str)],
-    ) -> CliResult<Value> {
+    ) -> CliResult<Result<Value, Refusal>> {
         let response = self.send(Method::POST, path, &[], payload, headers).await?;
         let status = response.status();
         let answer = self.read(response).await?;
         if status.is_success() {
-            Ok(answer)
-        } else {
-            Err(CliError::Failed(self.refusal(status, &answer)))
+            return Ok(Ok(answer));
         }
+        let errors = answer.get("errors").and_then(Value::as_array);
+        let fields = errors.into_iter().flatten();
+        let fields = fields.filter_map(|error| error.get("field")?.as_str());
+        let kind = answer.get("type").and_then(Value::as_str);
+        Ok(Err(Refusal {
+            status,
+            kind: kind.unwrap_or_default().to_owned(),
+            fields: fields.map(str::to_owned).collect(),
+            text: self.refusal(status, &answer),
+        }))
     }
 
     /// All results of a list, page by page, up to `max`.
@@ -311,10 +346,14 @@ impl Client {
                 None => format!(
                     "hookbox at {base} needs an API key: set HOOKBOX_KEY (`hookbox serve` prints the first one)"
                 ),
-                Some(_) => format!(
-                    "hookbox at {base} does not know the API key in HOOKBOX_KEY; if the admin key is lost, start the server \
-                     with another in HOOKBOX_ADMIN_KEY"
-                ),
+                Some(_) => {
+                    let detail = problem.get("detail").and_then(Value::as_str);
+                    format!(
+                        "hookbox at {base} does not take the API key in HOOKBOX_KEY: {}. If the admin key is lost, start \
+                         the server with another in HOOKBOX_ADMIN_KEY",
+                        one_line(detail.unwrap_or("it gives no reason"))
+                    )
+                }
             };
         }
         let text = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -335,11 +374,10 @@ impl Client {
             let part = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
             let line = error.get("line").and_then(Value::as_u64);
             let line = line.map(|n| format!(" (line {n})")).unwrap_or_default();
-            parts.push(one_line(&format!(
-                "{}{line}: {}",
-                part("field"),
-                part("message")
-            )));
+            let place = format!("{}{line}", part("field"));
+            // What is wrong with the whole has no field.
+            let colon = if place.is_empty() { "" } else { ": " };
+            parts.push(one_line(&format!("{place}{colon}{}", part("message"))));
         }
         if parts.is_empty() {
             return format!("the server answered {status}");

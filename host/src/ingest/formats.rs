@@ -118,7 +118,7 @@ pub fn parse_request(
         errors.0.extend(wrong.0.into_iter().take(room));
     }
     if unlisted > 0 {
-        errors.add("", format!("{unlisted} more errors are not listed"));
+        errors.add("events", format!("{unlisted} more errors are not listed"));
     }
     errors.into_result(events).map_err(IngestError::Invalid)
 }
@@ -169,8 +169,11 @@ pub(super) fn malformed(error: &serde_json::Error) -> IngestError {
 
 fn too_many(most: usize) -> IngestError {
     IngestError::Invalid(FieldErrors::one(
-        "",
-        format!("there are more than {most} events in the request, the most that are allowed"),
+        "events",
+        format!(
+            "there are more than {most} events, the most that one request may have (ingest.max_batch); send them in \
+             several"
+        ),
     ))
 }
 

@@ -95,7 +95,10 @@ async fn batches_are_taken_whole_or_not_at_all() {
     let many: Vec<Value> = (0..4).map(|i| event(&i.to_string())).collect();
     let refused = api.post("/v1/events", &json!(many)).await;
     let text = refused.problem(422, "validation-failed");
-    assert!(text.starts_with("there are more than 3 events"), "{text}");
+    assert!(
+        text.starts_with("events: there are more than 3 events"),
+        "{text}"
+    );
 
     let lines = format!("{}\n{}\n", event("a"), event("b"));
     let request = api.request(Method::POST, "/v1/events").bearer_auth(ADMIN);
@@ -107,6 +110,24 @@ async fn batches_are_taken_whole_or_not_at_all() {
         )
         .await;
     assert_eq!(accepted.expect(202)["events"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn too_many_events_are_refused_by_the_name_of_the_list_and_of_the_limit() {
+    let api = Api::start_with(|config| config.ingest.max_batch = 3).await;
+    let array = Value::from(vec![event("a"); 4]);
+    let lines = format!("{}\n", event("a")).repeat(4);
+    for (content_type, body) in [
+        ("application/json", array.to_string()),
+        ("application/cloudevents-batch+json", array.to_string()),
+        ("application/x-ndjson", lines),
+    ] {
+        let answer = send(&api, &[("content-type", content_type)], body).await;
+        let detail = answer.problem(422, "validation-failed");
+        assert!(detail.contains("ingest.max_batch"), "{detail}");
+        let problem: Value = serde_json::from_str(&answer.text).unwrap();
+        assert_eq!(problem["errors"][0]["field"], "events", "{problem}");
+    }
 }
 
 #[tokio::test]
