@@ -47,12 +47,9 @@ impl Front {
         let answer = if request.uri().path() == "/healthz" {
             health::healthz().await.into_response()
         } else {
-            Problem::new(
-                Kind::StoreUnavailable,
-                "hookbox is starting; nothing was stored",
-            )
-            .after(RETRY_AFTER)
-            .into_response()
+            Problem::new(Kind::Starting, "nothing was stored; try again in a moment")
+                .after(RETRY_AFTER)
+                .into_response()
         };
         security_headers(answer).await
     }

@@ -66,8 +66,8 @@ kinds! {
         "The body is not the syntax its content type promises. The detail says where it goes wrong.";
     InvalidQuery 400 "invalid-query" "The query parameters are not valid",
         "A parameter is unknown, or its value is not of its type. A cursor is only good for the list that gave it out.";
-    Unauthenticated 401 "unauthenticated" "An API key is needed",
-        "Send a valid key as `Authorization: Bearer hb_…`.";
+    Unauthenticated 401 "unauthenticated" "A valid API key is needed",
+        "Send a valid key as `Authorization: Bearer hb_…`. The detail says what is wrong with the one that was sent, as far as it can be seen from it.";
     Forbidden 403 "forbidden" "This API key may not do this",
         "The key's scope does not cover the request. The detail names the scope that does.";
     NotFound 404 "not-found" "There is nothing here",
@@ -100,6 +100,8 @@ kinds! {
         "The server handles as many requests as it may (server.max_connections). Try again.";
     Busy 503 "busy" "This takes turns",
         "Some of what costs much is done for a few at once, and for one tenant once or a few times at a time, as taking in a plugin or a dry run is; it is not your turn yet. Nothing was stored. Retry-After says when to try again.";
+    Starting 503 "starting" "hookbox is starting",
+        "The server does not have its store yet. A first start takes some seconds, as the built-in transformer is compiled. Nothing was stored. Retry-After says when to try again.";
     StoreUnavailable 503 "store-unavailable" "The store does not answer just now",
         "Nothing was stored. Retry-After says when to try again.";
     StoreFull 503 "store-full" "The store has no room",

@@ -11,7 +11,7 @@ use clap::Args;
 use super::{
     error::{CliError, CliResult},
     instance::{self, Plan, Role, Store},
-    setup::{ConfigFlags, Overrides, RedisFlag, bind},
+    setup::{ConfigFlags, Overrides, RedisFlag, bind, socket},
 };
 use crate::{model::Secret, telemetry};
 
@@ -30,7 +30,7 @@ use crate::{model::Secret, telemetry};
   HOOKBOX_ADMIN_KEY=hb_… hookbox serve --config /etc/hookbox.toml")]
 pub(super) struct ServeArgs {
     /// Address and port to listen on; port 0 for a free one, which is printed
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = socket)]
     listen: Option<SocketAddr>,
     /// Folder for the database and compiled transformers; with Redis, for the latter only
     #[arg(long, value_name = "DIR")]

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -21,7 +21,7 @@ pub(super) struct ConfigFlags {
     config: Option<PathBuf>,
     /// Network that deliveries may go to although it is not public, such as 10.0.0.0/8; adds to
     /// guard.allow_networks. May be given several times
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_network: Vec<IpNet>,
 }
 
@@ -76,6 +76,22 @@ pub(super) fn any_secret(text: &str) -> Result<Secret, std::convert::Infallible>
     Ok(Secret::new(text))
 }
 
+/// A network, or one address as the network of it alone.
+fn network(text: &str) -> Result<IpNet, String> {
+    let one = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| one()).map_err(|_| {
+        "must be a network such as 10.0.0.0/8, or an address such as 10.0.0.5; a receiver's name goes into guard.allow_hosts"
+            .to_owned()
+    })
+}
+
+/// Where to listen.
+pub(super) fn socket(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "must be an address and a port, such as 127.0.0.1:8844 for this machine alone or 0.0.0.0:8844 for all".to_owned()
+    })
+}
+
 /// Listens on an address from the command line or the configuration.
 ///
 /// # Errors
@@ -110,4 +126,27 @@ pub(super) fn temporary(folder: &Path) -> CliResult<Config> {
     config.storage.data_dir = user_cache().unwrap_or_else(|| folder.to_owned());
     config.guard.allow_networks = vec!["127.0.0.0/8".parse().map_err(CliError::failed)?];
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_and_addresses_are_taken_and_what_is_neither_is_told_what_to_be() {
+        let of = |text: &str| network(text).map(|network| network.to_string());
+        assert_eq!(of("10.0.0.0/8").as_deref(), Ok("10.0.0.0/8"));
+        assert_eq!(of("10.0.0.5").as_deref(), Ok("10.0.0.5/32"));
+        assert_eq!(of("::1").as_deref(), Ok("::1/128"));
+        for wrong in ["", "localhost", "10.0.0.0/33", "10.0.0"] {
+            assert!(of(wrong).unwrap_err().contains("10.0.0.0/8"), "{wrong}");
+        }
+        assert!(socket("127.0.0.1:0").is_ok() && socket("[::]:80").is_ok());
+        for wrong in ["8844", "localhost:8844", ":8844", "127.0.0.1"] {
+            assert!(
+                socket(wrong).unwrap_err().contains("127.0.0.1:8844"),
+                "{wrong}"
+            );
+        }
+    }
 }

@@ -10,7 +10,7 @@ use clap::Args;
 use super::{
     error::{CliError, CliResult},
     instance::{self, Plan, Role, Store},
-    setup::{ConfigFlags, Overrides, RedisFlag, bind},
+    setup::{ConfigFlags, Overrides, RedisFlag, bind, socket},
 };
 use crate::telemetry;
 
@@ -29,7 +29,7 @@ pub(super) struct WorkerArgs {
     #[command(flatten)]
     redis: RedisFlag,
     /// Address and port for monitoring (/healthz, /readyz, /metrics); without it nothing listens
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = socket)]
     listen: Option<SocketAddr>,
     #[command(flatten)]
     config: ConfigFlags,

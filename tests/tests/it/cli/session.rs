@@ -21,6 +21,11 @@ struct Session {
 
 impl Session {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// A server with these variables.
+    fn start_with(environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = Running::start(
             hookbox()
@@ -33,7 +38,8 @@ impl Session {
                 ])
                 .arg("--data-dir")
                 .arg(folder.path().join("data"))
-                .env("HOOKBOX_ADMIN_KEY", KEY),
+                .env("HOOKBOX_ADMIN_KEY", KEY)
+                .envs(environment.iter().copied()),
         );
         let url = format!("http://127.0.0.1:{}", server.port());
         Self {
@@ -284,6 +290,105 @@ fn what_is_refused_of_an_applied_file_is_said_once_and_the_rest_is_done() {
     );
 }
 
+/// The ids of events that `send` printed, with whether each was known.
+fn sent(output: &str) -> Vec<(String, bool)> {
+    let events = output.lines().filter(|line| line.starts_with("evt_"));
+    events
+        .map(|line| {
+            let (id, note) = line.split_once(' ').unwrap_or((line, ""));
+            (id.to_owned(), note.contains("accepted before"))
+        })
+        .collect()
+}
+
+fn many_events(count: usize) -> Vec<Value> {
+    (0..count)
+        .map(|n| json!({"event": "created", "object_type": format!("a.t{n}"), "data": {}}))
+        .collect()
+}
+
+#[test]
+fn more_events_than_a_server_takes_at_once_are_sent_in_several_requests_in_order() {
+    // The client does not know of the server's limit.
+    let session = Session::start_with(&[("HOOKBOX__INGEST__MAX_BATCH", "300")]);
+    let mut hooks = configuration(1);
+    hooks["event_rules"][0] =
+        json!({"name": "all", "object_types": ["*"], "event_types": ["*"], "webhooks": ["slack"]});
+    let hooks = session.file("webhooks.json", &hooks);
+    session.ok(&["apply", "-f", &hooks]);
+    let all = many_events(1300);
+    let array = session.file("array.json", &json!(all));
+    let ids = sent(&session.ok(&["send", &array]));
+    assert_eq!(ids.len(), 1300);
+    let listed = session.ok(&["deliveries", "list", "--json", "--limit", "2000"]);
+    let mut listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
+    listed.reverse();
+    assert_eq!(listed.len(), 1300);
+    for ((delivery, (event, _)), n) in listed.iter().zip(&ids).zip(0..) {
+        assert_eq!(delivery["object_type"], format!("a.t{n}"));
+        assert_eq!(delivery["event"], **event);
+    }
+
+    let lines: String = all.iter().map(|event| format!("{event}\n")).collect();
+    let path = session.folder.path().join("lines.ndjson");
+    fs::write(&path, lines).unwrap();
+    let path = path.to_str().unwrap();
+    let answer = session.ok(&["send", "--json", path]);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["events"].as_array().unwrap().len(), 1300);
+
+    // With a key all of it is known again.
+    let again = ["send", "--idempotency-key", "K", &array];
+    let first = sent(&session.ok(&again));
+    assert!(first.iter().all(|(_, known)| !known));
+    let second = sent(&session.ok(&again));
+    assert!(second.iter().all(|(_, known)| *known));
+    let ids = |sent: &[(String, bool)]| sent.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&first), ids(&second));
+}
+
+#[test]
+fn sending_that_ends_midway_says_how_far_it_came_and_is_taken_up_again() {
+    let session = Session::start_with(&[("HOOKBOX__INGEST__MAX_BATCH", "1000")]);
+    let mut all = many_events(2500);
+    all[2100] = json!({"object_type": "a.b", "data": {}});
+    let file = session.file("events.json", &json!(all));
+    let output = session.run(&["send", &file]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(sent(&stdout(&output)).len(), 2000);
+    let told = stderr(&output);
+    assert!(told.contains("[100].event"), "{told}");
+    assert!(
+        told.contains("2000 of 2500 events had been accepted"),
+        "{told}"
+    );
+    let key = told.split("--idempotency-key ").nth(1).unwrap();
+    let key = key.split_whitespace().next().unwrap();
+
+    all[2100] = all[0].clone();
+    let file = session.file("events.json", &json!(all));
+    let ids = sent(&session.ok(&["send", "--idempotency-key", key, &file]));
+    assert_eq!(ids.len(), 2500);
+    for ((_, known), n) in ids.iter().zip(0..) {
+        assert_eq!(*known, n < 2000, "{n}");
+    }
+}
+
+#[test]
+fn the_servers_url_may_have_the_apis_own_path() {
+    let session = Session::start();
+    for path in ["", "/", "/v1", "/v1/"] {
+        let mut command = hookbox();
+        command.args(["deliveries", "list"]).env("HOOKBOX_KEY", KEY);
+        command.env("HOOKBOX_URL", format!("{}{path}", session.url));
+        assert_eq!(
+            stdout(&command.output().unwrap()),
+            "no deliveries\n",
+            "{path}"
+        );
+    }
+}
+
 #[test]
 fn a_missing_or_wrong_key_is_said_in_one_line() {
     let session = Session::start();
@@ -300,9 +405,16 @@ fn a_missing_or_wrong_key_is_said_in_one_line() {
         stderr(&output)
     };
     assert!(with(None).contains("set HOOKBOX_KEY"), "{}", with(None));
-    let wrong = with(Some("hb_wrong_wrong_wrong_wrong_wrong"));
-    assert!(wrong.contains("does not know the API key"), "{wrong}");
-    assert!(!wrong.contains("hb_wrong"), "{wrong}");
+    for (key, says) in [
+        ("hb_wrong_wrong_wrong_wrong_wrong", "is not known here"),
+        ("hb_wrong", "8 characters, and none has fewer than 24"),
+        ("wrong_wrong_wrong_wrong_wrong_wrong", "begins with hb_"),
+    ] {
+        let wrong = with(Some(key));
+        assert!(wrong.contains(says), "{wrong}");
+        assert!(!wrong.contains(key), "{wrong}");
+        assert_eq!(wrong.trim().lines().count(), 1, "{wrong}");
+    }
 }
 
 #[test]

@@ -31,8 +31,11 @@ fn wrong_usage_is_exit_code_2_and_says_what_to_do() {
             &["deliveries", "list", "--status", "lost"],
             "must be one of queued",
         ),
-        (&["deliveries", "list", "--since", "yesterday"], "RFC 3339"),
-        (&["deliveries", "requeue"], "IDS"),
+        (&["deliveries", "list", "--since", "yesterday"], "2h or 7d"),
+        (&["deliveries", "requeue"], "--all-matching"),
+        (&["deliveries", "cancel"], "--webhook"),
+        (&["serve", "--listen", "8844"], "127.0.0.1:8844"),
+        (&["serve", "--allow-network", "localhost"], "10.0.0.0/8"),
         (
             &["send", "--url", "ftp://x", "/dev/null"],
             "http:// or https://",
