@@ -113,12 +113,10 @@ fn describe(error: &wasmtime::Error) -> String {
 
 /// What to do about an import that is refused.
 fn hint(name: &str) -> &'static str {
-    if name.starts_with("wasi:sockets/") {
-        "leave out what uses the network; for Python, build with `componentize-py componentize --stub-wasi`"
-    } else if name.starts_with("wasi:http/") {
+    if name.starts_with("wasi:http/") {
         "leave out `fetch` and the like; for JavaScript, build with `disableFeatures: ['http', 'fetch-event']`"
     } else if name.starts_with("wasi:") {
-        "of WASI there is a part of 0.2: cli, clocks, io, random, and filesystem without files"
+        "of WASI there is a part of 0.2: cli, clocks, io, random, filesystem without files, and sockets that end the run"
     } else {
         "leave out what needs it"
     }

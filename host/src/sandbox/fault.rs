@@ -5,7 +5,8 @@ use wasmtime::{Trap, WasmBacktrace};
 use super::{
     ErrorKind, RenderError,
     bindings::types::{Failure, FailureKind},
-    limits::{Limits, Meter},
+    imports::State,
+    limits::Limits,
     text::clean_line,
     wasi::Denied,
 };
@@ -18,8 +19,8 @@ const MAX_FIELD: usize = 64;
 const MAX_FUNCTION: usize = 80;
 
 /// What made a run end early.
-pub(super) fn from_engine(error: &wasmtime::Error, meter: &Meter, limits: &Limits) -> RenderError {
-    if let Some(refused) = meter.refused() {
+pub(super) fn from_engine(error: &wasmtime::Error, state: &State, limits: &Limits) -> RenderError {
+    if let Some(refused) = state.meter.refused() {
         return RenderError::new(ErrorKind::OutOfMemory, refused.to_string());
     }
     if let Some(denied) = error.downcast_ref::<Denied>() {
@@ -48,6 +49,7 @@ pub(super) fn from_engine(error: &wasmtime::Error, meter: &Meter, limits: &Limit
             ErrorKind::OutOfMemory,
             "the transformer asked for more memory than there can be",
         ),
+        Some(Trap::UnreachableCodeReached) => stopped_itself(state, error),
         Some(trap) => crash(describe(*trap), error),
         None if is_hostcall_fuel(error) => RenderError::new(
             ErrorKind::OutputTooLarge,
@@ -88,13 +90,26 @@ fn crash(what: &str, error: &wasmtime::Error) -> RenderError {
     )
 }
 
+/// A panic or an abort. Languages write why before they stop, so the last line of the log tells more than the trap.
+fn stopped_itself(state: &State, error: &wasmtime::Error) -> RenderError {
+    match state.log.last_complaint() {
+        Some(line) => RenderError::new(
+            ErrorKind::Trap,
+            format!(
+                "the transformer crashed: it stopped itself after it logged: {}",
+                clean_line(line, MAX_MESSAGE)
+            ),
+        ),
+        None => crash("it stopped itself, as a panic or an abort does", error),
+    }
+}
+
 /// The engine's traps in words for an author.
 const fn describe(trap: Trap) -> &'static str {
     match trap {
         Trap::StackOverflow => {
             "its stack overflowed; look for recursion without end (sandbox.stack_bytes is the limit)"
         }
-        Trap::UnreachableCodeReached => "it stopped itself, as a panic or an abort does",
         Trap::MemoryOutOfBounds => "it read or wrote outside its memory",
         Trap::TableOutOfBounds => "it used a table entry that does not exist",
         Trap::IndirectCallToNull | Trap::BadSignature => {

@@ -39,9 +39,13 @@ impl State {
         }
     }
 
-    /// What was logged, once the run has ended.
-    pub(super) fn into_log(mut self) -> Vec<LogLine> {
+    /// Logs what was begun and not ended, once the run has ended.
+    pub(super) fn end(&mut self) {
         self.wasi.finish(&mut self.log);
+    }
+
+    /// What was logged.
+    pub(super) fn into_log(self) -> Vec<LogLine> {
         self.log.finish()
     }
 }

@@ -40,6 +40,12 @@ impl Log {
         });
     }
 
+    /// The last line, if it is one of something that went wrong.
+    pub(super) fn last_complaint(&self) -> Option<&str> {
+        let last = self.lines.last()?;
+        matches!(last.level, LogLevel::Warn | LogLevel::Error).then_some(last.message.as_str())
+    }
+
     /// How many more bytes it takes.
     pub(super) const fn left(&self) -> usize {
         self.left

@@ -61,6 +61,15 @@
   (import "wasi:filesystem/preopens@0.2.3" (instance $preopens
     (export "descriptor" (type $d (eq $descriptor)))
     (export "get-directories" (func (result (list (tuple (own $d) string)))))))
+  ;; runtimes of languages import these whether a program uses them or not
+  (import "wasi:sockets/tcp@0.2.9" (instance $tcp
+    (export "tcp-socket" (type (sub resource)))))
+  (alias export $tcp "tcp-socket" (type $tcp-socket))
+  (import "wasi:sockets/tcp-create-socket@0.2.9" (instance $tcp-create
+    (export "tcp-socket" (type $s (eq $tcp-socket)))
+    (type $family-t (enum "ipv4" "ipv6"))
+    (export "ip-address-family" (type $family (eq $family-t)))
+    (export "create-tcp-socket" (func (param "address-family" $family) (result (result (own $s)))))))
 
   (core func $poll-block (canon lower (func $poll "[method]pollable.block")))
   (core func $poll-poll (canon lower (func $poll "poll") (memory $libc "memory") (realloc (func $libc "realloc"))))
@@ -91,7 +100,9 @@
   (core func $open-them-all (canon lower (func $files "open-them-all") (memory $libc "memory")))
   (core func $get-directories (canon lower (func $preopens "get-directories")
     (memory $libc "memory") (realloc (func $libc "realloc"))))
+  (core func $create-tcp-socket (canon lower (func $tcp-create "create-tcp-socket") (memory $libc "memory")))
   (core instance $wasi
+    (export "create-tcp-socket" (func $create-tcp-socket))
     (export "poll-block" (func $poll-block))
     (export "poll" (func $poll-poll))
     (export "read" (func $read))

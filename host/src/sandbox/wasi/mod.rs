@@ -4,8 +4,9 @@
 //! What there is, by allow-list: the environment is empty; standard input is at its end; standard output and
 //! standard error are the attempt's log; both clocks stand still at the event's timestamp; random bytes follow
 //! from the event and the webhook. So the same event and webhook give the same request. Whatever else of these
-//! interfaces a guest calls (files, waiting, `exit`) ends the run and is named in the error. Sockets and HTTP are
-//! not even linked: a component that imports them is refused.
+//! interfaces a guest calls (files, sockets, waiting, `exit`) ends the run and is named in the error. Sockets are on
+//! the list because `CPython` imports them whether a program has any or not; there is no code behind them. HTTP, which
+//! only programs that want it import, is not even linked: a component that imports it is refused.
 //!
 //! The host holds nothing for a guest but one line each of its two outputs, bounded by the log: streams are
 //! numbers, and there is nothing behind them. Every call costs fuel, as all calls of the host do.
@@ -25,7 +26,7 @@ use self::{clock::Clock, random::Random, stdio::Stdio};
 use super::{imports::State, log::Log, text::clean_line};
 
 /// The interfaces that may be imported, without `wasi:` and version.
-const INTERFACES: [&str; 20] = [
+const INTERFACES: [&str; 27] = [
     "cli/environment",
     "cli/exit",
     "cli/stderr",
@@ -46,6 +47,13 @@ const INTERFACES: [&str; 20] = [
     "random/insecure",
     "random/insecure-seed",
     "random/random",
+    "sockets/instance-network",
+    "sockets/ip-name-lookup",
+    "sockets/network",
+    "sockets/tcp",
+    "sockets/tcp-create-socket",
+    "sockets/udp",
+    "sockets/udp-create-socket",
 ];
 
 /// What a guest called that the stand-in does not grant, and so ends the run.
@@ -187,6 +195,7 @@ mod tests {
             "wasi:cli/stdout@0.2.0",
             "wasi:io/streams@0.2.12",
             "wasi:random/insecure-seed@0.2.3",
+            "wasi:sockets/tcp@0.2.9",
         ] {
             assert!(has_stand_in(name), "{name}");
         }
@@ -198,7 +207,7 @@ mod tests {
             "wasi:cli/stdout@0.2.0+x",
             "wasi:cli/stdout@0.3.0",
             "wasi:cli/stdout@1.0.0",
-            "wasi:sockets/tcp@0.2.0",
+            "wasi:sockets/dns@0.2.0",
             "wasi:http/types@0.2.0",
             "wasi:clocks/timezone@0.2.0",
             "wasi:cli/stdout@0.2.0@0.2.0",

@@ -25,7 +25,7 @@ async fn each_refusal_says_what_where_and_what_to_do() {
         "bomb",
         "(func (export \"transform\") (param i32 i32 i32 i32) (result i32)\n;; repeat 3000 nop\n(unreachable))",
     );
-    let sockets = "(component (import \"wasi:sockets/instance-network@0.2.0\" (instance (export \"x\" (func)))))";
+    let http = "(component (import \"wasi:http/types@0.2.0\" (instance (export \"x\" (func)))))";
     for (wasm, words) in [
         (b"(component)".to_vec(), vec!["text", "wasm-tools parse"]),
         (precompiled, vec!["not a WebAssembly component"]),
@@ -35,8 +35,8 @@ async fn each_refusal_says_what_where_and_what_to_do() {
             vec!["component type", "bindings"],
         ),
         (
-            wat::parse_str(sockets).unwrap(),
-            vec!["wasi:sockets", "--stub-wasi"],
+            wat::parse_str(http).unwrap(),
+            vec!["wasi:http", "disableFeatures"],
         ),
         (
             wat::parse_str("(component)").unwrap(),
