@@ -38,6 +38,7 @@ pub fn transform(
     webhook: &str,
     f: fn(&Event, &Webhook) -> Result<Decision, Failure>,
 ) -> Result<types::Decision, types::Failure> {
+    tell_panics();
     let event = Event::from_text(event);
     Webhook::from_text(webhook)
         .and_then(|webhook| f(&event, &webhook))
@@ -49,9 +50,30 @@ pub fn transform(
 
 /// Runs a transformer's check on what the host handed over.
 pub fn check(webhook: &str, f: fn(&Webhook) -> Result<(), Failure>) -> Result<(), types::Failure> {
+    tell_panics();
     Webhook::from_text(webhook)
         .and_then(|webhook| f(&webhook))
         .map_err(Into::into)
+}
+
+/// Logs the message and the place of a panic. There is no standard error here, and the host sees only that the
+/// component stopped itself.
+fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let message = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("without a message");
+        match panic.location() {
+            Some(at) => {
+                let place = format!("{}:{}:{}", at.file(), at.line(), at.column());
+                log(Level::Error, &format!("panicked at {place}: {message}"));
+            }
+            None => log(Level::Error, &format!("panicked: {message}")),
+        }
+    }));
 }
 
 pub(crate) fn log(level: Level, message: &str) {

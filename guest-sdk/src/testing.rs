@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{Event, Level, Webhook};
+use crate::{Decision, Event, Failure, Level, Request, Webhook};
 
 pub use crate::samples::check_samples;
 
@@ -29,6 +29,40 @@ pub fn set_secret(name: impl Into<String>, handle: impl Into<String>) {
 #[must_use]
 pub fn take_logs() -> Vec<(Level, String)> {
     HOST.with_borrow_mut(|host| std::mem::take(&mut host.logs))
+}
+
+/// What [`render`] saw. One of `request`, `skip` and `failure` is there.
+#[derive(Debug, Default)]
+pub struct Rendered {
+    /// The request that would be sent.
+    pub request: Option<Request>,
+    /// Why nothing would be.
+    pub skip: Option<String>,
+    /// Why there is no decision.
+    pub failure: Option<Failure>,
+    /// What was logged, in order.
+    pub logs: Vec<(Level, String)>,
+}
+
+/// Runs a plugin as the host would, here. What it panics with, the test panics with.
+#[must_use]
+pub fn render(
+    transform: fn(&Event, &Webhook) -> Result<Decision, Failure>,
+    event: &Event,
+    webhook: &Webhook,
+) -> Rendered {
+    drop(take_logs());
+    let decision = transform(event, webhook);
+    let mut rendered = Rendered {
+        logs: take_logs(),
+        ..Rendered::default()
+    };
+    match decision {
+        Ok(Decision::Send(request)) => rendered.request = Some(request),
+        Ok(Decision::Skip(reason)) => rendered.skip = Some(reason),
+        Err(failure) => rendered.failure = Some(failure),
+    }
+    rendered
 }
 
 /// An event as NetBox sends it, of this type (`created`), object type (`dcim.site`) and object.

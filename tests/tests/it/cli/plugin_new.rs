@@ -65,6 +65,36 @@ fn a_new_project_builds_tests_and_renders_at_once() {
         "fuel {}, peak {}",
         rendered["fuel"], rendered["peak_memory_bytes"]
     );
+
+    // a panic keeps its message and its place
+    let source = project.join("src/lib.rs");
+    let before = std::fs::read_to_string(&source).unwrap();
+    let line = "    let what = event.event_type();\n";
+    let panics = format!("{line}    assert_ne!(what, \"created\", \"not for me\");\n");
+    std::fs::write(&source, before.replace(line, &panics)).unwrap();
+    let at = before.lines().position(|l| l == line.trim_end()).unwrap() + 2;
+    run(&["plugin", "build"], "my-plugin");
+    let output = hookbox()
+        .args([
+            "render",
+            "--plugin",
+            "dist/my-plugin.wasm",
+            "--webhook",
+            "webhook.json",
+        ])
+        .args(["--event", "event.json", "--json"])
+        .current_dir(&project)
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["error"]["kind"], "trap", "{report:#}");
+    let message = report["error"]["message"].as_str().unwrap();
+    let place = format!("it stopped itself after it logged: panicked at src/lib.rs:{at}:5: ");
+    assert!(
+        message.contains(&place) && message.contains("not for me"),
+        "{message}"
+    );
+    assert_eq!(report["logs"][0]["level"], "error", "{report:#}");
 }
 
 #[test]

@@ -27,7 +27,9 @@ fn transform(event: &Event, webhook: &Webhook) -> Result<Decision, Failure> {
     if settings.skip.iter().any(|skip| skip == what) {
         return Ok(Decision::skip(format!("{what} events are skipped")));
     }
-    let name = event.str_at("/data/name").or_else(|| event.str_at("/data/display"));
+    let name = event
+        .str_at("/data/name")
+        .or_else(|| event.str_at("/data/display"));
     let text = format!(
         "{} {}: {what} by {}",
         event.object_type(),
@@ -65,9 +67,9 @@ mod tests {
     fn a_line_about_the_object_is_sent_to_the_channel() {
         testing::set_secret("token", "handle");
         let event = testing::event("created", "dcim.site", json!({ "name": "Zürich" }));
-        let Ok(Decision::Send(request)) = transform(&event, &sample()) else {
-            panic!("a request was to be sent");
-        };
+        let request = testing::render(transform, &event, &sample())
+            .request
+            .unwrap();
         let body = r##"{"channel":"#network","text":"dcim.site Zürich: created by alice"}"##;
         assert_eq!(request.body, body.as_bytes());
         assert_eq!(request.header_value("authorization"), Some("Bearer handle"));
@@ -76,7 +78,8 @@ mod tests {
     #[test]
     fn what_the_settings_name_is_skipped() {
         let event = testing::event("deleted", "dcim.site", json!({}));
-        assert!(matches!(transform(&event, &sample()), Ok(Decision::Skip(_))));
+        let skip = testing::render(transform, &event, &sample()).skip;
+        assert_eq!(skip.as_deref(), Some("deleted events are skipped"));
     }
 
     #[test]
