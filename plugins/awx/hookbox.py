@@ -5,9 +5,10 @@ Plugin tests run on this file alone, without WebAssembly.
 
 import dataclasses
 import json as _json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 Event = dict[str, Any]
 """The event's context, parsed: `event`, `timestamp`, `object_type`, `data` and whatever else it carries."""
@@ -47,6 +48,9 @@ class Skip:
 
 Decision = Send | Skip
 Transform = Callable[[Event, Webhook], Decision]
+Check = Callable[[Webhook], None]
+"""What a plugin may define as `check`: called when a webhook is saved. What it raises refuses the webhook, so it looks
+only for what is wrong whatever the event, such as settings that do not fit."""
 
 
 class Failure(Exception):
@@ -123,21 +127,40 @@ def secret(name: str) -> str | None:
 
 def run(transform: Transform, event: str, webhook: str) -> Decision:
     """Calls a plugin with the JSON texts that the host hands over; raises nothing but `Failure`."""
-    try:
-        known = {f.name for f in dataclasses.fields(Webhook)}
-        given = {key: value for key, value in _json.loads(webhook).items() if key in known}
-        parsed = Webhook(**given)
+
+    def decide() -> Decision:
+        parsed = _parsed(webhook)
         decision = transform(_json.loads(event), parsed)
         if isinstance(decision, Send):
             return _complete(decision, parsed)
         if isinstance(decision, Skip):
             return decision
         raise Failure("the plugin returned neither send(...) nor skip(...)")
+
+    return _attempt(decide)
+
+
+def run_check(check: Check | None, webhook: str) -> None:
+    """Calls a plugin's check, if it has one, likewise."""
+    if check is not None:
+        _attempt(lambda: check(_parsed(webhook)))
+
+
+def _attempt(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
     except Failure:
         raise
     except BaseException as error:
         # also what is no Exception, such as SystemExit: nothing else is there to catch it
-        raise Failure(f"{type(error).__name__}: {error} ({_place(error)})") from error
+        for line in _traceback(error):
+            log(line, "error")
+        raise Failure(f"{type(error).__name__}: {error}{_place(error)}") from error
+
+
+def _parsed(webhook: str) -> Webhook:
+    known = {f.name for f in dataclasses.fields(Webhook)}
+    return Webhook(**{key: value for key, value in _json.loads(webhook).items() if key in known})
 
 
 def _complete(request: Send, webhook: Webhook) -> Send:
@@ -147,23 +170,62 @@ def _complete(request: Send, webhook: Webhook) -> Send:
     return Send(request.method or webhook.http_method, request.url or webhook.payload_url, headers, request.body)
 
 
-def _place(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
+# Where the standard library is. Some of its modules are part of the interpreter and lie nowhere; this one does.
+_LIBRARY = os.path.dirname(os.path.dirname(_json.__file__)) + "/"
+_FRAMES = 20
+
+
+def _frames(error: BaseException) -> list[tuple[str, int, str]]:
+    """File, line and function of each call, the last one last, from the plugin on."""
+    frames, trace = [], error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        name = _short(code.co_filename)
+        if name not in ("hookbox.py", "hookbox_entry.py") and not name.startswith("<frozen"):
+            frames.append((code.co_filename, trace.tb_lineno, code.co_name))
         trace = trace.tb_next
-    if trace is None:
-        return "nowhere"
-    file = trace.tb_frame.f_code.co_filename.rsplit("/", 1)[-1]
-    return f"{file}, line {trace.tb_lineno}"
+    return frames
+
+
+def _traceback(error: BaseException) -> list[str]:
+    """What Python writes of an error, without the lines' text: a component has no files to read it from."""
+    lines, chain = [], [error]
+    while len(chain) < 5 and (before := chain[-1].__cause__ or chain[-1].__context__):
+        chain.append(before)
+    for cause in reversed(chain):
+        lines.append("Traceback (most recent call last):")
+        for file, number, function in _frames(cause)[-_FRAMES:]:
+            lines.append(f"  {_short(file)}, line {number}, in {function}")
+        lines.append(f"{type(cause).__name__}: {cause}")
+    return lines
+
+
+def _place(error: BaseException) -> str:
+    """Where the plugin was, whatever it had called of the standard library."""
+    frames = _frames(error)
+    own = [frame for frame in frames if not frame[0].startswith(_LIBRARY)] or frames
+    return f" ({_short(own[-1][0])}, line {own[-1][1]})" if own else ""
+
+
+def _short(file: str) -> str:
+    return file.rsplit("/", 1)[-1]
+
+
+class LogLine(NamedTuple):
+    """What was logged, and how loud."""
+
+    level: str
+    message: str
 
 
 @dataclass
 class Rendered:
-    """What `render` saw."""
+    """What `render` saw. One of `request`, `skip` and `failure` is there."""
 
-    decision: Decision | None = None
+    request: Send | None = None
+    skip: str | None = None
     failure: Failure | None = None
-    logs: list[tuple[str, str]] = field(default_factory=list)
+    logs: list[LogLine] = field(default_factory=list)
 
 
 def render(transform: Transform, event: Any, webhook: Any, *, secrets: Mapping[str, str] | None = None) -> Rendered:
@@ -173,14 +235,18 @@ def render(transform: Transform, event: Any, webhook: Any, *, secrets: Mapping[s
 
     class Recorder(Host):
         def log(self, level: str, message: str) -> None:
-            rendered.logs.append((level, message))
+            rendered.logs.append(LogLine(level, message))
 
         def secret(self, name: str) -> str | None:
             return (secrets or {}).get(name)
 
     before, host = host, Recorder()
     try:
-        rendered.decision = run(transform, _json.dumps(event), _json.dumps(webhook))
+        decision = run(transform, _json.dumps(event), _json.dumps(webhook))
+        if isinstance(decision, Skip):
+            rendered.skip = decision.reason
+        else:
+            rendered.request = decision
     except Failure as failure:
         rendered.failure = failure
     finally:

@@ -36,6 +36,11 @@ def transform(event: Event, webhook: Webhook) -> Decision:
     return send(method="POST", url=url(webhook, settings), headers={"Authorization": f"Bearer {token}"}, json=body)
 
 
+def check(webhook: Webhook) -> None:
+    """Says when a webhook is saved what is wrong with its settings."""
+    checked(webhook.settings)
+
+
 def checked(settings: Any) -> dict[str, Any]:
     """The settings, of which all are of the right type."""
     settings = {} if settings is None else settings
@@ -52,6 +57,8 @@ def checked(settings: Any) -> dict[str, Any]:
         raise wrong(f".kind: must be one of {', '.join(KINDS)}")
     if settings.get("api", APIS[0]) not in APIS:
         raise wrong(f".api: must be one of {', '.join(APIS)}")
+    if any("}" not in part for part in settings.get("limit", "").split("{/")[1:]):
+        raise wrong(".limit: a `{/` lacks its `}`")
     for name, pointer in settings.get("extra_vars", {}).items():
         if not isinstance(pointer, str) or not pointer.startswith("/"):
             raise wrong(f".extra_vars.{name}: must be a JSON pointer into the event, such as `/data/name`")
@@ -83,9 +90,7 @@ def limit(event: Event, template: str) -> str:
     """
     before, *parts = template.split("{/")
     for part in parts:
-        pointer, brace, after = part.partition("}")
-        if not brace:
-            raise wrong(".limit: a `{/` lacks its `}`")
+        pointer, _, after = part.partition("}")
         value = at(event, f"/{pointer}")
         name = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
         if not name or name in RESERVED or name.startswith("-") or SPECIAL & set(name):

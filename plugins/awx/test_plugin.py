@@ -2,8 +2,8 @@ import json
 import unittest
 from pathlib import Path
 
-from hookbox import Send, render
-from plugin import at, transform
+from hookbox import Failure, Webhook, render
+from plugin import at, check, transform
 
 HERE = Path(__file__).parent
 EVENT = {"event": "created", "object_type": "dcim.device", "data": {"id": 7, "name": "rack-1"}}
@@ -19,7 +19,7 @@ def launch(settings, event=EVENT, secrets=SECRETS):
     rendered = render(transform, event, webhook, secrets=secrets)
     if rendered.failure:
         raise rendered.failure
-    return rendered.decision, json.loads(rendered.decision.body)
+    return rendered.request, json.loads(rendered.request.body)
 
 
 class PluginTest(unittest.TestCase):
@@ -28,8 +28,8 @@ class PluginTest(unittest.TestCase):
         for folder in [HERE, *sorted((HERE / "samples").iterdir())]:
             with self.subTest(folder=folder.name):
                 rendered = render(transform, read(folder / "event.json"), read(folder / "webhook.json"), secrets=secrets)
-                request = rendered.decision
-                assert isinstance(request, Send), rendered.failure
+                request = rendered.request
+                assert request, rendered.failure
                 made = {
                     "method": request.method,
                     "url": request.url,
@@ -79,8 +79,8 @@ class PluginTest(unittest.TestCase):
             ({"template": 7, "limit": "{/data/name"}, ".limit"),
             ({"template": 7, "extra_vars": {"a": "b"}}, ".extra_vars.a"),
         ]:
-            with self.assertRaises(Exception) as raised:
-                launch(settings)
+            with self.assertRaises(Failure) as raised:
+                check(Webhook(settings=settings))
             self.assertIn(words, str(raised.exception))
             self.assertEqual(raised.exception.field, "settings")
 

@@ -12,6 +12,9 @@ const DEFAULTS = {
   settings: null,
 };
 
+// Of a stack that many are logged.
+const FRAMES = 20;
+
 // What there is of the host; `component` and `render` set it.
 let host = { log() {}, secret() {} };
 
@@ -41,18 +44,24 @@ export function secret(name) {
   return host.secret(name);
 }
 
-/** The function that the component exports: from JSON texts to the world's `decision`, or a thrown `failure`. */
-export function component(transform, imported) {
+/** The functions that the component exports: from JSON texts to the world's `decision`, or a thrown `failure`. */
+export function component(plugin, imported) {
   host = imported;
-  // The runtime's own console goes nowhere.
+  // The runtime's own console knows no levels.
   const print = (level) => (...parts) => log(parts.map(shown).join(' '), level);
   globalThis.console = { ...console, debug: print('debug'), error: print('error'), info: print('info'), log: print('info'), warn: print('warn') };
-  return (event, webhook) => {
-    const answer = run(transform, event, webhook);
-    if (answer.failure) throw answer.failure;
-    if (answer.skip !== undefined) return { tag: 'skip', val: answer.skip };
-    const { method, url, headers, body } = answer.request;
-    return { tag: 'send', val: { method, url, headers: headers.map(([name, value]) => ({ name, value })), body } };
+  return {
+    transform(event, webhook) {
+      const answer = run(plugin.default, event, webhook);
+      if (answer.failure) throw answer.failure;
+      if (answer.skip !== undefined) return { tag: 'skip', val: answer.skip };
+      const { method, url, headers, body } = answer.request;
+      return { tag: 'send', val: { method, url, headers: headers.map(([name, value]) => ({ name, value })), body } };
+    },
+    check(webhook) {
+      const wrong = attempt(() => plugin.check?.(parsed(webhook)));
+      if (wrong.failure) throw wrong.failure;
+    },
   };
 }
 
@@ -73,8 +82,8 @@ export function render(transform, event, webhook, { secrets = {} } = {}) {
 }
 
 function run(transform, eventText, webhookText) {
-  try {
-    const webhook = { ...DEFAULTS, ...JSON.parse(webhookText) };
+  return attempt(() => {
+    const webhook = parsed(webhookText);
     const decision = transform(JSON.parse(eventText), webhook);
     if (typeof decision?.then === 'function') {
       throw new Failure('the plugin is asynchronous; a transformer must answer at once');
@@ -82,9 +91,20 @@ function run(transform, eventText, webhookText) {
     if (decision?.skip !== undefined) return { skip: decision.skip };
     if (decision?.send === undefined) throw new Failure('the plugin returned neither send(...) nor skip(...)');
     return { request: request(webhook, decision.send) };
+  });
+}
+
+/** What a function returns, or what it throws as a failure. */
+function attempt(answer) {
+  try {
+    return answer() ?? {};
   } catch (error) {
     return { failure: failure(error) };
   }
+}
+
+function parsed(webhookText) {
+  return { ...DEFAULTS, ...JSON.parse(webhookText) };
 }
 
 function request(webhook, { method = webhook.http_method, url = webhook.payload_url, headers, json, body = '' }) {
@@ -101,8 +121,12 @@ function failure(error) {
     const { kind, field, line, message } = error;
     return { kind, field, line, message };
   }
-  if (error?.stack) log(`${error.stack}`, 'error');
-  return { kind: 'plugin-error', field: undefined, line: undefined, message: String(error) };
+  const frames = String(error?.stack ?? '').split('\n').filter(Boolean);
+  if (frames.length > 0) [String(error), ...frames.slice(0, FRAMES)].forEach((line) => log(line, 'error'));
+  // The first that is not of this file, as the component's interpreter writes it (`name@plugin.js:7`), or Node.js.
+  const [, file, line] = frames.map((frame) => /([^@(/\s]+):(\d+)(?::\d+)?\)?$/.exec(frame)).find((place) => place && place[1] !== 'hookbox.js') ?? [];
+  const place = file ? ` (${file}, line ${line})` : '';
+  return { kind: 'plugin-error', field: undefined, line: undefined, message: `${error}${place}` };
 }
 
 function shown(part) {

@@ -37,6 +37,15 @@ export default function plugin(event, webhook) {
   return send({ method: 'POST', url: address(webhook, settings), json: { text, blocks } });
 }
 
+/**
+ * Says when a webhook is saved what is wrong with its settings.
+ *
+ * @type {import('./hookbox.js').Check}
+ */
+export function check(webhook) {
+  checked(webhook.settings);
+}
+
 function checked(settings) {
   const given = settings ?? {};
   const wrong = (message) => new Failure(`settings${message}`, { field: 'settings' });

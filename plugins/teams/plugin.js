@@ -63,6 +63,15 @@ function facts(fields) {
   return lines;
 }
 
+/**
+ * Says when a webhook is saved what is wrong with its settings.
+ *
+ * @type {import('./hookbox.js').Check}
+ */
+export function check(webhook) {
+  checked(webhook.settings);
+}
+
 function checked(settings) {
   const given = settings ?? {};
   const wrong = (message) => new Failure(`settings${message}`, { field: 'settings' });

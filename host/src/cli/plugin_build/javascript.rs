@@ -13,7 +13,9 @@ use super::{
 };
 
 /// What drives the two: run by node within the project, so that it finds the project's modules.
-const SCRIPT: &str = include_str!("javascript.mjs");
+const SCRIPT: &str = include_str!("javascript/build.mjs");
+/// What comes before the project's own modules in the component.
+const RUNTIME: &str = include_str!("javascript/runtime.js");
 /// The packages that it uses.
 const TOOLS: [&str; 2] = ["@bytecodealliance/componentize-js", "esbuild"];
 /// Where it leaves what it makes: of no interest to anybody once the component is there.
@@ -39,8 +41,18 @@ struct Tool {
     version: String,
 }
 
-/// Builds the project of this folder.
-pub(super) fn build(dir: &Path) -> Result<Compiled, BuildError> {
+/// What runs and bundles a project, all of it there.
+pub(in crate::cli) struct Tools {
+    /// The version of node.
+    node: String,
+    /// The module that exports `transform`.
+    pub(in crate::cli) main: String,
+    /// Where scripts and what they make may lie: within the project, so that they find its packages.
+    pub(in crate::cli) folder: PathBuf,
+}
+
+/// Makes sure that a project's tools are there.
+pub(in crate::cli) fn tools(dir: &Path) -> Result<Tools, BuildError> {
     let node = version("node", (20, 0), "Node.js 20 or later", HOW)?;
     let manifest = dir.join("package.json");
     let package: Package =
@@ -48,7 +60,20 @@ pub(super) fn build(dir: &Path) -> Result<Compiled, BuildError> {
     if TOOLS.iter().any(|tool| installed(dir, tool).is_none()) {
         install(dir)?;
     }
-    let mut tools = TOOLS.into_iter().map(|tool| {
+    let folder = dir.join(FOLDER);
+    make_folder(&folder)?;
+    Ok(Tools {
+        node,
+        main: package.main,
+        folder,
+    })
+}
+
+/// Builds the project of this folder.
+pub(super) fn build(dir: &Path) -> Result<Compiled, BuildError> {
+    let Tools { node, main, folder } = tools(dir)?;
+    let manifest = dir.join("package.json");
+    let mut versions = TOOLS.into_iter().map(|tool| {
         let file = installed(dir, tool).ok_or_else(|| BuildError::Manifest {
             file: manifest.clone(),
             why: format!("it does not install {tool}; add it with `npm install --save-dev {tool}`"),
@@ -60,20 +85,19 @@ pub(super) fn build(dir: &Path) -> Result<Compiled, BuildError> {
             tool.rsplit('/').next().unwrap_or(tool)
         ))
     });
-    let compiler = tools
+    let compiler = versions
         .by_ref()
         .collect::<Result<Vec<_>, BuildError>>()?
         .join(", ");
 
-    let folder = dir.join(FOLDER);
-    make_folder(&folder)?;
-    let [script, bundle, component] =
-        ["build.mjs", "bundle.js", "plugin.wasm"].map(|name| folder.join(name));
+    let [script, runtime, component] =
+        ["build.mjs", "runtime.js", "plugin.wasm"].map(|name| folder.join(name));
     write(&script, SCRIPT.as_bytes())?;
+    write(&runtime, RUNTIME.as_bytes())?;
     say(Command::new("node")
         .arg(&script)
-        .arg(&package.main)
-        .args([&bundle, &component])
+        .arg(&main)
+        .args([&folder, &component])
         .current_dir(dir))?;
     let component = read(&component)?;
     check_transformer(&component)?;

@@ -17,6 +17,9 @@ use std::{
 use sha2::{Digest, Sha256};
 use wit_component::DecodedWasm;
 
+pub(super) use javascript::tools as javascript_tools;
+pub(super) use python::interpreter as python_interpreter;
+
 /// Builds a transformer component from a project in Rust, JavaScript, TypeScript or Python.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BuildArgs {

@@ -18,8 +18,10 @@ use super::{
 
 /// The environment and what is made in it; nobody else's, so that it can be made anew at any time.
 const FOLDER: &str = ".hookbox";
-/// The module that has the class `WitWorld`.
-const ENTRY: &str = "component";
+/// The module that has the class `WitWorld`, and comes before the project's own.
+const ENTRY: (&str, &str) = ("hookbox_entry", include_str!("python/entry.py"));
+/// What lists the modules that the entry imports, and the module that it writes.
+const MODULES: (&str, &str) = ("hookbox_modules", include_str!("python/modules.py"));
 
 const HOW: &str =
     "get it from https://www.python.org, or on Debian with `apt install python3-venv`";
@@ -46,6 +48,18 @@ struct Groups {
     build: Vec<String>,
 }
 
+/// The Python that a project runs with natively: of its own environment if it has packages, which are put there.
+pub(in crate::cli) fn interpreter(dir: &Path) -> Result<PathBuf, BuildError> {
+    let _version = version("python3", (3, 10), "Python 3.10 or later", HOW)?;
+    let manifest = manifest(&dir.join("pyproject.toml"))?;
+    if manifest.project.dependencies.is_empty() {
+        return Ok("python3".into());
+    }
+    let venv = dir.join(FOLDER).join("venv");
+    prepare(&venv, &requirements(&dir.join("pyproject.toml"))?)?;
+    Ok(venv.join("bin/python"))
+}
+
 /// Builds the project of this folder.
 pub(super) fn build(dir: &Path) -> Result<Compiled, BuildError> {
     let python = version("python3", (3, 10), "Python 3.10 or later", HOW)?;
@@ -54,20 +68,16 @@ pub(super) fn build(dir: &Path) -> Result<Compiled, BuildError> {
     let venv = folder.join("venv");
     prepare(&venv, &requirements)?;
 
+    let entry = folder.join("entry");
+    write_entry(dir, &venv, &entry)?;
     let tool = venv.join("bin/componentize-py");
     let component = folder.join("plugin.wasm");
     // its modules are found by the environment's variable
     say(Command::new(&tool)
-        .args([
-            "-d",
-            "wit",
-            "-w",
-            "transformer",
-            "componentize",
-            "--stub-wasi",
-            ENTRY,
-            "-o",
-        ])
+        .args(["-d", "wit", "-w", "checking-transformer", "componentize"])
+        .args([ENTRY.0, "-p", ".", "-p"])
+        .arg(&entry)
+        .arg("-o")
         .arg(&component)
         .env("VIRTUAL_ENV", &venv)
         .env_remove("PYTHONPATH")
@@ -84,26 +94,47 @@ pub(super) fn build(dir: &Path) -> Result<Compiled, BuildError> {
     })
 }
 
+/// Writes the folder of what comes before the project's own modules, which knows what these import.
+fn write_entry(dir: &Path, venv: &Path, entry: &Path) -> Result<(), BuildError> {
+    make_folder(entry)?;
+    write(
+        &entry.join(ENTRY.0).with_extension("py"),
+        ENTRY.1.as_bytes(),
+    )?;
+    // Run from its text: whatever lies beside a script is found before the standard library.
+    let modules = output(
+        Command::new(venv.join("bin/python"))
+            .args(["-I", "-c", MODULES.1])
+            .arg(dir),
+    )?;
+    write(&entry.join(MODULES.0).with_extension("py"), &modules)
+}
+
 /// What is to be installed, one to a line.
 fn requirements(file: &Path) -> Result<String, BuildError> {
+    let Manifest { project, groups } = manifest(file)?;
+    let all: Vec<String> = [groups.build, project.dependencies].concat();
+    if !all.iter().any(|one| one.starts_with("componentize-py")) {
+        return Err(BuildError::Manifest {
+            file: file.to_owned(),
+            why: "it names no componentize-py to build with; add, under [dependency-groups], \
+                  build = [\"componentize-py==0.25.1\"]"
+                .to_owned(),
+        });
+    }
+    Ok(all.join("\n"))
+}
+
+fn manifest(file: &Path) -> Result<Manifest, BuildError> {
     let fault = |why: String| BuildError::Manifest {
         file: file.to_owned(),
         why,
     };
     let text = read(file)?;
     let text = str::from_utf8(&text).map_err(|e| fault(e.to_string()))?;
-    let Manifest { project, groups } = Figment::from(Toml::string(text))
+    Figment::from(Toml::string(text))
         .extract()
-        .map_err(|e| fault(e.to_string()))?;
-    let all: Vec<String> = [groups.build, project.dependencies].concat();
-    if !all.iter().any(|one| one.starts_with("componentize-py")) {
-        return Err(fault(
-            "it names no componentize-py to build with; add, under [dependency-groups], \
-             build = [\"componentize-py==0.25.1\"]"
-                .to_owned(),
-        ));
-    }
-    Ok(all.join("\n"))
+        .map_err(|e| fault(e.to_string()))
 }
 
 /// Makes the environment, unless one with these requirements is there.

@@ -1,6 +1,6 @@
 //! Plugins in JavaScript, TypeScript and Python, from `plugin new` on, with the real toolchains.
 
-use std::{fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use hookbox_tests::{
     plugins::{Language, Project},
@@ -34,20 +34,55 @@ fn event(project: &Project, name: &str) -> Value {
 }
 
 /// What `plugin check` says of a component.
-fn is_accepted(project: &Project, component: &Path) {
-    let checked = project.run(hookbox().args(["plugin", "check", "--json"]).arg(component));
+fn is_accepted(project: &Project, component: &Path, cache: &Path) {
+    let mut check = hookbox();
+    check.args(["plugin", "check", "--json"]).arg(component);
+    let checked = project.run(check.env("XDG_CACHE_HOME", cache));
     let checked: Value = serde_json::from_str(&checked).unwrap();
     assert_eq!(checked["admitted"], true, "{checked:#}");
-    assert_eq!(checked["wasi"], json!([]), "it imports none");
     // the trial's webhook has no settings
     assert_eq!(checked["trial"]["error"]["kind"], "plugin_error");
     assert_eq!(checked["trial"]["error"]["field"], "settings");
 }
 
+/// What the source answers outside of the sandbox is what the component does.
+fn runs_natively(project: &Project) {
+    let output = hookbox()
+        .args([
+            "render",
+            "--native",
+            "--webhook",
+            "webhook.json",
+            "--event",
+            "event.json",
+        ])
+        .args(["--secret", "token", "--json"])
+        .current_dir(project.folder())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["outcome"], "request", "{report:#}");
+    let body: Value = serde_json::from_str(report["request"]["body"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        body,
+        json!({"channel": "#network", "text": "dcim.site Zürich: created by jstretch"})
+    );
+    assert!(
+        report["request"]["headers"]
+            .to_string()
+            .contains(r#"["Authorization","[redacted]"]"#),
+        "{report:#}"
+    );
+    assert!(
+        report["warnings"].to_string().contains("no sandbox"),
+        "{report:#}"
+    );
+}
+
 /// What the component sends and does not send.
-fn renders(project: &Project, component: &Path) {
-    let cache = tempfile::tempdir().unwrap();
-    let sent = render(project, component, &event(project, "created"), cache.path());
+fn renders(project: &Project, component: &Path, cache: &Path) {
+    let sent = render(project, component, &event(project, "created"), cache);
     assert_eq!(sent["outcome"], "request", "{sent:#}");
     let request = &sent["request"];
     assert_eq!(request["method"], "POST");
@@ -62,7 +97,7 @@ fn renders(project: &Project, component: &Path) {
         headers.contains(r#"["content-type","application/json"]"#),
         "{headers}"
     );
-    let skipped = render(project, component, &event(project, "deleted"), cache.path());
+    let skipped = render(project, component, &event(project, "deleted"), cache);
     assert_eq!(skipped["outcome"], "skip");
     assert_eq!(skipped["skip_reason"], "deleted events are skipped");
     println!("fuel {}, peak {}", sent["fuel"], sent["peak_memory_bytes"]);
@@ -72,8 +107,10 @@ fn renders(project: &Project, component: &Path) {
 fn a_new_javascript_project_builds_tests_and_renders_at_once() {
     let project = Project::new(Language::JavaScript);
     let component = project.build();
-    is_accepted(&project, &component);
-    renders(&project, &component);
+    let cache = tempfile::tempdir().unwrap();
+    is_accepted(&project, &component, cache.path());
+    renders(&project, &component, cache.path());
+    runs_natively(&project);
     let tested = project.run(Command::new("npm").arg("test"));
     assert!(
         tested.contains("# pass 3") && tested.contains("# fail 0"),
@@ -85,7 +122,9 @@ fn a_new_javascript_project_builds_tests_and_renders_at_once() {
 fn a_new_typescript_project_builds_tests_and_renders_at_once() {
     let project = Project::new(Language::TypeScript);
     let component = project.build();
-    renders(&project, &component);
+    let cache = tempfile::tempdir().unwrap();
+    renders(&project, &component, cache.path());
+    runs_natively(&project);
     let tested = project.run(Command::new("npm").arg("test"));
     assert!(
         tested.contains("# pass 3") && tested.contains("# fail 0"),
@@ -108,19 +147,20 @@ fn a_new_python_project_builds_tests_and_renders_at_once() {
         tested.contains("Ran 3 tests") && tested.contains("OK"),
         "{tested}"
     );
+    runs_natively(&project);
     let component = project.build();
-    is_accepted(&project, &component);
-    renders(&project, &component);
+    let cache = tempfile::tempdir().unwrap();
+    is_accepted(&project, &component, cache.path());
+    renders(&project, &component, cache.path());
 }
 
 /// Whatever the code does for an event of this name: the kind of error, and words of its message or, where there
 /// is no error, of the log.
 type Ends = (&'static str, Option<&'static str>, &'static str);
 
-fn each_ends_as_it_should(project: &Project, component: &Path, cases: &[Ends]) {
-    let cache = tempfile::tempdir().unwrap();
+fn each_ends_as_it_should(project: &Project, component: &Path, cache: &Path, cases: &[Ends]) {
     for (name, kind, words) in cases {
-        let report = render(project, component, &event(project, name), cache.path());
+        let report = case(project, component, cache, name);
         let error = &report["error"];
         assert_eq!(error["kind"].as_str(), *kind, "{name}: {report:#}");
         let said = match kind {
@@ -132,17 +172,68 @@ fn each_ends_as_it_should(project: &Project, component: &Path, cases: &[Ends]) {
 }
 
 const FAILURE: Option<&str> = Some("plugin_error");
+const TRAP: Option<&str> = Some("trap");
+
+/// What came of an event of this name.
+fn case(project: &Project, component: &Path, cache: &Path, name: &str) -> Value {
+    render(project, component, &event(project, name), cache)
+}
+
+/// The JSON that an event of this name sends.
+fn sends(project: &Project, component: &Path, cache: &Path, name: &str) -> Value {
+    let report = case(project, component, cache, name);
+    let body = report["request"]["body"].as_str();
+    serde_json::from_str(body.unwrap_or_else(|| panic!("{name}: {report:#}"))).unwrap()
+}
+
+/// Levels and texts of the log.
+fn lines<'a>(report: &'a Value) -> Vec<(&'a str, &'a str)> {
+    let lines = report["logs"].as_array().unwrap();
+    let text = |line: &'a Value, key| line[key].as_str().unwrap();
+    lines
+        .iter()
+        .map(|line| (text(line, "level"), text(line, "message")))
+        .collect()
+}
+
+/// The clock shows the event's timestamp, and random numbers follow from event and webhook: the case `random` sends
+/// many, of which no two are alike, and which are the same for the same event and others for another.
+fn sees_the_stand_in(project: &Project, component: &Path, cache: &Path) {
+    let now = sends(project, component, cache, "now").to_string();
+    for time in now.trim_matches(['[', ']']).split(',') {
+        assert!(time.contains("2026-03-06T15:11:23.503"), "{now}");
+    }
+    let all = sends(project, component, cache, "random");
+    assert_eq!(sends(project, component, cache, "random"), all);
+    let mut other = event(project, "random");
+    other["data"]["id"] = 2.into();
+    let other = render(project, component, &other, cache);
+    let other: Value = serde_json::from_str(other["request"]["body"].as_str().unwrap()).unwrap();
+    let both = [
+        all.as_array().unwrap().clone(),
+        other.as_array().unwrap().clone(),
+    ]
+    .concat();
+    let texts: BTreeSet<String> = both.iter().map(Value::to_string).collect();
+    assert_eq!(texts.len(), both.len(), "{both:?}");
+}
 
 #[test]
-fn whatever_javascript_throws_is_a_failure_that_says_so() {
+fn javascript_sees_the_stand_in_of_the_machine_and_its_failures_name_their_place() {
     let project = Project::new(Language::JavaScript);
     project.write(
         "plugin.js",
         r#"import { Failure, log, send } from './hookbox.js';
+import { far } from './lib/far.js';
+
+const random = Math.random;
 const deep = () => deep() + 1;
 export default function plugin(event) {
   switch (event.event) {
-    case 'error': return event.data.no.such.thing;
+    case 'now': return send({ json: [new Date().toISOString(), new Date(Date.now()).toISOString()] });
+    case 'random': return send({ json: [crypto.randomUUID(), crypto.randomUUID(), Math.random(), random(), ...crypto.getRandomValues(new Uint32Array(2))] });
+    case 'error': return far(
+      event.data);
     case 'failure': throw new Failure('not for me', { kind: 'template-runtime', field: 'body_template', line: 3 });
     case 'text': throw 'just text';
     case 'nothing': return;
@@ -150,16 +241,27 @@ export default function plugin(event) {
     case 'deep': return deep();
     case 'json': return send({ json: 1n });
     case 'prints': console.log('one', { two: 2 }); log('three', 'debug'); return send({ body: 'x' });
+    case 'fetch': return fetch('https://example.com/');
+    case 'headers': return send({ headers: new Headers({ a: 'b' }) });
+    case 'timer': setTimeout(() => log('later'), 1); return send();
   }
 }
 "#,
     );
+    fs::create_dir_all(project.folder().join("lib")).unwrap();
+    project.write(
+        "lib/far.js",
+        "// one\n// two\nexport const far = (data) =>\n  data.no\n    .such.thing;\n",
+    );
     let component = project.build();
+    let cache = tempfile::tempdir().unwrap();
+    sees_the_stand_in(&project, &component, cache.path());
     each_ends_as_it_should(
         &project,
         &component,
+        cache.path(),
         &[
-            ("error", FAILURE, "TypeError: "),
+            ("error", FAILURE, "(far.js, line 4)"),
             ("failure", Some("template_runtime"), "not for me"),
             ("text", FAILURE, "just text"),
             ("nothing", FAILURE, "neither send(...) nor skip(...)"),
@@ -167,17 +269,43 @@ export default function plugin(event) {
             ("deep", Some("out_of_fuel"), "loops without end"),
             ("json", FAILURE, "BigInt"),
             ("prints", None, r#"one {\"two\":2}"#),
+            (
+                "fetch",
+                FAILURE,
+                "fetch: it needs wasi:http, which is not to be had",
+            ),
+            ("fetch", FAILURE, "(plugin.js, line 19)"),
+            ("headers", FAILURE, "Headers: it needs wasi:http"),
+            (
+                "timer",
+                FAILURE,
+                "setTimeout: a transformer answers at once",
+            ),
         ],
+    );
+    let error = case(&project, &component, cache.path(), "error");
+    let logged = lines(&error);
+    assert_eq!(
+        (logged[1], logged[2]),
+        (
+            ("error", "far@lib/far.js:4"),
+            ("error", "plugin@plugin.js:10")
+        ),
+        "{logged:?}"
     );
 }
 
 #[test]
-fn whatever_python_raises_is_a_failure_that_says_so() {
+fn python_sees_the_stand_in_of_the_machine_and_its_failures_name_their_place() {
     let project = Project::new(Language::Python);
     project.write(
         "plugin.py",
-        r#"import random
+        r#"import datetime
+import os
+import random
 import sys
+import time
+import uuid
 
 from hookbox import Failure, log, send
 
@@ -188,8 +316,13 @@ def deep():
 
 def transform(event, webhook):
     match event["event"]:
+        case "now":
+            return send(json=[f"{datetime.datetime.now()}".replace(" ", "T"), datetime.datetime.fromtimestamp(time.time()).isoformat()])
+        case "random":
+            import secrets
+            return send(json=[str(uuid.uuid4()), str(uuid.uuid4()), random.random(), random.randint(1, 10**9), secrets.token_hex(8)])
         case "error":
-            return event["data"]["no"]
+            return far(event["data"])
         case "failure":
             raise Failure("not for me", kind="template-runtime", field="body_template", line=3)
         case "exit":
@@ -199,57 +332,114 @@ def transform(event, webhook):
         case "deep":
             return deep()
         case "prints":
-            print("one", {"two": 2}, random.random() < 1)
+            print("one", {"two": 2})
             print("three", end="", file=sys.stderr)
             log("four", "debug")
             return send(body=b"x")
+        case "logging":
+            import logging
+            logging.warning("careful %s", 1)
+            logging.getLogger("far").error("no\nmore")
+            return send(body=b"x")
+        case "codec":
+            return send(body="€".encode("cp1252").hex())
+        case "lazy":
+            from html import escape
+            import later
+            return send(body=escape(later.NAME) + str(datetime.datetime.strptime("2026-01-02", "%Y-%m-%d").year))
+        case "module":
+            return __import__("nowhere")
+        case "file":
+            return open("/etc/hostname").read()
+        case "socket":
+            import socket
+            return socket.create_connection(("192.0.2.1", 80))
+        case "sleep":
+            return time.sleep(1)
+        case "quit":
+            os._exit(3)
+
+
+def far(data):
+    return data["no"]
 "#,
     );
+    project.write("later.py", "NAME = '<later>'\n");
     let component = project.build();
+    let cache = tempfile::tempdir().unwrap();
+    sees_the_stand_in(&project, &component, cache.path());
     each_ends_as_it_should(
         &project,
         &component,
+        cache.path(),
         &[
-            ("error", FAILURE, "KeyError: 'no' (plugin.py, line 14)"),
+            ("error", FAILURE, "KeyError: 'no' (plugin.py, line 62)"),
             ("failure", Some("template_runtime"), "not for me"),
             ("exit", FAILURE, "SystemExit: enough"),
             ("nothing", FAILURE, "neither send(...) nor skip(...)"),
             ("deep", FAILURE, "RecursionError"),
-            ("prints", None, "one {'two': 2} True"),
+            ("prints", None, "one {'two': 2}"),
             ("prints", None, "three"),
+            (
+                "module",
+                FAILURE,
+                "No module named 'nowhere' in the component, which has no files",
+            ),
+            ("module", FAILURE, "(plugin.py, line 49)"),
+            ("file", FAILURE, "FileNotFoundError"),
+            ("socket", TRAP, "it called `wasi:sockets/"),
+            (
+                "sleep",
+                TRAP,
+                "it called `wasi:clocks/monotonic-clock#subscribe-",
+            ),
+            ("quit", TRAP, "it ended itself with `wasi:cli/exit`"),
         ],
+    );
+    let body = |name| {
+        let report = case(&project, &component, cache.path(), name);
+        let body = report["request"]["body"].as_str().map(str::to_owned);
+        body.unwrap_or_else(|| panic!("{name}: {report:#}"))
+    };
+    assert_eq!(body("codec"), "80");
+    assert_eq!(body("lazy"), "&lt;later&gt;2026");
+    let logged = case(&project, &component, cache.path(), "logging");
+    let log = [
+        ("warn", "careful 1"),
+        ("error", "far: no"),
+        ("error", "more"),
+    ];
+    assert_eq!(lines(&logged), log);
+    let error = case(&project, &component, cache.path(), "error");
+    assert_eq!(
+        lines(&error),
+        [
+            ("error", "Traceback (most recent call last):"),
+            ("error", "  plugin.py, line 23, in transform"),
+            ("error", "  plugin.py, line 62, in far"),
+            ("error", "KeyError: 'no'"),
+        ]
     );
 }
 
-/// As componentize-js builds it of itself, but for HTTP: clocks, random numbers and output are WASI's.
+/// As componentize-js builds it of itself: with HTTP, which is refused.
 #[test]
-fn a_javascript_component_that_imports_wasi_gets_the_stand_in() {
+fn a_javascript_component_with_http_is_refused_and_told_how_to_leave_it_out() {
     let project = Project::new(Language::JavaScript);
     let _installed = project.build();
     project.write(
-        "wasi.mjs",
+        "http.mjs",
         r"import { componentize } from '@bytecodealliance/componentize-js';
 import { writeFileSync } from 'node:fs';
-const source = `
-export function transform(event, webhook) {
-  console.log('now', new Date().toISOString());
-  console.error('oops');
-  const body = new TextEncoder().encode(JSON.stringify([Math.random(), [...crypto.getRandomValues(new Uint8Array(4))]]));
-  return { tag: 'send', val: { method: 'POST', url: 'https://example.com/', headers: [], body } };
-}`;
-const options = { witPath: 'wit', worldName: 'transformer', disableFeatures: process.argv.slice(3) };
-const { component } = await componentize(source, options);
-writeFileSync(process.argv[2], component);
+const source = `export const transform = () => ({ tag: 'skip', val: '' });`;
+const { component } = await componentize(source, { witPath: 'wit', worldName: 'transformer' });
+writeFileSync('dist/http.wasm', component);
 ",
     );
-    let make = |file: &str, without: &[&str]| {
-        let _said = project.run(Command::new("node").args(["wasi.mjs", file]).args(without));
-        project.folder().join(file)
-    };
-    let all = make("dist/all.wasm", &[]);
+    let _said = project.run(Command::new("node").arg("http.mjs"));
     let refused = hookbox()
-        .args(["plugin", "check"])
-        .arg(&all)
+        .args(["plugin", "check", "dist/http.wasm"])
+        .current_dir(project.folder())
         .output()
         .unwrap();
     assert_eq!(refused.status.code(), Some(1));
@@ -258,25 +448,4 @@ writeFileSync(process.argv[2], component);
         why.contains("wasi:http/") && why.contains("disableFeatures"),
         "{why}"
     );
-
-    let component = make("dist/wasi.wasm", &["http", "fetch-event"]);
-    let cache = tempfile::tempdir().unwrap();
-    let event = event(&project, "created");
-    let first = render(&project, &component, &event, cache.path());
-    let again = render(&project, &component, &event, cache.path());
-    assert_eq!(first["outcome"], "request", "{first:#}");
-    assert_eq!(
-        first["logs"],
-        json!([
-            {"level": "info", "message": "now 2026-03-06T15:11:23.503Z"},
-            {"level": "warn", "message": "oops"},
-        ])
-    );
-    for pointer in ["/request/body", "/fuel", "/logs"] {
-        assert_eq!(first.pointer(pointer), again.pointer(pointer), "{pointer}");
-    }
-    let mut other = event;
-    other["data"]["id"] = 2.into();
-    let other = render(&project, &component, &other, cache.path());
-    assert_ne!(first["request"]["body"], other["request"]["body"]);
 }

@@ -24,6 +24,16 @@ async fn is_uploaded_and_delivers(language: Language) {
     assert!(uploaded.status.success(), "{}", stderr(&uploaded));
     println!("{}", stdout(&uploaded));
 
+    // what is wrong with the settings is said when the webhook is saved
+    for (settings, named) in [
+        (json!({}), "channel"),
+        (json!({"channel": "#network", "chanel": 1}), "`chanel`"),
+    ] {
+        let hook = json!({"name": "wrong", "payload_url": sink.url(), "plugin": "news", "settings": settings});
+        let (_, problem) = server.refuse("/v1/webhooks", &hook).await;
+        assert!(problem.to_string().contains(named), "{problem:#}");
+    }
+
     let hook = json!({
         "name": "news", "payload_url": sink.url(), "plugin": "news", "settings": {"channel": "#network"},
     });

@@ -27,6 +27,12 @@ export interface Decision {}
 /** A function from an event and a webhook to a decision. What it throws becomes a failure of the attempt. */
 export type Transform = (event: Event, webhook: Webhook) => Decision;
 
+/**
+ * What a plugin may export as `check`: called when a webhook is saved. What it throws refuses the webhook, so it looks
+ * only for what is wrong whatever the event, such as settings that do not fit.
+ */
+export type Check = (webhook: Webhook) => void;
+
 export type Headers = Record<string, string> | [name: string, value: string][];
 
 /**
@@ -73,7 +79,10 @@ export function log(message: unknown, level?: 'debug' | 'info' | 'warn' | 'error
  */
 export function secret(name: string): string | undefined;
 
-/** For tests: runs a plugin as the host would, here. `secrets` are the handles that `secret` gives. */
+/**
+ * For tests: runs a plugin as the host would, here. `secrets` are the handles that `secret` gives. One of `request`,
+ * `skip` and `failure` is there.
+ */
 export function render(
   transform: Transform,
   event: unknown,

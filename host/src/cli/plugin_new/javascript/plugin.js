@@ -7,12 +7,29 @@ import { Failure, secret, send, skip } from './hookbox.js';
  * @type {import('./hookbox.js').Transform}
  */
 export default function plugin(event, webhook) {
-  const { channel, skip: skipped = [] } = webhook.settings ?? {};
-  if (!channel) throw new Failure('the settings lack a channel, such as {"channel": "#network"}', { field: 'settings' });
+  const { channel, skip: skipped } = settings(webhook);
   if (skipped.includes(event.event)) return skip(`${event.event} events are skipped`);
   const name = event.data?.name ?? event.data?.display ?? 'without a name';
   const text = `${event.object_type} ${name}: ${event.event} by ${event.username ?? 'somebody'}`;
   // What `secret` gives is a handle: the host puts the secret in its place once this code has ended.
   const token = secret('token');
   return send({ headers: token ? { Authorization: `Bearer ${token}` } : {}, json: { channel, text } });
+}
+
+/**
+ * Says when a webhook is saved what is wrong with its settings.
+ *
+ * @type {import('./hookbox.js').Check}
+ */
+export function check(webhook) {
+  settings(webhook);
+}
+
+function settings(webhook) {
+  const { channel, skip: skipped = [], ...others } = webhook.settings ?? {};
+  const wrong = (message) => new Failure(`settings: ${message}`, { field: 'settings' });
+  if (!channel) throw wrong('they lack a channel, such as {"channel": "#network"}');
+  if (!Array.isArray(skipped)) throw wrong('`skip` must be a list of events');
+  for (const key of Object.keys(others)) throw wrong(`unknown key \`${key}\`, expected channel or skip`);
+  return { channel, skip: skipped };
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { render } from './hookbox.js';
-import plugin from './plugin.js';
+import plugin, { check } from './plugin.js';
 
 const read = (file) => JSON.parse(readFileSync(new URL(file, import.meta.url), 'utf8'));
 const [event, webhook] = [read('event.json'), read('webhook.json')];
@@ -19,8 +19,11 @@ test('what the settings name is skipped', () => {
   assert.equal(skip, 'deleted events are skipped');
 });
 
-test('settings without a channel are a failure that says so', () => {
-  const { failure } = render(plugin, event, { ...webhook, settings: null });
-  assert.equal(failure.field, 'settings');
-  assert.match(failure.message, /channel/);
+test('settings without a channel or misspelt are refused when the webhook is saved', () => {
+  for (const [settings, named] of [
+    [null, 'channel'],
+    [{ channel: 'ops', skp: [] }, '`skp`'],
+  ]) {
+    assert.throws(() => check({ ...webhook, settings }), { field: 'settings', message: new RegExp(named) });
+  }
 });

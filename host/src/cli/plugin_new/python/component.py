@@ -3,9 +3,9 @@
 import sys
 
 import hookbox
+import plugin
 import wit_world
 from componentize_py_types import Err
-from plugin import transform as plugin
 from wit_world.imports import host, types
 
 
@@ -36,19 +36,30 @@ class _Log:
             self.line = ""
 
 
-class WitWorld(wit_world.WitWorld):
-    def transform(self, event: str, webhook: str) -> types.Decision:
+class _Run:
+    """One call: its host, its outputs, and the failure that it ends with."""
+
+    def __enter__(self):
         hookbox.host = _Host()
         sys.stdout, sys.stderr = _Log("info"), _Log("warn")
-        try:
-            decision = hookbox.run(plugin, event, webhook)
-        except hookbox.Failure as e:
-            kind = types.FailureKind[e.kind.upper().replace("-", "_")]
-            raise Err(types.Failure(kind, e.field, e.line, e.message)) from None
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+
+    def __exit__(self, _type, error, _trace):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if isinstance(error, hookbox.Failure):
+            kind = types.FailureKind[error.kind.upper().replace("-", "_")]
+            raise Err(types.Failure(kind, error.field, error.line, error.message)) from None
+
+
+class WitWorld(wit_world.WitWorld):
+    def transform(self, event: str, webhook: str) -> types.Decision:
+        with _Run():
+            decision = hookbox.run(plugin.transform, event, webhook)
         if isinstance(decision, hookbox.Skip):
             return types.Decision_Skip(decision.reason)
         headers = [types.Header(name, value) for name, value in decision.headers]
         return types.Decision_Send(types.Request(decision.method, decision.url, headers, decision.body))
+
+    def check(self, webhook: str) -> None:
+        with _Run():
+            hookbox.run_check(getattr(plugin, "check", None), webhook)

@@ -1,3 +1,5 @@
+from typing import Any
+
 from hookbox import Decision, Event, Failure, Webhook, secret, send, skip
 
 
@@ -6,10 +8,8 @@ def transform(event: Event, webhook: Webhook) -> Decision:
 
     The webhook's `settings` are `{"channel": "#network", "skip": ["deleted"]}`; `skip` names events that are not sent.
     """
-    settings = webhook.settings or {}
-    if not settings.get("channel"):
-        raise Failure('the settings lack a channel, such as {"channel": "#network"}', field="settings")
-    if event["event"] in settings.get("skip", []):
+    settings = checked(webhook.settings)
+    if event["event"] in settings["skip"]:
         return skip(f"{event['event']} events are skipped")
     data = event.get("data") or {}
     name = data.get("name") or data.get("display") or "without a name"
@@ -18,3 +18,19 @@ def transform(event: Event, webhook: Webhook) -> Decision:
     token = secret("token")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return send(headers=headers, json={"channel": settings["channel"], "text": text})
+
+
+def check(webhook: Webhook) -> None:
+    """Says when a webhook is saved what is wrong with its settings."""
+    checked(webhook.settings)
+
+
+def checked(settings: Any) -> dict[str, Any]:
+    settings = {"skip": []} | (settings or {})
+    if not settings.get("channel"):
+        raise Failure('settings: they lack a channel, such as {"channel": "#network"}', field="settings")
+    if not isinstance(settings["skip"], list):
+        raise Failure("settings: `skip` must be a list of events", field="settings")
+    for key in settings.keys() - {"channel", "skip"}:
+        raise Failure(f"settings: unknown key `{key}`, expected channel or skip", field="settings")
+    return settings

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import event from './event.json';
-import { render } from './hookbox.js';
-import plugin from './plugin';
+import { type Webhook, render } from './hookbox.js';
+import plugin, { check } from './plugin';
 import webhook from './webhook.json';
 
 test('a line about the object is sent to the channel', () => {
@@ -18,8 +18,11 @@ test('what the settings name is skipped', () => {
   assert.equal(skip, 'deleted events are skipped');
 });
 
-test('settings without a channel are a failure that says so', () => {
-  const { failure } = render(plugin, event, { ...webhook, settings: null });
-  assert.equal(failure?.field, 'settings');
-  assert.match(failure?.message ?? '', /channel/);
+test('settings without a channel or misspelt are refused when the webhook is saved', () => {
+  for (const [settings, named] of [
+    [null, 'channel'],
+    [{ channel: 'ops', skp: [] }, '`skp`'],
+  ] as [unknown, string][]) {
+    assert.throws(() => check({ ...(webhook as unknown as Webhook), settings }), { field: 'settings', message: new RegExp(named) });
+  }
 });
