@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     deliveries::{error_line, log_lines, strings},
     error::{CliError, CliResult},
+    setup::user_cache,
     terminal::{Json, Paint, one_line, read_input},
 };
 use crate::{
@@ -25,7 +26,8 @@ use crate::{
 ///
 /// Runs here, without a server, all that a plugin must pass before it may run: the limits on what is in it
 /// (section [plugins] of the configuration), its compilation in a process of its own, its imports and
-/// exports, and one trial render of a sample event. Exit code 1 if it is refused.
+/// exports, and one trial render of a sample event. What it is compiled to is kept for `hookbox render`. Exit code 1 if
+/// it is refused.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hookbox plugin check my-plugin.wasm
@@ -83,12 +85,16 @@ async fn check(args: &CheckArgs) -> CliResult<Result<(Admitted, Trial), String>>
 
     let (limits, plugins) = (config.sandbox.clone(), config.plugins.clone());
     let admitted = tokio::task::spawn_blocking(move || {
-        // No cache: how long it takes to compile is part of the answer. And the author of a plugin is not
-        // always the one who checks it, so not even the compiler trusts it.
-        let sandbox = Sandbox::with_compiler(&limits, None, std::env::current_exe()?)
+        // The author of a plugin is not always the one who checks it, so not even the compiler trusts it.
+        let cache = user_cache().map(|dir| dir.join("cache"));
+        let sandbox = Sandbox::with_compiler(&limits, cache.as_deref(), std::env::current_exe()?)
             .map_err(CliError::failed)?;
         match sandbox.admit("plugin", &wasm, &plugins) {
-            Ok(admitted) => Ok(Ok((sandbox, admitted))),
+            Ok(admitted) => {
+                // For `hookbox render`, and for the next check of the same bytes.
+                sandbox.keep("", &admitted.transformer);
+                Ok(Ok((sandbox, admitted)))
+            }
             Err(error) if error.is_refusal() => Ok(Err(error.to_string())),
             Err(error) => Err(CliError::failed(error)),
         }
@@ -125,6 +131,7 @@ fn describe(admitted: &Admitted, trial: &Trial) -> Value {
         "component_bytes": admitted.component.len(),
         "compiled_bytes": admitted.compiled_bytes,
         "compile_ms": admitted.compile_ms,
+        "compiled_before": admitted.compiled_before,
         "imports": imports,
         "wasi": wasi,
         "exports": admitted.survey.exports,
@@ -173,7 +180,10 @@ fn write_report(out: &mut impl Write, report: &Value) -> io::Result<()> {
     )?;
     line(
         "Compiled",
-        format!("{} bytes in {} ms", n("/compiled_bytes"), n("/compile_ms")),
+        match report.get("compiled_before").and_then(Value::as_bool) {
+            Some(true) => format!("{} bytes, before now", n("/compiled_bytes")),
+            _ => format!("{} bytes in {} ms", n("/compiled_bytes"), n("/compile_ms")),
+        },
     )?;
     let trial = report.get("trial").unwrap_or(&Value::Null);
     let error = trial.get("error").filter(|error| !error.is_null());

@@ -12,16 +12,17 @@ use super::{
     client::Server,
     deliveries::{body_text, error_line, header_pairs, log_lines, strings, text},
     error::{CliError, CliResult},
+    native,
     replay::{self, Replay},
     setup::{ConfigFlags, Overrides, user_cache},
     terminal::{Clean, Json, Paint, one_line, read_input, read_json},
 };
 use crate::{
     config::Config,
-    engine::{RenderSetup, open_sandbox},
+    engine::{BUILT_IN, RenderReport, RenderSetup, open_sandbox},
     guard::Guard,
-    ingest,
-    model::{TenantId, WebhookSpec},
+    ingest::{self, Event},
+    model::{TenantId, WebhookSpec, split_reference},
     registry::{
         WebhookSecrets,
         validate::{self, Draft},
@@ -45,6 +46,7 @@ const MAX_BODY_SHOWN: usize = 64 * 1024;
   hookbox render --webhook webhook.json --event event.json
   hookbox render --webhook webhooks.json --name slack --event - < event.json
   hookbox render --webhook webhook.json --event event.json --plugin my-plugin.wasm --json
+  hookbox render --webhook webhook.json --event event.json --native .
   hookbox render --delivery dlv_0195… --plugin my-plugin.wasm
   hookbox render --delivery dlv_0195… --attempt 1 --plugin mine@0123456789ab")]
 pub(super) struct RenderArgs {
@@ -61,6 +63,11 @@ pub(super) struct RenderArgs {
     /// ran then, and it may be a plugin of the server's: NAME or NAME@VERSION
     #[arg(long, value_name = "FILE")]
     plugin: Option<PathBuf>,
+    /// Run the plugin's source instead, here and without the sandbox: the folder of a project in JavaScript,
+    /// TypeScript or Python. For trying changes at once; only for code that you trust
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = ".",
+        conflicts_with_all = ["plugin", "delivery"])]
+    native: Option<PathBuf>,
     /// Let the webhook use a secret of this name, which shows as [secret:NAME]; may be given several times
     #[arg(long, value_name = "NAME", conflicts_with = "delivery")]
     secret: Vec<String>,
@@ -100,6 +107,9 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
         ));
     }
     let webhook = webhook(webhook_file, &args, &config)?;
+    if args.plugin.is_none() && args.native.is_none() {
+        needs_no_plugin(webhook_file, &webhook)?;
+    }
     let bytes = read_input(event_file, config.ingest.max_event_bytes as u64)?;
     let event = ingest::parse_event(&TenantId::default_tenant(), &bytes, &config.ingest)
         .map_err(|e| {
@@ -110,41 +120,62 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
             ))
         })?
         .event;
-    let (sandbox, transformer) = match &args.plugin {
-        Some(path) => {
-            let wasm = read_input(path, Sandbox::MAX_COMPONENT_BYTES as u64)?;
-            admit_plugin("plugin", wasm, &path.display().to_string(), &config).await?
-        }
-        None => {
-            let limits = config.sandbox.clone();
-            let cache = user_cache().map(|dir| dir.join("cache"));
-            let open = move || open_sandbox(&limits, cache.as_deref());
-            let opened = tokio::task::spawn_blocking(open).await;
-            opened
-                .map_err(CliError::failed)?
-                .map_err(CliError::failed)?
-        }
-    };
     let setup = RenderSetup {
         config: &config,
-        sandbox: &sandbox,
-        transformer: &transformer,
         guard: &Guard::new(&config.guard, &config.delivery),
         secrets: WebhookSecrets::stand_ins(&args.secret),
     };
-    let report = setup.report(&webhook, &event).await;
+    let report = match (&args.native, &args.plugin) {
+        (Some(project), _) => natively(project, &setup, &webhook, &event).await?,
+        (None, plugin) => {
+            let (sandbox, transformer) = match plugin {
+                Some(path) => {
+                    let wasm = read_input(path, Sandbox::MAX_COMPONENT_BYTES as u64)?;
+                    admit_plugin("plugin", wasm, &path.display().to_string(), &config).await?
+                }
+                None => {
+                    let limits = config.sandbox.clone();
+                    let cache = user_cache().map(|dir| dir.join("cache"));
+                    let open = move || open_sandbox(&limits, cache.as_deref());
+                    let opened = tokio::task::spawn_blocking(open).await;
+                    opened
+                        .map_err(CliError::failed)?
+                        .map_err(CliError::failed)?
+                }
+            };
+            setup.report(&sandbox, &transformer, &webhook, &event).await
+        }
+    };
     let report = serde_json::to_value(&report).map_err(CliError::failed)?;
 
     let mut out = io::stdout();
     if args.json {
         writeln!(out, "{}", Json(&report))?;
     } else {
-        out.write_all(&describe(&report, &webhook)?)?;
+        out.write_all(&describe(&report, &webhook, args.native.is_some())?)?;
     }
     match report.get("error") {
         Some(error) if !error.is_null() => Err(CliError::failed(error_line(error))),
         _ => Ok(()),
     }
+}
+
+/// The report of a plugin's source that runs outside of the sandbox, which says so.
+async fn natively(
+    project: &Path,
+    setup: &RenderSetup<'_>,
+    webhook: &WebhookSpec,
+    event: &Event,
+) -> CliResult<RenderReport> {
+    let (project, limits) = (project.to_owned(), setup.config.sandbox.clone());
+    let job = setup.job(webhook, event);
+    let run = move || native::run(&project, &job, &limits);
+    let rendering = tokio::task::spawn_blocking(run)
+        .await
+        .map_err(CliError::failed)??;
+    let mut report = setup.of_rendering(rendering, webhook).await;
+    report.warnings.push(native::WARNING.to_owned());
+    Ok(report)
 }
 
 /// A sandbox with a plugin, which may come from anybody, so that not even the compiler trusts it.
@@ -190,6 +221,22 @@ fn webhook(path: &Path, args: &RenderArgs, config: &Config) -> CliResult<Webhook
     Ok(draft.spec)
 }
 
+/// Refuses a webhook that runs a plugin: its templates are not what a server would render.
+fn needs_no_plugin(file: &Path, webhook: &WebhookSpec) -> CliResult {
+    let plugin = webhook
+        .plugin
+        .as_deref()
+        .filter(|plugin| *plugin != BUILT_IN);
+    let Some(plugin) = plugin else { return Ok(()) };
+    Err(CliError::usage(format!(
+        "{}: the webhook runs the plugin {}, which is on a server: give its component with --plugin FILE, for example \
+         {}, or render an attempt that was recorded with --delivery",
+        one_line(&file.to_string_lossy()),
+        one_line(plugin),
+        one_line(&format!("dist/{}.wasm", split_reference(plugin).0)),
+    )))
+}
+
 /// The one webhook that is meant.
 fn pick<'a>(json: &'a Value, name: Option<&str>) -> Result<&'a Map<String, Value>, String> {
     let Some(list) = json.get("webhooks").and_then(Value::as_array) else {
@@ -208,7 +255,7 @@ fn pick<'a>(json: &'a Value, name: Option<&str>) -> Result<&'a Map<String, Value
 }
 
 /// The report for people.
-fn describe(report: &Value, webhook: &WebhookSpec) -> io::Result<Vec<u8>> {
+fn describe(report: &Value, webhook: &WebhookSpec, native: bool) -> io::Result<Vec<u8>> {
     let paint = Paint::for_stdout();
     let mut out = Vec::new();
     if let Some(request) = report.get("request").filter(|r| !r.is_null()) {
@@ -223,7 +270,12 @@ fn describe(report: &Value, webhook: &WebhookSpec) -> io::Result<Vec<u8>> {
             writeln!(out, "{quote}")?;
         }
     }
-    writeln!(out, "\n{}", cost_line(report))?;
+    let elapsed = report.get("elapsed_us").and_then(Value::as_u64);
+    let cost = match native {
+        true => format!("Native: {} µs", elapsed.unwrap_or_default()),
+        false => cost_line(report),
+    };
+    writeln!(out, "\n{cost}")?;
     for line in log_lines(report.get("logs")) {
         writeln!(out, "Log: {line}")?;
     }

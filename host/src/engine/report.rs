@@ -14,7 +14,7 @@ use crate::{
     record::RequestRecord,
     registry::{BackendError, WebhookSecrets, directory::guest_view},
     request::{OutboundRequest, RequestContext},
-    sandbox::{LogLine, Output, RenderError, RenderJob, Sandbox, Transformer},
+    sandbox::{LogLine, Output, RenderError, RenderJob, Rendering, Sandbox, Transformer},
 };
 
 /// What a webhook would do with an event, the same from the command line and the API.
@@ -68,10 +68,6 @@ pub struct GuardVerdict {
 pub struct RenderSetup<'a> {
     /// The configuration: limits and the user agent.
     pub config: &'a Config,
-    /// The sandbox.
-    pub sandbox: &'a Sandbox,
-    /// The transformer to run.
-    pub transformer: &'a Transformer,
     /// The address guard.
     pub guard: &'a Guard,
     /// The secrets that the webhook may place.
@@ -81,14 +77,31 @@ pub struct RenderSetup<'a> {
 impl RenderSetup<'_> {
     /// Runs a webhook on an event up to the point of sending. Resolves the host's name; connects to
     /// nothing.
-    pub async fn report(&self, webhook: &WebhookSpec, event: &Event) -> RenderReport {
-        let job = RenderJob {
+    pub async fn report(
+        &self,
+        sandbox: &Sandbox,
+        transformer: &Transformer,
+        webhook: &WebhookSpec,
+        event: &Event,
+    ) -> RenderReport {
+        let rendering = sandbox.render(transformer, self.job(webhook, event)).await;
+        self.of_rendering(rendering, webhook).await
+    }
+
+    /// What the transformer is given.
+    #[must_use]
+    pub fn job(&self, webhook: &WebhookSpec, event: &Event) -> RenderJob {
+        RenderJob {
             event: Arc::clone(event.context()),
             webhook: guest_view(webhook),
             secrets: Arc::clone(&self.secrets.handles),
             owner: event.tenant().as_str().into(),
-        };
-        let rendering = self.sandbox.render(self.transformer, job).await;
+        }
+    }
+
+    /// The report of what a transformer has answered, wherever it ran: from the request's validation up to the point
+    /// of sending.
+    pub async fn of_rendering(&self, rendering: Rendering, webhook: &WebhookSpec) -> RenderReport {
         let mut report = RenderReport {
             outcome: Outcome::Error,
             request: None,
@@ -206,12 +219,11 @@ impl Engine {
         };
         let setup = RenderSetup {
             config: &self.config,
-            sandbox: &self.sandbox,
-            transformer: &pick.transformer,
             guard: &self.guard.of(tenant),
             secrets: snapshot.secrets_for(webhook, id.map_or("", WebhookId::as_str)),
         };
-        Ok(setup.report(webhook, event).await)
+        let report = setup.report(&self.sandbox, &pick.transformer, webhook, event);
+        Ok(report.await)
     }
 }
 

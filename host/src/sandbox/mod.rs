@@ -26,6 +26,7 @@ mod imports;
 mod limits;
 mod line;
 mod log;
+mod outside;
 mod report;
 mod run;
 mod text;
@@ -46,6 +47,7 @@ pub use builtin::JINJA;
 pub use compile::serve_as_compiler;
 pub(crate) use component::digest;
 pub use error::SandboxError;
+pub use outside::OutsideAnswer;
 pub use report::{Cost, ErrorKind, LogLevel, LogLine, Output, RenderError, Rendered, Rendering};
 pub use wasi::has_stand_in;
 

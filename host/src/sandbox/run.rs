@@ -19,7 +19,7 @@ use super::{
 };
 
 /// The most of a reason to skip that is kept.
-const MAX_REASON: usize = 1000;
+pub(super) const MAX_REASON: usize = 1000;
 /// The longest method that is let through to be validated.
 const MAX_METHOD: usize = 32;
 
@@ -90,10 +90,9 @@ fn run<T>(
     store.set_hostcall_fuel(limits.hostcall_bytes());
     store.set_max_component_handles(HANDLES);
     store.set_epoch_deadline(deadline_ticks(limits.deadline_ms));
-    let result = store
-        .set_fuel(limits.fuel)
-        .and_then(|()| call(&mut store))
-        .map_err(|error| fault::from_engine(&error, &store.data().meter, limits));
+    let result = store.set_fuel(limits.fuel).and_then(|()| call(&mut store));
+    store.data_mut().end();
+    let result = result.map_err(|error| fault::from_engine(&error, store.data(), limits));
     // `get_fuel` fails only in an engine without fuel
     let left = store.get_fuel().unwrap_or(0);
     let state = store.into_data();
@@ -112,7 +111,7 @@ fn deadline_ticks(deadline_ms: u64) -> u64 {
 }
 
 /// Checks a request against the limits on output, and names the webhook's field that breaks one.
-fn within_limits(request: Request, limits: &Limits) -> Result<Rendered, RenderError> {
+pub(super) fn within_limits(request: Request, limits: &Limits) -> Result<Rendered, RenderError> {
     let too_large = |field: &str, what: &str, size: usize, limit: usize, key: &str| {
         let message = format!("{what} {size}; the limit is {limit} (sandbox.{key})");
         Err(RenderError::new(ErrorKind::OutputTooLarge, message).in_field(field))

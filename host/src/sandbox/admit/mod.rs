@@ -24,7 +24,7 @@ pub(super) use encode::component_of;
 
 use super::{
     Purpose, Sandbox, SandboxError, Transformer,
-    component::{Format, format},
+    component::{Format, digest, format},
     wasi::is_refused_wasi,
 };
 use crate::config::PluginConfig;
@@ -41,6 +41,8 @@ pub struct Admitted {
     pub compiled_bytes: usize,
     /// Milliseconds from the survey to the linked component; next to none if it was compiled before.
     pub compile_ms: u64,
+    /// Whether it was compiled before: what that cost is not known any more.
+    pub compiled_before: bool,
 }
 
 impl fmt::Debug for Admitted {
@@ -87,10 +89,12 @@ impl Sandbox {
         if let Some(name) = found.imports.iter().find(|name| is_refused_wasi(name)) {
             return Err(SandboxError::import(name));
         }
+        let before = self.cached(name, &digest(&component));
         let started = Instant::now();
         let transformer = self.ready(Purpose::Admit, &self.inner.compiler, name, &component)?;
         Ok(Admitted {
             compile_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            compiled_before: before.is_some(),
             compiled_bytes: transformer.compiled.artifact_bytes,
             transformer,
             component: component.into_owned(),

@@ -86,6 +86,52 @@ fn the_same_is_there_as_json_and_the_trial_is_of_the_event_that_is_given() {
 }
 
 #[test]
+fn what_one_command_compiled_the_next_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let main = |n: u32| {
+        format!(
+            "{TRANSFORM} (drop (i32.const {n})) (call $send (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))"
+        )
+    };
+    let [first, second] = [1, 2].map(|n| guest(folder.path(), &format!("{n}.wasm"), &main(n)));
+    let webhook = folder.path().join("webhook.json");
+    fs::write(&webhook, r#"{"payload_url": "https://example.com/"}"#).unwrap();
+    let event = folder.path().join("event.json");
+    fs::write(
+        &event,
+        r#"{"event":"updated","object_type":"a.b","data":{}}"#,
+    )
+    .unwrap();
+    let cache = folder.path().join("cache");
+    let run = |arguments: &[&str], file: &Path| {
+        let output = hookbox()
+            .args(arguments)
+            .arg(file)
+            .args(["--json", "--event", event.to_str().unwrap()])
+            .env("XDG_CACHE_HOME", &cache)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["compiled_before"].clone()
+    };
+    let check = ["plugin", "check"];
+    let render = ["render", "--webhook", webhook.to_str().unwrap(), "--plugin"];
+    let artifacts = || {
+        let files = fs::read_dir(cache.join("hookbox/cache")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".bin")).count()
+    };
+    assert_eq!(run(&check, &first), false);
+    assert_eq!(artifacts(), 1);
+    assert_eq!(run(&check, &first), true);
+    let _rendered = run(&render, &first);
+    assert_eq!(artifacts(), 1, "the same one");
+    let _rendered = run(&render, &second);
+    assert_eq!(run(&check, &second), true);
+}
+
+#[test]
 fn a_plugin_that_fails_the_trial_is_refused_with_what_it_cost() {
     let folder = tempfile::tempdir().unwrap();
     let spin = guest(
@@ -115,7 +161,7 @@ fn a_plugin_that_is_refused_is_told_why_in_one_line_and_exit_code_1() {
         path
     };
     let bomb = format!("(component (core module {}))", "(func)".repeat(100_001));
-    let wasi = r#"(component (import "wasi:sockets/tcp@0.2.0" (instance)))"#;
+    let wasi = r#"(component (import "wasi:http/types@0.2.0" (instance)))"#;
     for (path, words) in [
         (file("text.wasm", b"(component)"), "WebAssembly text"),
         (
@@ -128,7 +174,7 @@ fn a_plugin_that_is_refused_is_told_why_in_one_line_and_exit_code_1() {
         ),
         (
             file("wasi.wasm", &wat::parse_str(wasi).unwrap()),
-            "imports `wasi:sockets/tcp@0.2.0`",
+            "imports `wasi:http/types@0.2.0`",
         ),
         (
             file("empty.wasm", &wat::parse_str("(component)").unwrap()),

@@ -111,6 +111,33 @@ fn a_secret_that_is_said_to_be_there_shows_by_its_name() {
     assert!(stderr(&output).contains("token"), "{}", stderr(&output));
 }
 
+/// Its templates are not what a server would render, and a body that looks right would hide it.
+#[test]
+fn a_webhook_that_runs_a_plugin_is_not_rendered_without_its_component() {
+    let of = |plugin: &str| {
+        let output = render(
+            &json!({"payload_url": "http://example.com/", "plugin": plugin}),
+            &[],
+        );
+        (output.status.code(), stdout(&output), stderr(&output))
+    };
+    for plugin in ["mine", "mine@0123456789ab"] {
+        let (code, shown, error) = of(plugin);
+        assert_eq!((code, shown.as_str()), (Some(2), ""), "{error}");
+        for words in [
+            "webhook.json: ",
+            plugin,
+            "--plugin FILE",
+            "dist/mine.wasm",
+            "--delivery",
+        ] {
+            assert!(error.contains(words), "{words}: {error}");
+        }
+    }
+    let (code, _, error) = of("jinja");
+    assert_eq!(code, Some(0), "the built-in one is here: {error}");
+}
+
 #[test]
 fn a_plugin_that_is_no_component_is_refused() {
     let folder = tempfile::tempdir().unwrap();
