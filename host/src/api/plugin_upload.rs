@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashSet,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -26,7 +26,7 @@ use super::{
     check_room, created,
     extract::{Pace, Params, read_body_within},
     limits::{UnderWay, to_its_end},
-    plugins::PluginView,
+    plugins::{PluginView, pins},
     problem::{Answer, Kind, Problem},
 };
 use crate::{
@@ -158,18 +158,17 @@ async fn take_in(
     // decides below.
     let existing = backend.tenant(tenant).await?;
     let sha256 = hex::encode(crate::sandbox::digest(&wasm));
-    check_limits(&existing, name, &sha256, wasm.len() as u64, limits)?;
-    check_first(&existing, name, introduction)?;
+    let unknown = unlooked(sha256, wasm.len() as u64);
+    with_version(existing, name, unknown, introduction, limits)?;
 
     let taken = state.engine.admit(tenant, name, wasm.into()).await?;
     let (version, component) = (taken.version, taken.component);
     let decide = |existing: TenantConfig| {
-        let bytes = version.component_bytes;
-        check_limits(&existing, name, &version.sha256, bytes, limits)?;
-        with_version(existing, name, version.clone(), introduction)
+        with_version(existing, name, version.clone(), introduction, limits)
     };
-    decide(backend.tenant(tenant).await?)?;
-    let most = Some(limits.plugin_bytes);
+    // What the upload removes goes only once it is stored, so for a moment both are there.
+    let freed = decide(backend.tenant(tenant).await?)?.freed();
+    let most = Some(limits.plugin_bytes.saturating_add(freed));
     let stored = backend.put_component(tenant, &version.sha256, &component, most);
     let stored = match stored.await {
         Ok(()) => store_version(state, tenant, decide).await,
@@ -177,52 +176,163 @@ async fn take_in(
     };
     drop(component);
     let location = format!("/v1/plugins/{name}/versions/{}", version.sha256);
-    let Ok((plugin, true)) = &stored else {
+    let Ok(Stored { is_new: true, .. }) = &stored else {
         // Refused after all, or it was there already: what nobody names goes at once.
         if let Err(error) = backend.release_component(tenant, &version.sha256).await {
             tracing::warn!(%error, "a component that nobody needs is not removed yet");
         }
-        let (plugin, _) = stored?;
+        let plugin = stored?.plugin;
         let place = HeaderValue::from_str(&location).map_err(|e| Problem::internal(&e))?;
         let plugin = axum::Json(PluginView::from(plugin));
         return Ok(([(header::CONTENT_LOCATION, place)], plugin).into_response());
     };
-    created(&location, PluginView::from(plugin.clone()))
+    let Stored { plugin, pruned, .. } = stored?;
+    if !pruned.is_empty() {
+        tracing::info!(%tenant, plugin = name, versions = pruned.len(), "old versions were removed");
+    }
+    created(&location, PluginView::after(plugin, &pruned))
 }
 
-/// Stores the plugin with the version in it; and whether that is new there.
+/// A version that has not been looked at yet: what is known of it is what the limits are about.
+fn unlooked(sha256: String, component_bytes: u64) -> PluginVersion {
+    PluginVersion {
+        sha256,
+        uploaded: Timestamp::now(),
+        component_bytes,
+        compiled_bytes: 0,
+        imports: Vec::new(),
+        trial_fuel: 0,
+        trial_peak_memory_bytes: 0,
+    }
+}
+
+/// What an upload comes to.
+#[derive(Clone)]
+struct Stored {
+    plugin: Plugin,
+    /// Whether the version is new there.
+    is_new: bool,
+    /// The versions that went for it.
+    pruned: Vec<PluginVersion>,
+}
+
+impl Stored {
+    /// Bytes of the components that went.
+    fn freed(&self) -> u64 {
+        let bytes = self.pruned.iter().map(|version| version.component_bytes);
+        bytes.fold(0, u64::saturating_add)
+    }
+}
+
+/// Stores the plugin with the version in it, and without those that go for it: one step.
 async fn store_version(
     state: &Shared,
     tenant: &TenantId,
-    decide: impl Fn(TenantConfig) -> Answer<(Plugin, bool)>,
-) -> Answer<(Plugin, bool)> {
-    let is_new = AtomicBool::new(false);
+    decide: impl Fn(TenantConfig) -> Answer<Stored>,
+) -> Answer<Stored> {
+    let decided = Mutex::new(None);
     let plugin = change(state, tenant, |existing| {
-        let (plugin, new) = decide(existing)?;
-        is_new.store(new, Ordering::Relaxed);
+        let stored = decide(existing)?;
+        let plugin = stored.plugin.clone();
+        *decided.lock().unwrap_or_else(PoisonError::into_inner) = Some(stored);
         Ok(plugin)
     })
     .await?;
-    Ok((plugin, is_new.into_inner()))
+    let decided = decided.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // `change` has asked at least once.
+    Ok(decided.unwrap_or(Stored {
+        plugin,
+        is_new: true,
+        pruned: Vec::new(),
+    }))
 }
 
-/// The plugin with the version in it, and whether it is new there.
+/// The plugin with the version in it and without old ones that nothing needs, within the limits.
 fn with_version(
-    existing: TenantConfig,
+    mut existing: TenantConfig,
     name: &str,
     version: PluginVersion,
     introduction: Introduction,
-) -> Answer<(Plugin, bool)> {
+    limits: &TenantLimits,
+) -> Answer<Stored> {
     check_first(&existing, name, introduction)?;
     let now = Timestamp::now();
-    let mut plugins = existing.plugins.into_iter();
-    match plugins.find(|plugin| plugin.name == name) {
-        Some(mut plugin) => {
-            let new = plugin.add(version, introduction, now)?;
-            Ok((plugin, new))
-        }
-        None => Ok((Plugin::new(name.to_owned(), version, now), true)),
+    let place = existing.plugins.iter().position(|p| p.name == name);
+    let Some(mut plugin) = place.map(|place| existing.plugins.swap_remove(place)) else {
+        check_room(
+            existing.plugins.len(),
+            limits.plugins,
+            "plugins (limits.plugins)",
+        )?;
+        let plugin = Plugin::new(name.to_owned(), version, now);
+        check_bytes(&existing.plugins, &plugin, limits)?;
+        return Ok(Stored {
+            plugin,
+            is_new: true,
+            pruned: Vec::new(),
+        });
+    };
+    let mut pruned = Vec::new();
+    let sha256 = version.sha256.clone();
+    let is_new = plugin.add(version, introduction, now)?;
+    if is_new {
+        let mut pins: Vec<_> = pins(&existing.webhooks, name).collect();
+        // What is held back is needed by nothing yet.
+        pins.push(("this upload", &sha256));
+        let before = plugin.versions.clone();
+        let gone = plugin.prune(limits.plugin_versions_kept, &pins, now);
+        pruned = before;
+        pruned.retain(|version| gone.contains(&version.sha256));
+        check_versions(&plugin, limits)?;
+        check_bytes(&existing.plugins, &plugin, limits)?;
     }
+    Ok(Stored {
+        plugin,
+        is_new,
+        pruned,
+    })
+}
+
+/// 409 if the plugin has more versions than it may.
+fn check_versions(plugin: &Plugin, limits: &TenantLimits) -> Answer<()> {
+    let count = plugin.versions.len();
+    if count <= limits.plugin_versions {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Kind::LimitReached,
+        format!(
+            "the plugin would have {count} versions, and at most {} are allowed (limits.plugin_versions): \
+             `hookbox plugin prune {} --keep 0` removes those that nothing needs; others are pinned by webhooks",
+            limits.plugin_versions, plugin.name
+        ),
+    ))
+}
+
+/// 409 if the components of these plugins and this one together are larger than they may be.
+fn check_bytes(others: &[Plugin], plugin: &Plugin, limits: &TenantLimits) -> Answer<()> {
+    // A component of several plugins is stored once.
+    let mut seen = HashSet::new();
+    let bytes = others
+        .iter()
+        .chain([plugin])
+        .flat_map(|plugin| &plugin.versions)
+        .filter(|version| seen.insert(version.sha256.as_str()))
+        .fold(0_u64, |sum, version| {
+            sum.saturating_add(version.component_bytes)
+        });
+    if bytes <= limits.plugin_bytes {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Kind::LimitReached,
+        format!(
+            "with this version all plugins' components would have {bytes} bytes; together they may have {} \
+             (limits.plugin_bytes): `hookbox plugin prune NAME --keep 0` removes versions of a plugin that nothing \
+             needs, and `hookbox plugin delete NAME` a plugin",
+            limits.plugin_bytes
+        ),
+    ))
 }
 
 /// 422 if it would be a first version, and held back or tried.
@@ -238,51 +348,6 @@ fn check_first(existing: &TenantConfig, name: &str, introduction: Introduction) 
              without canary and hold"
         ),
     ))
-}
-
-/// 409 if the tenant would have more than it may with this version.
-fn check_limits(
-    existing: &TenantConfig,
-    name: &str,
-    sha256: &str,
-    bytes: u64,
-    limits: &TenantLimits,
-) -> Answer<()> {
-    match existing.plugins.iter().find(|plugin| plugin.name == name) {
-        Some(plugin) if plugin.versions.iter().any(|v| v.sha256 == sha256) => return Ok(()),
-        Some(plugin) => check_room(
-            plugin.versions.len(),
-            limits.plugin_versions,
-            "versions of this plugin (limits.plugin_versions)",
-        )?,
-        None => check_room(
-            existing.plugins.len(),
-            limits.plugins,
-            "plugins (limits.plugins)",
-        )?,
-    }
-    // A component of several plugins is stored once.
-    let mut seen = HashSet::new();
-    let stored = existing
-        .plugins
-        .iter()
-        .flat_map(|plugin| &plugin.versions)
-        .filter(|version| seen.insert(version.sha256.as_str()))
-        .fold(0_u64, |sum, version| {
-            sum.saturating_add(version.component_bytes)
-        });
-    let more = if seen.contains(sha256) { 0 } else { bytes };
-    if stored.saturating_add(more) > limits.plugin_bytes {
-        return Err(Problem::new(
-            Kind::LimitReached,
-            format!(
-                "this plugin has {bytes} bytes and those stored have {stored}; together they may have {} \
-                 (limits.plugin_bytes): delete versions that are no longer needed",
-                limits.plugin_bytes
-            ),
-        ));
-    }
-    Ok(())
 }
 
 fn require_wasm(headers: &HeaderMap) -> Answer<()> {

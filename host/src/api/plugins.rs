@@ -22,7 +22,7 @@ use crate::{
     engine::BUILT_IN,
     model::{
         Canary, Plugin, PluginVersion, RolledBack, Tallies, TenantId, Timestamp, VersionError,
-        split_reference,
+        Webhook, split_reference,
     },
     registry::{Backend, BackendError},
 };
@@ -54,6 +54,22 @@ pub(super) struct PluginView {
     /// What was seen of the trial that runs; only where a single plugin is answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     tallies: Option<Tallies>,
+    /// The versions that an upload removed, by their SHA-256; only where an upload is answered that removed some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pruned: Vec<String>,
+}
+
+impl PluginView {
+    /// After an upload that removed these versions.
+    pub(super) fn after(plugin: Plugin, pruned: &[PluginVersion]) -> Self {
+        Self {
+            pruned: pruned
+                .iter()
+                .map(|version| version.sha256.clone())
+                .collect(),
+            ..plugin.into()
+        }
+    }
 }
 
 impl From<Plugin> for PluginView {
@@ -69,6 +85,7 @@ impl From<Plugin> for PluginView {
             canary: plugin.canary,
             rolled_back: plugin.rolled_back,
             tallies: None,
+            pruned: Vec::new(),
         }
     }
 }
@@ -86,6 +103,7 @@ fn built_in() -> PluginView {
         canary: None,
         rolled_back: None,
         tallies: None,
+        pruned: Vec::new(),
     }
 }
 
@@ -301,13 +319,20 @@ pub(super) async fn delete_version(
     Ids(name, version): Ids,
 ) -> Answer<axum::Json<PluginView>> {
     alter(&state, &key.tenant, &name, |plugin, webhooks| {
-        let pins = webhooks.iter().filter_map(|webhook| {
-            let (named, pin) = split_reference(webhook.spec.plugin.as_deref()?);
-            Some((webhook.spec.name.as_str(), pin?)).filter(|_| named == name)
-        });
-        plugin.remove(&version, pins, Timestamp::now())
+        plugin.remove(&version, pins(webhooks, &name), Timestamp::now())
     })
     .await
+}
+
+/// The webhooks that name this plugin with a version: their names and the version's first digits.
+pub(super) fn pins<'a>(
+    webhooks: &'a [Webhook],
+    name: &str,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    webhooks.iter().filter_map(move |webhook| {
+        let (named, pin) = split_reference(webhook.spec.plugin.as_deref()?);
+        Some((webhook.spec.name.as_str(), pin?)).filter(|_| named == name)
+    })
 }
 
 /// The plugin of this name, or 404.
@@ -321,7 +346,7 @@ async fn alter(
     state: &Shared,
     tenant: &TenantId,
     name: &str,
-    decide: impl Fn(&mut Plugin, &[crate::model::Webhook]) -> Result<(), VersionError>,
+    decide: impl Fn(&mut Plugin, &[Webhook]) -> Result<(), VersionError>,
 ) -> Answer<axum::Json<PluginView>> {
     not_built_in(name)?;
     let plugin = change(state, tenant, |existing| {

@@ -232,8 +232,8 @@ impl From<BackendError> for Problem {
                 Kind::LimitReached,
                 format!(
                     "the components stored have {stored} bytes, those counted that are being uploaded or were just \
-                     now; with this one there may be {limit} (limits.plugin_bytes): delete versions that are no \
-                     longer needed, and what an upload that was cut off has left goes within the hour"
+                     now; with this one there may be {limit} (limits.plugin_bytes): \
+                     `hookbox plugin prune NAME --keep 0` removes versions of a plugin that nothing needs, and what an upload that was cut off has left goes within the hour"
                 ),
             ),
             BackendError::IdempotencyMismatch { key } => {

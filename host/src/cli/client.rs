@@ -69,6 +69,8 @@ pub(super) enum Payload<'a> {
     Json(&'a Value),
     /// A content type and bytes.
     Bytes(&'a str, Vec<u8>),
+    /// A content type, a number of bytes, and what they come from.
+    Stream(&'a str, usize, reqwest::Body),
 }
 
 /// A request that the server refused.
@@ -289,6 +291,10 @@ impl Client {
             Payload::Bytes(content_type, bytes) => {
                 request.header("content-type", content_type).body(bytes)
             }
+            Payload::Stream(content_type, length, body) => request
+                .header("content-type", content_type)
+                .header("content-length", length)
+                .body(body),
         };
         request.send().await.map_err(|e| self.unreachable(&e))
     }

@@ -13,11 +13,13 @@ mod error;
 mod export;
 mod import;
 mod instance;
+mod native;
 mod openapi;
 pub mod plugin_build;
 mod plugin_check;
 mod plugin_new;
 mod plugins;
+mod progress;
 mod receiver;
 mod render;
 mod replay;
@@ -98,6 +100,7 @@ enum PluginCommand {
     Show(plugins::ShowArgs),
     Promote(plugins::PromoteArgs),
     Rollback(plugins::RollbackArgs),
+    Prune(plugins::PruneArgs),
     Delete(plugins::DeleteArgs),
 }
 
@@ -114,6 +117,7 @@ async fn plugin(args: PluginArgs) -> CliResult {
         PluginCommand::Show(args) => plugins::show(args).await,
         PluginCommand::Promote(args) => plugins::promote(args).await,
         PluginCommand::Rollback(args) => plugins::rollback(args).await,
+        PluginCommand::Prune(args) => plugins::prune(args).await,
         PluginCommand::Delete(args) => plugins::delete(args).await,
     }
 }

@@ -14,6 +14,7 @@ use super::{
     client::{Payload, Server},
     deliveries::text,
     error::{CliError, CliResult},
+    progress::Progress,
     terminal::{Json, one_line, read_input, write_table},
 };
 use crate::{
@@ -82,13 +83,14 @@ pub(super) struct ShowArgs {
 /// Let everybody run a version, or put it on trial
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  hookbox plugin promote mine                           the version on trial, for everybody
   hookbox plugin promote mine 0123456789ab
   hookbox plugin promote mine 0123456789ab --canary 10")]
 pub(super) struct PromoteArgs {
     /// The plugin
     name: String,
-    /// The version: 8 or more of the digits that `hookbox plugin show` prints
-    version: String,
+    /// The version: 8 or more of the digits that `hookbox plugin show` prints; otherwise the one on trial
+    version: Option<String>,
     /// Only on trial, for this share of the deliveries, from 1 to 99
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=99))]
     canary: Option<u8>,
@@ -122,6 +124,24 @@ pub(super) struct DeleteArgs {
     server: Server,
 }
 
+/// Delete the old versions of a plugin that nothing needs
+///
+/// The current version stays, the one before it, the one on trial, and those that webhooks pin. An upload does the same,
+/// but leaves as many old versions as limits.plugin_versions_kept of the server says.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hookbox plugin prune mine
+  hookbox plugin prune mine --keep 3")]
+pub(super) struct PruneArgs {
+    /// The plugin
+    name: String,
+    /// Leave so many of them, the newest ones
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    keep: usize,
+    #[command(flatten)]
+    server: Server,
+}
+
 pub(super) async fn upload(args: UploadArgs) -> CliResult {
     let name = match &args.name {
         Some(name) => name.clone(),
@@ -133,10 +153,12 @@ pub(super) async fn upload(args: UploadArgs) -> CliResult {
     query.extend(share.as_deref().map(|share| ("canary", share)));
     query.extend(args.hold.then_some(("hold", "true")));
     let client = args.server.client()?.patient(PATIENCE);
-    let payload = Payload::Bytes("application/wasm", wasm);
-    let (status, place, plugin) = client
-        .call_for_place(Method::POST, &["plugins"], &query, payload)
-        .await?;
+    let progress = Progress::of(wasm.len());
+    let payload = Payload::Stream("application/wasm", wasm.len(), progress.body(wasm));
+    let answer = client.call_for_place(Method::POST, &["plugins"], &query, payload);
+    let answer = answer.await;
+    progress.end();
+    let (status, place, plugin) = answer?;
     let version = short(place.rsplit('/').next().unwrap_or_default());
     let is = Standing::of(version, &plugin);
     let said = if status == StatusCode::CREATED {
@@ -149,6 +171,13 @@ pub(super) async fn upload(args: UploadArgs) -> CliResult {
         )
     };
     writeln!(io::stdout(), "{said}")?;
+    let pruned = plugin.get("pruned").and_then(Value::as_array);
+    if let Some(pruned) = pruned.map(Vec::len).filter(|pruned| *pruned > 0) {
+        writeln!(
+            io::stdout(),
+            "old versions that nothing needs were removed: {pruned}"
+        )?;
+    }
     print(&plugin)?;
     // What was asked for is not so, and whoever does not look would not know.
     let trial = args.canary.map(|share| format!(" --canary {share}"));
@@ -245,16 +274,27 @@ pub(super) async fn show(args: ShowArgs) -> CliResult {
 }
 
 pub(super) async fn promote(args: PromoteArgs) -> CliResult {
-    let mut body = json!({"version": args.version});
+    let client = args.server.client()?;
+    let version = match args.version {
+        Some(version) => version,
+        None => {
+            let plugin = client.get(&["plugins", &args.name], &[]).await?;
+            let canary = plugin.pointer("/canary/version").and_then(Value::as_str);
+            let canary = canary.map(str::to_owned);
+            canary.ok_or_else(|| {
+                CliError::usage(format!(
+                    "{} has no version on trial: give the version, which `hookbox plugin show {0}` prints",
+                    one_line(&args.name)
+                ))
+            })?
+        }
+    };
+    let mut body = json!({"version": version});
     if let (Some(share), Some(body)) = (args.canary, body.as_object_mut()) {
         body.insert("canary".to_owned(), share.into());
     }
     let path = ["plugins", &args.name, "promote"];
-    let plugin = args
-        .server
-        .client()?
-        .post(&path, Payload::Json(&body))
-        .await?;
+    let plugin = client.post(&path, Payload::Json(&body)).await?;
     print(&plugin)
 }
 
@@ -277,6 +317,47 @@ pub(super) async fn delete(args: DeleteArgs) -> CliResult {
         .call(Method::DELETE, &path, &[], Payload::Nothing)
         .await?;
     Ok(writeln!(io::stdout(), "deleted {}", one_line(&args.name))?)
+}
+
+pub(super) async fn prune(args: PruneArgs) -> CliResult {
+    let client = args.server.client()?;
+    let plugin = client.get(&["plugins", &args.name], &[]).await?;
+    let webhooks = client.list(&["webhooks"], &[], MANY).await?;
+    let pins: Vec<String> = webhooks
+        .iter()
+        .map(|webhook| split_reference(text(webhook, "plugin")))
+        .filter(|(name, _)| *name == args.name)
+        .filter_map(|(_, pin)| pin)
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let canary = plugin.pointer("/canary/version").and_then(Value::as_str);
+    let needed = |sha256: &str| {
+        sha256 == text(&plugin, "version")
+            || sha256 == text(&plugin, "previous")
+            || Some(sha256) == canary
+            || pins.iter().any(|pin| sha256.starts_with(pin))
+    };
+    let versions = plugin.get("versions").and_then(Value::as_array);
+    let mut old: Vec<&str> = versions
+        .into_iter()
+        .flatten()
+        .map(|version| text(version, "sha256"))
+        .filter(|sha256| !needed(sha256))
+        .collect();
+    old.truncate(old.len().saturating_sub(args.keep));
+    // One by one: the server looks once more at each whether nothing needs it.
+    for sha256 in &old {
+        let path = ["plugins", &args.name, "versions", sha256];
+        client
+            .call(Method::DELETE, &path, &[], Payload::Nothing)
+            .await?;
+    }
+    Ok(writeln!(
+        io::stdout(),
+        "deleted {} old versions of {}",
+        old.len(),
+        one_line(&args.name)
+    )?)
 }
 
 /// The trial that runs, in a few words.

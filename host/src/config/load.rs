@@ -182,6 +182,7 @@ impl Config {
             limits.secrets in 0..=MANY;
             limits.plugins in 0..=MANY;
             limits.plugin_versions in 1..=1000;
+            limits.plugin_versions_kept in 0..=1000;
             limits.plugin_bytes in 0..=1024 * GIB;
             limits.template_bytes in 1..=16 * MIB;
             limits.conditions_bytes in 1..=16 * MIB;

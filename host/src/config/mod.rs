@@ -102,6 +102,7 @@ section!(
         secrets: usize,
         plugins: usize,
         plugin_versions: usize,
+        plugin_versions_kept: usize,
         plugin_bytes: u64,
         template_bytes: usize,
         conditions_bytes: usize,

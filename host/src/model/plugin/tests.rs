@@ -150,6 +150,38 @@ fn a_version_that_is_needed_stays_and_says_what_needs_it() {
 }
 
 #[test]
+fn old_versions_go_but_what_is_needed_and_the_newest_stay() {
+    let left = |plugin: &Plugin| -> String {
+        let digits = plugin.versions.iter();
+        digits.filter_map(|v| v.sha256.chars().next()).collect()
+    };
+    let mut plugin = plugin("0123456789");
+    assert_eq!(
+        plugin.add(version('a'), Introduction::Canary(5), at(20)),
+        Ok(true)
+    );
+    assert_eq!(
+        plugin.add(version('b'), Introduction::Hold, at(21)),
+        Ok(true)
+    );
+    let pins = [("pins", "22222222"), ("pins others", "ffffffff")];
+    let gone = plugin.prune(3, &pins, at(30));
+    assert_eq!(
+        gone,
+        ["0", "1", "3", "4", "5"].map(|digit| digit.repeat(64))
+    );
+    // pinned; the newest three that nothing needs; before the current one, current, on trial
+    assert_eq!(left(&plugin), "26789ab");
+    assert_sound(&plugin);
+    assert_eq!(plugin.updated, at(30));
+    assert_eq!(plugin.prune(3, &pins, at(40)), [""; 0], "there is no more");
+    assert_eq!(plugin.updated, at(30));
+    plugin.prune(0, &[], at(50));
+    assert_eq!(left(&plugin), "89a");
+    assert_sound(&plugin);
+}
+
+#[test]
 fn versions_are_named_by_the_beginning_of_their_digest() {
     let mut plugin = plugin("ab");
     let mut twin = version('a');

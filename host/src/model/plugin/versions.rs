@@ -210,44 +210,69 @@ impl Plugin {
         now: Timestamp,
     ) -> Result<(), VersionError> {
         let sha256 = self.version(version)?.sha256.clone();
-        let in_use = |why: String| {
-            Err(VersionError::InUse {
+        if let Some(why) = self.needed(&sha256, pins) {
+            return Err(VersionError::InUse {
                 version: short(&sha256).to_owned(),
                 why,
-            })
-        };
+            });
+        }
+        self.drop_versions(&[sha256]);
+        self.updated = now;
+        Ok(())
+    }
+
+    /// Removes old versions, but for those that are needed and the newest `keep` of the others; the digests of what is
+    /// gone, oldest first. Needed are those that [`Plugin::remove`] refuses to remove; `pins` as there.
+    pub fn prune(&mut self, keep: usize, pins: &[(&str, &str)], now: Timestamp) -> Vec<String> {
+        let mut gone: Vec<String> = self
+            .versions
+            .iter()
+            .map(|version| &version.sha256)
+            .filter(|sha256| self.needed(sha256, pins.iter().copied()).is_none())
+            .cloned()
+            .collect();
+        gone.truncate(gone.len().saturating_sub(keep));
+        if !gone.is_empty() {
+            self.drop_versions(&gone);
+            self.updated = now;
+        }
+        gone
+    }
+
+    /// Why a version cannot go, and what to do, if it cannot.
+    fn needed<'a>(
+        &self,
+        sha256: &str,
+        pins: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Option<String> {
         if self.current == sha256 {
-            return in_use(
+            return Some(
                 "is the current one; promote another first, or delete the plugin".to_owned(),
             );
         }
         if self.canary.as_ref().is_some_and(|c| c.version == sha256) {
-            return in_use("is on trial; end that first, by a roll-back".to_owned());
+            return Some("is on trial; end that first, by a roll-back".to_owned());
         }
-        if self.previous.as_ref() == Some(&sha256) {
-            return in_use(
+        if self.previous.as_deref() == Some(sha256) {
+            return Some(
                 "is the one to which a roll-back returns; it can go after the next promotion"
                     .to_owned(),
             );
         }
-        for (webhook, pin) in pins {
-            // A pin of several versions runs none of them, and could do nothing with what is left either.
-            if sha256.starts_with(&pin.to_ascii_lowercase()) {
-                return in_use(format!(
-                    "is pinned by the webhook {webhook:?}; change or delete the webhook first"
-                ));
-            }
-        }
-        self.versions.retain(|v| v.sha256 != sha256);
-        if self
-            .rolled_back
-            .as_ref()
-            .is_some_and(|r| r.version == sha256)
-        {
+        // A pin of several versions runs none of them, and could do nothing with what is left either.
+        let mut pins = pins.into_iter();
+        let (webhook, _) = pins.find(|(_, pin)| sha256.starts_with(&pin.to_ascii_lowercase()))?;
+        Some(format!(
+            "is pinned by the webhook {webhook:?}; change or delete the webhook first"
+        ))
+    }
+
+    fn drop_versions(&mut self, gone: &[String]) {
+        self.versions.retain(|v| !gone.contains(&v.sha256));
+        let ended = self.rolled_back.as_ref();
+        if ended.is_some_and(|ended| gone.contains(&ended.version)) {
             self.rolled_back = None;
         }
-        self.updated = now;
-        Ok(())
     }
 
     fn make_current(&mut self, sha256: String, now: Timestamp) {

@@ -62,3 +62,27 @@ async fn what_no_plugin_names_counts_against_the_limit_of_bytes() {
     api.backend.release_component(&t, &sha256).await.unwrap();
     api.upload("name=a", wasm).await.expect(201);
 }
+
+/// The limit is on what is left: the version that goes makes room for the one that comes.
+#[tokio::test]
+async fn the_bytes_of_an_old_version_that_goes_are_there_for_the_new_one() {
+    let version = |n: u32| says("https://example.com/", &format!("version {n}"));
+    let most = 2 * version(0).len() as u64 + 100;
+    let api = Api::start_with(|config| {
+        config.limits.plugin_bytes = most;
+        config.limits.plugin_versions_kept = 0;
+    })
+    .await;
+    for n in 0..4 {
+        let answer = api.upload("name=a", version(n)).await.expect(201);
+        let gone = answer["pruned"].as_array().map_or(0, Vec::len);
+        assert_eq!(gone, usize::from(n > 1), "{answer:#}");
+        assert!(components(api.folder()) <= 2);
+    }
+    let hold = api.upload("name=a&hold=true", version(9)).await;
+    let text = hold.problem(409, "limit-reached");
+    assert!(
+        text.contains("`hookbox plugin prune NAME --keep 0`"),
+        "{text}"
+    );
+}

@@ -30,3 +30,10 @@ async fn a_worker_fetches_and_compiles_a_plugin_that_it_has_never_seen() {
     let artifacts = std::fs::read_dir(cache.path()).unwrap();
     assert!(artifacts.count() >= 3, "its key, jinja and the plugin");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_versions_make_room_for_new_ones() {
+    let redis = RedisServer::start(Options::default());
+    let fleet = Fleet::new(redis.url());
+    super::versions::make_room(&fleet.api().await).await;
+}

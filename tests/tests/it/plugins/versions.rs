@@ -8,7 +8,8 @@ use hookbox::{
 };
 use hookbox_tests::{
     api::Api,
-    server::{Server, netbox_event},
+    process::{hookbox, stderr, stdout},
+    server::{KEY, Server, netbox_event},
     sink::Sink,
 };
 use reqwest::{Method, StatusCode};
@@ -172,6 +173,63 @@ async fn a_webhook_can_name_only_what_is_there() {
     assert_eq!(report["request"]["body"], "x", "{report:#}");
 }
 
+/// What anybody meets who builds twice a day: the limit on versions was no help to him.
+#[tokio::test(flavor = "multi_thread")]
+async fn old_versions_make_room_for_new_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    make_room(&server).await;
+}
+
+/// Uploads more versions than a plugin may have, of which two are pinned.
+pub(super) async fn make_room(server: &Server) {
+    let mut all = Vec::new();
+    for n in 0..25 {
+        let wasm = says(
+            "https://example.com/",
+            &format!("version {n} at {}", server.url),
+        );
+        all.push(upload(server, "name=often", wasm).await);
+        if n == 2 {
+            let pin = format!("often@{}", &all[1][..8].to_ascii_uppercase());
+            let hook =
+                json!({"name": "pins", "payload_url": "https://unused.example", "plugin": pin});
+            server.post("/v1/webhooks", &hook).await;
+        }
+    }
+    let plugin = server.get("/v1/plugins/often").await;
+    let left: Vec<&str> = plugin["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|version| version["sha256"].as_str().unwrap())
+        .collect();
+    // pinned; five old ones (limits.plugin_versions_kept); the one before the current one; the current one
+    let wanted: Vec<&String> = std::iter::once(&all[1]).chain(&all[18..]).collect();
+    assert_eq!(left, wanted);
+    // Their components went with them.
+    let path = |version: &str| format!("/v1/plugins/often/versions/{version}");
+    let (status, _) = server.request(Method::GET, &path(&all[10]), None).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (status, _) = server.request(Method::GET, &path(&all[1]), None).await;
+    assert_eq!(status, StatusCode::OK);
+
+    let prune = |keep: &str| {
+        let output = hookbox()
+            .args(["plugin", "prune", "often", "--keep", keep])
+            .env("HOOKBOX_URL", &server.url)
+            .env("HOOKBOX_KEY", KEY)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    assert_eq!(prune("4"), "deleted 1 old versions of often\n");
+    assert_eq!(prune("0"), "deleted 4 old versions of often\n");
+    let plugin = server.get("/v1/plugins/often").await;
+    assert_eq!(plugin["versions"].as_array().unwrap().len(), 3);
+}
+
 #[tokio::test]
 async fn what_a_tenant_may_have_is_bounded() {
     let api = Api::start_with(|config| {
@@ -191,7 +249,7 @@ async fn what_a_tenant_may_have_is_bounded() {
     let more = api.upload("name=a", n(3)).await;
     assert!(
         more.problem(409, "limit-reached")
-            .contains("limits.plugin_versions")
+            .contains("(limits.plugin_versions): `hookbox plugin prune a --keep 0`")
     );
     // What is there already is no more.
     api.upload("name=a", n(1)).await.expect(200);
