@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hookbox_tests::{
-    process::{hookbox, stderr, stdout},
+    process::{hookbox, program, stderr, stdout},
     server::{KEY, Server},
 };
 
@@ -80,4 +80,27 @@ async fn an_upload_that_is_not_what_was_asked_for_is_a_failure_that_says_what_is
     );
     assert!(error.contains(&promote), "{error}");
     assert_eq!(up(&one, &["--hold"]).0, Some(0));
+}
+
+/// Compiling takes as long as it takes; whoever waits must see that it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_shows_on_a_terminal_how_far_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let file = dir.path().join("mine.wasm");
+    std::fs::write(&file, says("https://example.com/", "shown")).unwrap();
+    // util-linux's script runs it on a terminal of its own
+    let upload = format!("{} plugin upload {}", program().display(), file.display());
+    let output = std::process::Command::new("script")
+        .args(["--quiet", "--return", "--command", &upload, "/dev/null"])
+        .env("HOOKBOX_URL", &server.url)
+        .env("HOOKBOX_KEY", KEY)
+        .env("TERM", "xterm")
+        .output()
+        .unwrap();
+    let shown = stdout(&output);
+    assert!(output.status.success(), "{shown}");
+    let (before, after) = shown.split_once("uploaded ").expect("what came of it");
+    assert!(before.contains("sending "), "{shown:?}");
+    assert!(!after.contains("sending "), "{shown:?}");
 }
