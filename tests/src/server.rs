@@ -25,7 +25,10 @@ pub struct Starting {
 
 impl Starting {
     /// Starts this command, which is to print where it listens.
-    pub(crate) fn new(command: &mut Command) -> Self {
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn new(command: &mut Command) -> Self {
         let mut child = command
             .env("HOOKBOX_ADMIN_KEY", KEY)
             .env("HOOKBOX__STORAGE__CACHE_DIR", cache_dir())
@@ -76,7 +79,8 @@ impl Starting {
 }
 
 /// One for all tests: compiling the built-in transformer takes seconds in a debug build.
-pub(crate) fn cache_dir() -> PathBuf {
+#[must_use]
+pub fn cache_dir() -> PathBuf {
     program().with_file_name("test-cache")
 }
 

@@ -199,13 +199,13 @@ impl Instance {
 ///
 /// # Errors
 /// One line for the operator.
-pub(super) async fn run(plan: Plan, announce: impl FnOnce(&Instance) -> CliResult) -> CliResult {
+pub(super) async fn run(plan: Plan, announce: impl FnOnce(&Instance)) -> CliResult {
     let mut stopped = pin!(super::stop_signal()?);
     let instance = tokio::select! {
         started = Instance::start(plan) => started?,
         () = &mut stopped => return Ok(()),
     };
-    announce(&instance)?;
+    announce(&instance);
     let impatient = super::stop_signal()?;
     tokio::select! {
         result = instance.run_until(stopped) => result,

@@ -187,6 +187,7 @@ fn run(command: Command) -> CliResult {
     });
     // A thread that waits for stdin must not keep the process.
     runtime.shutdown_background();
+    crate::telemetry::flush();
     result
 }
 

@@ -1,17 +1,13 @@
 //! `hookbox serve`: the server, on the embedded store or on Redis.
 
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-    path::PathBuf,
-};
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
 use super::{
     error::{CliError, CliResult},
     instance::{self, Plan, Role, Store},
-    setup::{ConfigFlags, Overrides, RedisFlag, bind, socket},
+    setup::{ConfigFlags, Overrides, RedisFlag, announce, bind, socket},
 };
 use crate::{model::Secret, telemetry};
 
@@ -77,16 +73,18 @@ pub(super) async fn run(args: ServeArgs) -> CliResult {
         admin_key: (!admin_key.is_empty()).then(|| Secret::new(admin_key)),
     };
     instance::run(plan, |hookbox| {
-        let mut out = io::stdout();
-        writeln!(out, "hookbox listens on http://{address}")?;
+        let mut text = format!("hookbox listens on http://{address}\n");
         if let Some(key) = &hookbox.new_admin_key {
-            writeln!(
-                out,
-                "Admin key, shown only this once: {}\nSet it as HOOKBOX_KEY for the other commands.",
+            text.push_str(&format!(
+                "Admin key, shown only this once: {}\nSet it as HOOKBOX_KEY for the other commands.\n",
                 key.expose()
-            )?;
+            ));
         }
-        Ok(out.flush()?)
+        if !announce(&text) && hookbox.new_admin_key.is_some() {
+            tracing::warn!(
+                "the admin key that was made could not be shown; set one with the variable HOOKBOX_ADMIN_KEY"
+            );
+        }
     })
     .await
 }

@@ -1,7 +1,7 @@
 //! What the commands that run hookbox in this process set up from.
 
 use std::{
-    io,
+    io::{self, Write},
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -90,6 +90,16 @@ pub(super) fn socket(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "must be an address and a port, such as 127.0.0.1:8844 for this machine alone or 0.0.0.0:8844 for all".to_owned()
     })
+}
+
+/// Says on stdout that a server runs; whether that could be said. It runs all the same.
+pub(super) fn announce(text: &str) -> bool {
+    let mut out = io::stdout();
+    let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = &said {
+        tracing::warn!(%error, "this server runs, but that cannot be said on standard output");
+    }
+    said.is_ok()
 }
 
 /// Listens on an address from the command line or the configuration.

@@ -1,16 +1,13 @@
 //! `hookbox worker`: a worker on Redis.
 
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-};
+use std::net::SocketAddr;
 
 use clap::Args;
 
 use super::{
     error::{CliError, CliResult},
     instance::{self, Plan, Role, Store},
-    setup::{ConfigFlags, Overrides, RedisFlag, bind, socket},
+    setup::{ConfigFlags, Overrides, RedisFlag, announce, bind, socket},
 };
 use crate::telemetry;
 
@@ -64,9 +61,7 @@ pub(super) async fn run(args: WorkerArgs) -> CliResult {
     };
     let place = plan.place();
     instance::run(plan, |_| {
-        let mut out = io::stdout();
-        writeln!(out, "hookbox works on {place}{monitoring}")?;
-        Ok(out.flush()?)
+        announce(&format!("hookbox works on {place}{monitoring}\n"));
     })
     .await
 }

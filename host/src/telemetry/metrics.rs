@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{exposition::Exposition, process::Process};
+use super::{exposition::Exposition, log, process::Process};
 use crate::{
     model::Timestamp,
     queue::{Enqueued, QueueOverview},
@@ -125,6 +125,11 @@ impl Default for Metrics {
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
         process.register_collector(Box::new(Process));
+        process.register(
+            "hookbox_log_lines_lost",
+            "Log lines that could not be written to standard error",
+            log::lost(),
+        );
         Self {
             process,
             api: OfApi::new(),

@@ -4,6 +4,7 @@ mod answers;
 mod blocked;
 mod crash;
 mod hostile;
+mod log;
 mod path;
 mod proxy;
 mod receivers;
