@@ -8,6 +8,7 @@ pub(crate) mod fault;
 mod keys;
 mod open;
 mod plugins;
+mod presence;
 mod rules;
 pub(crate) mod store;
 mod trials;
@@ -348,7 +349,7 @@ impl Registry for SqliteBackend {
     async fn key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, BackendError> {
         let hash = hash.to_owned();
         let read = move |conn: &_| keys::by_hash(conn, &hash);
-        self.store.read(read).await
+        self.store.look_up(read).await
     }
 
     async fn keys(

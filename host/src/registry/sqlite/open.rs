@@ -10,7 +10,10 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-use super::fault::{Fault, corrupt, unavailable};
+use super::{
+    fault::{Fault, corrupt, unavailable},
+    presence::Files,
+};
 use crate::registry::BackendError;
 
 /// Each brings a database from its index to the next version; what is released is never changed.
@@ -21,6 +24,9 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_last_error.sql"),
     include_str!("migrations/0005_workers.sql"),
 ];
+
+/// Whoever has locked this file uses the folder.
+const LOCK_FILE: &str = "hookbox.lock";
 
 /// Marks the file as hookbox's (`file` and other programs show it).
 const APPLICATION_ID: i32 = 0x686b_6278;
@@ -36,6 +42,8 @@ pub(super) struct Opened {
     pub(super) writer: Connection,
     /// Held as long as the writer's connection is.
     pub(super) lock: File,
+    /// The same, and longer than all other connections.
+    pub(super) files: Files,
 }
 
 /// Opens the folder's database, making both if need be and bringing the schema up to date.
@@ -44,8 +52,15 @@ pub(super) fn open(data_dir: &Path) -> Result<Opened, BackendError> {
     let lock = lock(data_dir)?;
     let file = data_dir.join("hookbox.db");
     let size = make_private_file(&file).map_err(|e| io_failed("open", &file, &e))?;
+    let files = Files::of(&file, &data_dir.join(LOCK_FILE));
+    let files = files.map_err(|e| io_failed("open", &file, &e))?;
     let writer = open_writer(&file, size).map_err(|fault| fault.into_backend(&file))?;
-    Ok(Opened { file, writer, lock })
+    Ok(Opened {
+        file,
+        writer,
+        lock,
+        files,
+    })
 }
 
 /// A connection that can only read.
@@ -80,7 +95,7 @@ fn make_private_file(file: &Path) -> io::Result<u64> {
 
 /// One process at a time: two would each take the other's leases for those of a dead process.
 fn lock(data_dir: &Path) -> Result<File, BackendError> {
-    let path = data_dir.join("hookbox.lock");
+    let path = data_dir.join(LOCK_FILE);
     let file = OpenOptions::new()
         .write(true)
         .create(true)

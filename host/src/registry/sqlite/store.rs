@@ -12,26 +12,33 @@ use tokio::sync::Semaphore;
 use super::{
     fault::{Fault, unavailable},
     open::{self, Opened},
+    presence::Files,
     writer::{Shared, Tx, Writer, closed},
 };
 use crate::{model::TenantId, registry::BackendError};
 
-/// Reads at once. They share the disk's cache, so more would only wait for each other.
-const READERS: usize = 4;
+/// Reads at once. They share the disk's cache, so more would only wait for each other. The API uses at most four
+/// (`api::sending`), so that workers and changes always find one.
+const READERS: u32 = 6;
 
 /// The open database.
 #[derive(Debug)]
 pub(crate) struct Store {
     writer: Writer,
     readers: Arc<Readers>,
+    /// For look-ups of keys, which every request needs: they wait for nothing that tenants ask for.
+    lookups: Arc<Readers>,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Readers {
     file: PathBuf,
+    count: u32,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
+    // After the connections.
+    files: Arc<Files>,
 }
 
 impl Store {
@@ -41,16 +48,19 @@ impl Store {
         data_dir: &Path,
         first: impl FnOnce(&Connection) -> Result<(), Fault>,
     ) -> Result<Self, BackendError> {
-        let Opened { file, writer, lock } = open::open(data_dir)?;
+        let Opened {
+            file,
+            writer,
+            lock,
+            files,
+        } = open::open(data_dir)?;
         within_transaction(&writer, first).map_err(|fault| fault.into_backend(&file))?;
-        let shared = Arc::new(Shared::default());
+        let (shared, files) = (Arc::new(Shared::default()), Arc::new(files));
+        let readers = |count| Arc::new(Readers::new(file.clone(), Arc::clone(&files), count));
         Ok(Self {
-            writer: Writer::start(writer, lock, file.clone(), Arc::clone(&shared))?,
-            readers: Arc::new(Readers {
-                file,
-                permits: Arc::new(Semaphore::new(READERS)),
-                idle: Mutex::default(),
-            }),
+            readers: readers(READERS),
+            lookups: readers(1),
+            writer: Writer::start(writer, lock, file.clone(), files, Arc::clone(&shared))?,
             shared,
         })
     }
@@ -68,17 +78,15 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, BackendError> {
-        let readers = Arc::clone(&self.readers);
-        let permit = Arc::clone(&readers.permits).acquire_owned().await;
-        let permit = permit.map_err(|_| closed())?;
-        let read = move || {
-            // Held by the thread, which goes on when the caller has lost interest.
-            let _permit = permit;
-            readers.read(work)
-        };
-        tokio::task::spawn_blocking(read)
-            .await
-            .map_err(|_| BackendError::Internal("a read panicked".to_owned()))?
+        Arc::clone(&self.readers).run(work).await
+    }
+
+    /// The same for the look-up of a key.
+    pub(crate) async fn look_up<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        Arc::clone(&self.lookups).run(work).await
     }
 
     pub(crate) fn revision(&self, tenant: &TenantId) -> u64 {
@@ -106,19 +114,58 @@ impl Store {
 
     pub(crate) async fn close(&self) {
         // The readers first: the last connection to close removes the write-ahead log.
-        if let Ok(all) = self.readers.permits.acquire_many(READERS as u32).await {
-            all.forget();
-            self.readers.permits.close();
-        }
-        self.readers.idle().clear();
+        self.readers.close().await;
+        self.lookups.close().await;
         self.writer.close().await;
     }
 }
 
 impl Readers {
+    fn new(file: PathBuf, files: Arc<Files>, count: u32) -> Self {
+        Self {
+            file,
+            count,
+            permits: Arc::new(Semaphore::new(count as usize)),
+            idle: Mutex::default(),
+            files,
+        }
+    }
+
+    async fn run<T: Send + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| closed())?;
+        let read = move || {
+            // Held by the thread, which goes on when the caller has lost interest.
+            let _permit = permit;
+            self.read(work)
+        };
+        tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|_| BackendError::Internal("a read panicked".to_owned()))?
+    }
+
+    async fn close(&self) {
+        if let Ok(all) = self.permits.acquire_many(self.count).await {
+            all.forget();
+            self.permits.close();
+        }
+        self.idle().clear();
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         // A list of connections is whole whoever panicked.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A further connection, to the very file that the others have open.
+    fn open(&self) -> Result<Connection, Fault> {
+        self.files.check()?;
+        let conn = open::open_reader(&self.file)?;
+        self.files.check()?;
+        Ok(conn)
     }
 
     fn read<T>(
@@ -126,7 +173,7 @@ impl Readers {
         work: impl FnOnce(&Connection) -> Result<T, Fault>,
     ) -> Result<T, BackendError> {
         let conn = self.idle().pop();
-        let conn = conn.map_or_else(|| open::open_reader(&self.file), Ok);
+        let conn = conn.map_or_else(|| self.open(), Ok);
         let result = conn.and_then(|conn| {
             let result = within_transaction(&conn, work)?;
             // Only one that worked is used again.
@@ -152,4 +199,45 @@ fn within_transaction<T>(
     let result = work(&tx)?;
     tx.commit()?;
     Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_is_looked_up_while_all_readers_are_busy() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(dir.path(), |_| Ok(())).unwrap());
+        let (begun, is_begun) = mpsc::channel();
+        let mut busy = Vec::new();
+        let mut release = Vec::new();
+        for _ in 0..READERS {
+            let (end, is_ended) = mpsc::channel::<()>();
+            release.push(end);
+            let (store, begun) = (Arc::clone(&store), begun.clone());
+            busy.push(tokio::spawn(async move {
+                let read = move |_: &Connection| {
+                    begun.send(()).unwrap();
+                    let _ = is_ended.recv();
+                    Ok(())
+                };
+                store.read(read).await
+            }));
+        }
+        for _ in 0..READERS {
+            tokio::task::yield_now().await;
+        }
+        let waits = tokio::task::spawn_blocking(move || {
+            (0..READERS).for_each(|_| is_begun.recv().unwrap());
+        });
+        waits.await.unwrap();
+        assert_eq!(store.look_up(|_| Ok(7)).await, Ok(7));
+        drop(release);
+        for read in busy {
+            assert_eq!(read.await.unwrap(), Ok(()));
+        }
+    }
 }

@@ -25,7 +25,10 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::fault::{Fault, Sql, unavailable};
+use super::{
+    fault::{Fault, Sql, unavailable},
+    presence::Files,
+};
 use crate::{
     model::{TenantId, Timestamp},
     registry::BackendError,
@@ -33,7 +36,7 @@ use crate::{
 
 /// Bounds of one transaction: so long at most do the first jobs in it wait for the last ones.
 const MAX_JOBS: usize = 512;
-const MAX_TIME: Duration = Duration::from_millis(50);
+const MAX_TIME: Duration = Duration::from_millis(10);
 
 /// What a job sees: the transaction, the time, and what shall happen once it is durable.
 #[derive(Debug)]
@@ -194,12 +197,14 @@ impl Writer {
         conn: Connection,
         lock: File,
         file: PathBuf,
+        files: Arc<Files>,
         shared: Arc<Shared>,
     ) -> Result<Self, BackendError> {
         let (messages, inbox) = mpsc::channel(4 * MAX_JOBS);
         let thread = Thread {
             conn,
             file,
+            files,
             shared,
             inbox,
         };
@@ -242,6 +247,8 @@ pub(super) fn closed() -> BackendError {
 struct Thread {
     conn: Connection,
     file: PathBuf,
+    // Dropped after the connection.
+    files: Arc<Files>,
     shared: Arc<Shared>,
     inbox: mpsc::Receiver<Message>,
 }
@@ -285,7 +292,7 @@ impl Thread {
         let mut effects = Effects::default();
         let mut ran: Vec<Box<dyn Job>> = Vec::new();
         let mut next = Some(first);
-        let mut outcome = self.begin();
+        let mut outcome = self.files.check().and_then(|()| self.begin());
         while let Some(mut job) = next.take() {
             if outcome.is_ok() && job.is_wanted() {
                 outcome = self.step(job.as_mut(), &mut effects);
@@ -301,6 +308,8 @@ impl Thread {
             }
         }
         let outcome = outcome.and_then(|()| self.commit());
+        // What was committed into files that are not there any more is not acknowledged.
+        let outcome = outcome.and_then(|()| self.files.check());
         if outcome.is_ok() {
             self.shared.publish(&effects, ran.len());
         }

@@ -6,6 +6,7 @@ mod files;
 mod group;
 mod plugins;
 mod prune;
+mod taken;
 
 use std::{path::Path, pin::Pin, sync::Arc};
 
