@@ -11,8 +11,8 @@ pub(super) struct OutOfFuel;
 
 impl Fuel {
     /// What all rules of a tenant may spend on one event: a thousand rules that each match a pattern against a
-    /// name take about all of it, and nothing can spend it in much more than half a second.
-    const PER_EVENT: u64 = 10_000_000;
+    /// name take a fraction of it, and the dearest take some fifty milliseconds for all of it.
+    const PER_EVENT: u64 = 5_000_000;
 
     pub(in crate::rules) const fn for_event() -> Self {
         Self(Self::PER_EVENT)

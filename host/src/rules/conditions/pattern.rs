@@ -16,6 +16,7 @@ use regex_automata::{
     meta::{Config, Regex},
     util::syntax,
 };
+use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::fuel::{Fuel, OutOfFuel};
 
@@ -24,6 +25,8 @@ use super::fuel::{Fuel, OutOfFuel};
 pub(super) struct Pattern {
     regex: Regex,
     bytes: usize,
+    /// Work for each byte of a text: what the engine may have to look at there.
+    width: u64,
 }
 
 impl Pattern {
@@ -59,16 +62,23 @@ impl Pattern {
             .hybrid(false)
             .onepass(false)
             .dfa(false);
+        let invalid = || "The pattern is not a valid regular expression.".to_owned();
+        let syntax = syntax::Config::new().nest_limit(translate::MAX_NESTING * 3);
+        let hir = syntax::parse_with(&translated.pattern, &syntax).map_err(|_| invalid())?;
         let regex = Regex::builder()
             .configure(config)
-            .syntax(syntax::Config::new().nest_limit(translate::MAX_NESTING * 3))
-            .build(&translated.pattern)
+            .build_from_hir(&hir)
             .map_err(|e| match e.size_limit() {
                 Some(_) => too_large(),
-                None => "The pattern is not a valid regular expression.".to_owned(),
+                None => invalid(),
             })?;
         let bytes = regex.memory_usage().saturating_add(translated.cost);
-        Ok(Self { regex, bytes })
+        let width = width(&hir);
+        Ok(Self {
+            regex,
+            bytes,
+            width,
+        })
     }
 
     /// Memory it takes, and what it took to compile as if that were memory too.
@@ -78,11 +88,42 @@ impl Pattern {
 
     /// Whether it matches at the start of the text.
     pub(super) fn is_match(&self, text: &str, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
-        let states = 1 + (self.regex.memory_usage() / 128) as u64;
-        fuel.spend(states.saturating_mul(text.len() as u64 + 1))?;
+        // The cache is as large as the pattern is.
+        let cache = (self.regex.memory_usage() / 256) as u64;
+        let steps = self.width.saturating_mul(text.len() as u64 + 1);
+        fuel.spend(cache.saturating_add(steps))?;
         let input = Input::new(text).anchored(Anchored::Yes).earliest(true);
         // A cache of its own, so that memory does not grow with the number of patterns that ever matched.
         let mut cache = self.regex.create_cache();
         Ok(self.regex.search_half_with(&mut cache, &input).is_some())
+    }
+}
+
+/// How many states of the automaton can be active at once, and the ways between them that are followed for one byte of
+/// the text; a bound on the work, in units of fuel. Repetitions that are counted have a copy of their part for each
+/// time. A part of the automaton for one character is passed through byte by byte, so of it few states count.
+///
+/// Recursion is bounded by the nesting that the parser allows.
+fn width(hir: &Hir) -> u64 {
+    let sum = |parts: &[Hir]| parts.iter().map(width).fold(0, u64::saturating_add);
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(literal) => literal.0.len() as u64,
+        HirKind::Class(class) => {
+            let (ranges, bytes) = match class {
+                Class::Unicode(class) => (class.ranges().len(), class.maximum_len()),
+                Class::Bytes(class) => (class.ranges().len(), Some(1)),
+            };
+            // The engine looks through the ranges of a byte one after the other.
+            bytes.unwrap_or(1) as u64 + ranges.min(64) as u64 / 4
+        }
+        HirKind::Capture(capture) => width(&capture.sub).saturating_add(2),
+        HirKind::Concat(parts) => sum(parts),
+        HirKind::Alternation(parts) => sum(parts).saturating_add(parts.len() as u64),
+        HirKind::Repetition(repetition) => {
+            let copies = repetition.max.unwrap_or(repetition.min).max(1);
+            let one = width(&repetition.sub).saturating_add(2);
+            one.saturating_mul(u64::from(copies))
+        }
     }
 }
