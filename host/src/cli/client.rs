@@ -247,7 +247,6 @@ impl Client {
             let Some(Value::Array(mut more)) = page.get_mut("results").map(Value::take) else {
                 return Err(self.not_hookbox());
             };
-            let was_empty = more.is_empty();
             results.append(&mut more);
             cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
             if cursor
@@ -256,7 +255,8 @@ impl Client {
             {
                 return Err(self.not_hookbox());
             }
-            if cursor.is_none() || was_empty || results.len() >= max {
+            // An empty page may have a next one: the server looks at so many things for one page.
+            if cursor.is_none() || results.len() >= max {
                 results.truncate(max);
                 return Ok(results);
             }

@@ -50,6 +50,9 @@ use crate::{
     rules::Explanation,
 };
 
+/// Deliveries that one page of a list looks at. They take some milliseconds, for which a reader of the store is busy.
+pub const PAGE_ROWS: usize = 5000;
+
 /// An event on its way in, with all that follows from it.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
@@ -368,7 +371,8 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
         number: u32,
     ) -> Result<Option<Attempt>, BackendError>;
 
-    /// Deliveries that match, newest first, at most `limit`; `cursor` is the `next` of the page before.
+    /// Deliveries that match, newest first, at most `limit`; `cursor` is the `next` of the page before. One page looks
+    /// at [`PAGE_ROWS`] deliveries at most, so it may hold fewer than there are, even none, and still have a `next`.
     async fn deliveries(
         &self,
         tenant: &TenantId,

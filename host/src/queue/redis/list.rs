@@ -8,7 +8,7 @@ use super::report::moment;
 use crate::{
     ingest::Event,
     model::{DeliveryId, EventId, RuleId, TenantId, Timestamp, WebhookId, WorkerId},
-    queue::{Delivery, DeliveryFilter, Page, Status, StoredEvent, schedule},
+    queue::{Delivery, DeliveryFilter, PAGE_ROWS, Page, Status, StoredEvent, schedule},
     record::Attempt,
     registry::{
         BackendError, Cursor, MAX_PAGE,
@@ -21,10 +21,10 @@ use crate::{
     },
 };
 
-/// Deliveries looked at in one step of a scan.
-const STEP: usize = 500;
+/// Deliveries looked at in one step of a scan. Redis does nothing else during one, so it is short.
+const STEP: usize = 100;
 /// Steps for one page: a filter that fits next to nothing gives short pages instead of long waits.
-const STEPS: usize = 20;
+const STEPS: usize = PAGE_ROWS / STEP;
 
 /// A delivery with what only the backend knows.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ async fn read_all(
     for id in &ids {
         get.hgetall(store.key(shard, &format!("d:{id}")));
     }
-    let found = store.read(shard, &get).await?;
+    let found = store.scan(shard, &get).await?;
     let mut all = Vec::with_capacity(ids.len());
     for (id, fields) in ids.into_iter().zip(found) {
         let gone = match &fields {
@@ -308,7 +308,7 @@ impl Scan {
                     get.cmd("ZRANGEBYSCORE").arg(&*key).arg(from).arg(to);
                 }
                 get.arg("WITHSCORES").arg("LIMIT").arg(0).arg(STEP);
-                let found = store.read(self.shard, &get).await?.into_iter().next();
+                let found = store.scan(self.shard, &get).await?.into_iter().next();
                 let found: Vec<(String, f64)> =
                     redis::from_redis_value(found.unwrap_or(Value::Nil))
                         .map_err(|_| stored("a list of deliveries is not one"))?;

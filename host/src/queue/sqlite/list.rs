@@ -7,11 +7,10 @@ use rusqlite::{Connection, Row, ToSql, types::Value};
 use crate::{
     ingest::Event,
     model::{DeliveryId, EventId, RuleId, TenantId, Timestamp, WebhookId},
-    queue::{Delivery, DeliveryFilter, Page, Status, StoredEvent},
+    queue::{Delivery, DeliveryFilter, PAGE_ROWS, Page, Status, StoredEvent},
     record::Attempt,
     registry::{
-        Cursor,
-        cursor::{page as cut, rows_for},
+        Cursor, MAX_PAGE,
         sqlite::fault::{Fault, Sql},
     },
 };
@@ -169,6 +168,19 @@ impl Condition {
             sql: "d.tenant = ?1".to_owned(),
             values: vec![text(tenant.as_str())],
         };
+        condition.add(filter);
+        condition
+    }
+
+    /// A further condition with the same parameters: the tenant's, and what this filter says.
+    fn continue_with(&mut self, filter: &DeliveryFilter) -> String {
+        let before = std::mem::replace(&mut self.sql, "d.tenant = ?1".to_owned());
+        self.add(filter);
+        std::mem::replace(&mut self.sql, before)
+    }
+
+    fn add(&mut self, filter: &DeliveryFilter) {
+        let condition = self;
         if let Some(status) = filter.status {
             condition.and("d.status = ?", text(status.as_str()));
         }
@@ -199,7 +211,6 @@ impl Condition {
         if let Some(until) = filter.until {
             condition.and("d.created < ?", Value::Integer(until.as_millis()));
         }
-        condition
     }
 
     /// Adds a value; its parameter.
@@ -232,25 +243,65 @@ fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
-/// The query of one page, newest first, after the position `(created, seq)`.
+/// The query of the rows that one page looks at, newest first, after the position `(created, seq)`: all that fit the
+/// first of the filters that has an index of its own. Whether one fits the others too is its last column. So the cost
+/// of a page is bounded by the rows looked at, and not by those that are found.
 pub(super) fn page_query(
     tenant: &TenantId,
     filter: &DeliveryFilter,
-    limit: usize,
     (created, seq): (i64, i64),
 ) -> (String, Condition) {
-    let mut condition = Condition::new(tenant, filter);
+    let (walked, index) = walked(filter);
+    let mut condition = Condition::new(tenant, &walked);
     let (created, seq) = (
         condition.bind(Value::Integer(created)),
         condition.bind(Value::Integer(seq)),
     );
-    let limit = condition.bind(Value::Integer(rows_for(limit)));
+    let limit = condition.bind(Value::Integer(PAGE_ROWS as i64 + 1));
+    let rows = condition.sql.clone();
+    let rest = DeliveryFilter {
+        since: None,
+        until: None,
+        ..filter.clone()
+    };
+    let fits = condition.continue_with(&rest);
     let sql = format!(
-        "{COLUMNS} WHERE {} AND (d.created, d.seq) < ({created}, {seq})
-         ORDER BY d.created DESC, d.seq DESC LIMIT {limit}",
-        condition.sql
+        "SELECT d.created, d.seq, ({fits}) IS TRUE FROM deliveries d INDEXED BY {index}
+         WHERE {rows} AND (d.created, d.seq) < ({created}, {seq})
+         ORDER BY d.created DESC, d.seq DESC LIMIT {limit}"
     );
     (sql, condition)
+}
+
+/// The filter that is walked along, and its index: the one that mostly leaves least. The span of time goes with each.
+fn walked(filter: &DeliveryFilter) -> (DeliveryFilter, &'static str) {
+    let mut walked = DeliveryFilter {
+        since: filter.since,
+        until: filter.until,
+        ..DeliveryFilter::default()
+    };
+    let index = if filter.event.is_some() {
+        walked.event.clone_from(&filter.event);
+        "deliveries_by_event"
+    } else if filter.error.is_some() {
+        walked.error = filter.error;
+        "deliveries_by_error"
+    } else if filter.rule.is_some() {
+        walked.rule.clone_from(&filter.rule);
+        "deliveries_by_rule"
+    } else if filter.webhook.is_some() {
+        walked.webhook.clone_from(&filter.webhook);
+        "deliveries_by_outlet"
+    } else if filter.object_type.is_some() {
+        walked.object_type.clone_from(&filter.object_type);
+        "deliveries_by_object_type"
+    } else if filter.status.is_some() {
+        walked.status = filter.status;
+        "deliveries_by_status"
+    } else {
+        "deliveries_by_time"
+    };
+    (walked, index)
 }
 
 pub(super) fn deliveries(
@@ -260,13 +311,24 @@ pub(super) fn deliveries(
     limit: usize,
     after: (i64, i64),
 ) -> Result<Page<Delivery>, Fault> {
-    let (sql, condition) = page_query(tenant, filter, limit, after);
-    let rows = conn.all(&sql, rusqlite::params_from_iter(condition.values()), read)?;
-    let page = cut(rows, limit, |last| {
-        Cursor::Delivery(last.delivery.created.as_millis(), last.seq)
-    });
-    Ok(Page {
-        results: page.results.into_iter().map(|row| row.delivery).collect(),
-        next: page.next,
-    })
+    let limit = limit.clamp(1, MAX_PAGE);
+    let (sql, condition) = page_query(tenant, filter, after);
+    let mut statement = conn.statement(&sql)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(condition.values()))?;
+    let (mut results, mut looked_at, mut last) = (Vec::new(), 0, after);
+    let mut next = None;
+    while let Some(row) = rows.next()? {
+        let (position, fits) = ((row.get(0)?, row.get(1)?), row.get::<_, bool>(2)?);
+        // What is left for the next page: one more that fits, or the first that is not looked at any more.
+        if looked_at == PAGE_ROWS || (fits && results.len() == limit) {
+            next = Some(Cursor::Delivery(last.0, last.1).encode());
+            break;
+        }
+        looked_at += 1;
+        last = position;
+        if fits {
+            results.push(by_seq(conn, position.1)?.delivery);
+        }
+    }
+    Ok(Page { results, next })
 }

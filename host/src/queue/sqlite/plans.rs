@@ -147,7 +147,7 @@ fn each_filter_has_an_index_in_the_order_of_the_list() {
             "deliveries_by_time",
         ),
     ] {
-        let (sql, _) = list::page_query(&TenantId::from("t"), &filter, 10, (i64::MAX, i64::MAX));
+        let (sql, _) = list::page_query(&TenantId::from("t"), &filter, (i64::MAX, i64::MAX));
         let plan = plan(&conn, &sql);
         assert!(
             plan.iter().any(|step| step.contains(index)),

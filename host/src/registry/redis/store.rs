@@ -77,6 +77,8 @@ struct Shard {
     prefix: Arc<str>,
     main: Arc<Lane>,
     lanes: Vec<Arc<Lane>>,
+    /// For walks over many keys, so that nothing short waits for their answers.
+    scans: Arc<Lane>,
     next: AtomicUsize,
 }
 
@@ -84,6 +86,7 @@ struct Shard {
 enum Step<'a> {
     Script(&'a Script, &'a [&'a [u8]]),
     Read(&'a redis::Pipeline),
+    Scan(&'a redis::Pipeline),
 }
 
 /// Why one try of a step failed.
@@ -129,6 +132,7 @@ impl Store {
             Shard {
                 main: lane(),
                 lanes: (0..LANES).map(|_| lane()).collect(),
+                scans: lane(),
                 next: AtomicUsize::new(0),
                 prefix: Arc::clone(&prefix),
             }
@@ -210,6 +214,21 @@ impl Store {
         )
     }
 
+    /// The same for commands that read much, on a connection of their own.
+    pub(crate) async fn scan(
+        &self,
+        shard: usize,
+        pipeline: &redis::Pipeline,
+    ) -> Result<Vec<Value>, BackendError> {
+        if pipeline.is_empty() {
+            return Ok(Vec::new());
+        }
+        list(
+            self.attempt(shard, Mode::REPEATABLE, Step::Scan(pipeline))
+                .await?,
+        )
+    }
+
     /// A connection on which one can wait so long for elements of a list.
     pub(crate) async fn listen(
         &self,
@@ -246,12 +265,13 @@ impl Store {
             self.timeout / 4
         };
         let begun = Instant::now();
-        let lane = match mode.durable && self.replicas > 0 {
-            true => shard
+        let lane = match step {
+            Step::Scan(_) => &shard.scans,
+            _ if mode.durable && self.replicas > 0 => shard
                 .lanes
                 .get(shard.next.fetch_add(1, Ordering::Relaxed) % LANES)
                 .unwrap_or(&shard.main),
-            false => &shard.main,
+            _ => &shard.main,
         };
         let too_late = || unavailable(&"no answer in time");
         loop {
@@ -304,7 +324,7 @@ impl Store {
     ) -> Result<Value, RedisError> {
         let (script, args) = match step {
             Step::Script(script, args) => (script, args),
-            Step::Read(pipeline) => {
+            Step::Read(pipeline) | Step::Scan(pipeline) => {
                 let mut connection = link.connection.clone();
                 return pipeline
                     .query_async(&mut connection)

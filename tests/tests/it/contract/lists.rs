@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hookbox::{
     model::{RuleId, Timestamp, WorkerId},
-    queue::{DeliveryFilter, Leased, Retention, Status, Usage, WorkerInfo},
+    queue::{DeliveryFilter, Leased, PAGE_ROWS, Retention, Status, Usage, WorkerInfo},
     record::{
         AttemptOutcome, Body, FailureKind, Next, RenderRecord, RequestRecord, ResponseRecord,
     },
@@ -253,6 +253,46 @@ pub(crate) async fn a_cursor_that_no_list_gave_out_is_refused(open: Open) {
             .deliveries(&t, &DeliveryFilter::default(), 10, Some(cursor))
             .await;
         assert_eq!(page, Err(BackendError::BadCursor), "{cursor:.20}");
+    }
+}
+
+/// A page that finds little costs no more than one that finds much.
+pub(crate) async fn a_page_looks_at_so_many_deliveries_and_says_where_the_next_goes_on(open: Open) {
+    let (bed, t) = (open(LIMITS).await, tenant("t"));
+    let hook = bed.webhook(&t, |_| ()).await;
+    let oldest = bed.send_one(&t, &hook).await;
+    bed.cancel(&t, &oldest).await.unwrap();
+    let mut others = 0;
+    while others <= PAGE_ROWS {
+        others += bed.send(&t, &[&hook; 1000]).await.len();
+    }
+    let of_hook = DeliveryFilter {
+        webhook: Some(hook),
+        ..DeliveryFilter::default()
+    };
+    let none = DeliveryFilter {
+        object_type: Some("dcim.rack".to_owned()),
+        ..of_hook.clone()
+    };
+    let first = bed.deliveries(&t, &none, 10, None).await.unwrap();
+    assert!(first.results.is_empty() && first.next.is_some());
+    let one = DeliveryFilter {
+        status: Some(Status::Cancelled),
+        object_type: Some("dcim.site".to_owned()),
+        ..of_hook
+    };
+    for (filter, expected) in [(none, vec![]), (one, vec![oldest])] {
+        let (mut found, mut cursor) = (Vec::new(), None);
+        for _ in 0..others / PAGE_ROWS + 1 {
+            let page = bed.deliveries(&t, &filter, 10, cursor.as_deref()).await;
+            let page = page.unwrap();
+            found.extend(page.results.into_iter().map(|delivery| delivery.id));
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!((found, cursor), (expected, None));
     }
 }
 

@@ -76,6 +76,7 @@ macro_rules! contract {
                 each_filter_finds_what_it_says,
                 deliveries_are_found_by_the_kind_of_their_last_error,
                 a_cursor_that_no_list_gave_out_is_refused,
+                a_page_looks_at_so_many_deliveries_and_says_where_the_next_goes_on,
                 tenants_see_only_their_own,
                 the_overview_counts_each_state,
                 usage_adds_up_by_tenant,
