@@ -19,9 +19,11 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Shared,
+    limits::UnderWay,
     problem::{Answer, Kind, Problem},
 };
 use crate::{
+    engine::Caller,
     model::{Secret, TenantId, Timestamp},
     registry::{ApiKey, Backend, BackendError, KeyScope},
 };
@@ -37,6 +39,10 @@ const FROM_ENV: &str = "key_environment";
 /// other processes on the same store; in this process it counts at once.
 const REMEMBERED: Duration = Duration::from_secs(1);
 const REMEMBERED_KEYS: usize = 4096;
+/// How long it is remembered that there was such a key, so that its look-up goes before those of strangers.
+const KNOWN: Duration = Duration::from_secs(600);
+/// Look-ups at once of keys that have not been seen for as long.
+pub(super) const STRANGERS: usize = 1;
 
 /// Makes a key: 32 bytes from the operating system, as base64url.
 ///
@@ -275,12 +281,12 @@ impl KeyCache {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The key, or what a key that is then found in the store is put with.
-    fn get(&self, hash: &str) -> Result<ApiKey, Generation> {
+    /// The key, or what a key that is then found in the store is put with, and whether there was such a key lately.
+    fn get(&self, hash: &str) -> Result<ApiKey, (Generation, bool)> {
         let found = self.lock();
         match found.by_hash.get(hash) {
             Some((key, since)) if since.elapsed() < REMEMBERED => Ok(key.clone()),
-            _ => Err(found.generation),
+            known => Err((found.generation, known.is_some())),
         }
     }
 
@@ -292,8 +298,10 @@ impl KeyCache {
             return;
         }
         let keys = &mut found.by_hash;
-        if keys.len() >= REMEMBERED_KEYS {
-            keys.retain(|_, (_, since)| since.elapsed() < REMEMBERED);
+        for age in [KNOWN, REMEMBERED] {
+            if keys.len() >= REMEMBERED_KEYS {
+                keys.retain(|_, (_, since)| since.elapsed() < age);
+            }
         }
         if keys.len() < REMEMBERED_KEYS {
             keys.insert(key.hash.clone(), (key.clone(), Instant::now()));
@@ -316,9 +324,14 @@ async fn authenticate(parts: &Parts, state: &Shared) -> Answer<ApiKey> {
     };
     let token = token_of(value).map_err(|what| refused(&what))?;
     let hash = key_hash(token);
-    let generation = match state.keys.get(&hash) {
+    let (generation, is_known) = match state.keys.get(&hash) {
         Ok(key) => return Ok(key),
-        Err(generation) => generation,
+        Err(unknown) => unknown,
+    };
+    // `None` only if the semaphore were closed, which it is not.
+    let _turn = match is_known {
+        true => None,
+        false => state.strangers.acquire().await.ok(),
     };
     let backend = state.engine.backend().as_ref();
     let mut found = backend.key_by_hash(&hash).await?;
@@ -334,6 +347,26 @@ async fn authenticate(parts: &Parts, state: &Shared) -> Answer<ApiKey> {
     }
 }
 
+impl From<&ApiKey> for Caller {
+    fn from(key: &ApiKey) -> Self {
+        Self::new(key.tenant.clone(), &key.id)
+    }
+}
+
+/// Gives the request a place in its key's share of those under way, and says whose it is to what comes after.
+fn admit(parts: &mut Parts, state: &Shared, key: &ApiKey) -> Answer<()> {
+    let caller = Caller::from(key);
+    if let Some(under_way) = parts.extensions.get::<UnderWay>() {
+        let place = state.places.try_turn(&caller).ok_or_else(|| {
+            let why = "too many requests of this key, or of its tenant, are under way; try again";
+            Problem::new(Kind::Overloaded, why).after(Duration::from_secs(1))
+        })?;
+        under_way.hold(place);
+    }
+    parts.extensions.insert(caller);
+    Ok(())
+}
+
 macro_rules! caller {
     ($(#[$doc:meta])* $name:ident, $($scope:ident)|+, $needed:literal) => {
         $(#[$doc])*
@@ -345,6 +378,7 @@ macro_rules! caller {
 
             async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Answer<Self> {
                 let key = authenticate(parts, state).await?;
+                admit(parts, state, &key)?;
                 match key.scope {
                     $(KeyScope::$scope)|+ => Ok(Self(key)),
                     _ => Err(Problem::new(Kind::Forbidden, $needed)),
@@ -438,7 +472,8 @@ mod tests {
             KeyScope::Read,
             &Secret::new("hb_x"),
         );
-        let generation = cache.get(&key.hash).unwrap_err();
+        let (generation, is_known) = cache.get(&key.hash).unwrap_err();
+        assert!(!is_known);
         cache.put(&key, generation);
         assert_eq!(cache.get(&key.hash).as_ref(), Ok(&key));
         cache.clear();

@@ -12,7 +12,7 @@ use super::{
     problem::{Answer, Kind, Problem},
 };
 use crate::{
-    engine::ReplayInput,
+    engine::{Caller, ReplayInput},
     model::{DeliveryId, EventId, RuleId, TenantId, Timestamp, WebhookId},
     queue::{Delivery, DeliveryFilter, Status},
     record::{Attempt, FailureKind},
@@ -109,14 +109,15 @@ impl DeliveryDetail {
     }
 }
 
-/// Deliveries, newest first.
+/// Deliveries, newest first. One page looks at 5000 deliveries at most: if few of many match, it may hold fewer
+/// than asked for, or none, and still say where the next one goes on.
 #[utoipa::path(get, path = "/v1/deliveries", tag = "deliveries", params(DeliveryQuery),
     responses((status = 200, description = "A page of deliveries.", body = List<Delivery>)))]
 pub(super) async fn list_deliveries(
     Reader(key): Reader,
     State(state): State<Shared>,
     Params(query): Params<DeliveryQuery>,
-) -> Answer<axum::Json<List<Delivery>>> {
+) -> Answer<Response> {
     let limit = check_limit(query.limit)?;
     let filter = DeliveryFilter {
         status: query.status,
@@ -128,11 +129,12 @@ pub(super) async fn list_deliveries(
         since: query.since,
         until: query.until,
     };
-    let backend = state.engine.backend();
-    let page = backend
-        .deliveries(&key.tenant, &filter, limit, query.cursor.as_deref())
-        .await?;
-    Ok(List::of(page, |delivery| delivery))
+    let (backend, cursor) = (state.engine.backend(), query.cursor.as_deref());
+    let read = async || {
+        let page = backend.deliveries(&key.tenant, &filter, limit, cursor);
+        Ok(List::of(page.await?, |delivery| delivery).0)
+    };
+    state.sending.json(&Caller::from(&key), read).await
 }
 
 /// A delivery with its attempts: what was rendered, sent and answered, and what it cost.
@@ -146,7 +148,7 @@ pub(super) async fn get_delivery(
 ) -> Answer<Response> {
     let id = DeliveryId::from(id);
     let read = || detail(&state, &key.tenant, &id);
-    state.sending.json(&key.tenant, read).await
+    state.sending.json(&Caller::from(&key), read).await
 }
 
 async fn detail(state: &Shared, tenant: &TenantId, id: &DeliveryId) -> Answer<DeliveryDetail> {
@@ -173,7 +175,7 @@ pub(super) async fn get_input(
     Reader(key): Reader,
     State(state): State<Shared>,
     Ids(id, number): Ids,
-) -> Answer<axum::Json<ReplayInput>> {
+) -> Answer<Response> {
     let number = number.parse().map_err(|_| {
         Problem::new(
             Kind::NotFound,
@@ -181,8 +183,8 @@ pub(super) async fn get_input(
         )
     })?;
     let id = id.as_str().into();
-    let input = state.engine.replay_input(&key.tenant, &id, number).await?;
-    Ok(axum::Json(input))
+    let read = async || Ok(state.engine.replay_input(&key.tenant, &id, number).await?);
+    state.sending.json(&Caller::from(&key), read).await
 }
 
 /// Sends an ended or scheduled delivery again, with the whole retry schedule before it. Its webhook runs

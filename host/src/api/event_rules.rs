@@ -1,5 +1,7 @@
 //! `/v1/event-rules`
 
+use std::sync::Arc;
+
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
@@ -11,10 +13,12 @@ use super::{
     changes::change,
     check_room, created, deleted,
     extract::{Id, Json, JsonObject, Params},
-    problem::{Answer, Kind, Problem},
+    problem::{Answer, Problem},
     render::parse_event,
 };
 use crate::{
+    config::Config,
+    engine::Caller,
     model::{EventRule, EventRuleSpec, RuleId, TenantId, Timestamp, WebhookId},
     registry::validate::{self, Draft},
     rules::{Conditions, Evaluation},
@@ -113,7 +117,7 @@ pub(super) async fn list_rules(
         let page = backend.rules(&key.tenant, limit, cursor).await?;
         Ok(List::of(page, EventRuleView::from).0)
     };
-    state.sending.json(&key.tenant, read).await
+    state.sending.json(&Caller::from(&key), read).await
 }
 
 /// Stores a new rule. The webhooks it names must be there already.
@@ -151,13 +155,14 @@ pub(super) async fn get_rule(
     Reader(key): Reader,
     State(state): State<Shared>,
     Id(id): Id,
-) -> Answer<axum::Json<EventRuleView>> {
+) -> Answer<Response> {
     let backend = state.engine.backend();
-    let rule = backend
-        .rule(&key.tenant, &id.as_str().into())
-        .await?
-        .ok_or_else(|| Problem::no_such("event rule", &id))?;
-    Ok(axum::Json(rule.into()))
+    let read = async || {
+        let rule = backend.rule(&key.tenant, &id.as_str().into()).await?;
+        let rule = rule.ok_or_else(|| Problem::no_such("event rule", &id))?;
+        Ok(EventRuleView::from(rule))
+    };
+    state.sending.json(&Caller::from(&key), read).await
 }
 
 /// Replaces a rule: what is absent returns to its default.
@@ -258,24 +263,30 @@ pub(super) async fn evaluate(
     State(state): State<Shared>,
     Json(body): Json<EvaluateBody>,
 ) -> Answer<axum::Json<Evaluation>> {
-    let config = state.engine.config();
-    let event = parse_event(&key.tenant, &body.event, config)?;
+    let caller = Caller::from(&key);
+    // Compiling patterns, and matching them against long texts, takes long for a thread of the runtime.
+    let evaluation = {
+        let engine = Arc::clone(&state.engine);
+        let work = move || evaluate_now(&key.tenant, &body, engine.config());
+        state.engine.compute(&caller, work).await??
+    };
+    Ok(axum::Json(evaluation))
+}
+
+fn evaluate_now(tenant: &TenantId, body: &EvaluateBody, config: &Config) -> Answer<Evaluation> {
+    let event = parse_event(tenant, &body.event, config)?;
     let conditions = match &body.conditions {
         Value::Null => None,
         json => Conditions::parse(json, config.condition_limits())?,
     };
     let Some(conditions) = conditions else {
-        return Ok(axum::Json(Evaluation {
+        return Ok(Evaluation {
             matched: true,
             error: None,
             trace: Vec::new(),
-        }));
+        });
     };
     let context: Value =
         serde_json::from_str(event.context()).map_err(|e| Problem::internal(&e))?;
-    // A hostile regex or a huge list costs CPU, which the I/O threads must not pay for.
-    let evaluation = tokio::task::spawn_blocking(move || conditions.evaluate(&context))
-        .await
-        .map_err(|_| Problem::new(Kind::Internal, "the evaluation did not end"))?;
-    Ok(axum::Json(evaluation))
+    Ok(conditions.evaluate(&context))
 }

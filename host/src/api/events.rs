@@ -5,6 +5,7 @@ use axum::{
     body::Body,
     extract::State,
     http::{HeaderMap, StatusCode, header},
+    response::Response,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -18,8 +19,9 @@ use super::{
     problem::{Answer, Kind, Problem},
 };
 use crate::{
+    engine::Caller,
     ingest::parse_request,
-    model::{EventId, Timestamp},
+    model::{EventId, TenantId, Timestamp},
     queue::{Delivery, Enqueued},
     rules::Explanation,
 };
@@ -57,20 +59,22 @@ pub(super) async fn post_events(
     let body = read_body(&state, &headers, body, limits.max_request_bytes).await?;
     let content_type = text_of(&headers, header::CONTENT_TYPE.as_str())?.map(str::to_owned);
     let idempotency_key = text_of(&headers, "idempotency-key")?.map(str::to_owned);
-    let tenant = key.tenant;
+    let caller = Caller::from(&key);
     let events = to_its_end(async move {
         // Megabytes of JSON take longer than other requests should wait, and parsed far more room.
-        let turn = state.parsing.acquire().await;
-        let owner = tenant.clone();
         let parse = move || {
-            let (content_type, key) = (content_type.as_deref(), idempotency_key.as_deref());
-            parse_request(content_type, &headers, key, &body, &owner, &limits)
+            let (content_type, idempotency) = (content_type.as_deref(), idempotency_key.as_deref());
+            parse_request(
+                content_type,
+                &headers,
+                idempotency,
+                &body,
+                &key.tenant,
+                &limits,
+            )
         };
-        let incoming = tokio::task::spawn_blocking(parse)
-            .await
-            .map_err(|e| Problem::internal(&e))??;
-        drop(turn);
-        let events = state.engine.accept(&tenant, incoming).await?;
+        let incoming = state.engine.compute(&caller, parse).await??;
+        let events = state.engine.accept(&caller, incoming).await?;
         drop(under_way);
         Ok(events)
     })
@@ -121,16 +125,21 @@ pub(super) async fn get_event(
     Reader(key): Reader,
     State(state): State<Shared>,
     Id(id): Id,
-) -> Answer<axum::Json<EventView>> {
+) -> Answer<Response> {
+    let read = || view(&state, &key.tenant, &id);
+    state.sending.json(&Caller::from(&key), read).await
+}
+
+async fn view(state: &Shared, tenant: &TenantId, id: &str) -> Answer<EventView> {
     let backend = state.engine.backend();
     let stored = backend
-        .event(&key.tenant, &id.as_str().into())
+        .event(tenant, &id.into())
         .await?
-        .ok_or_else(|| Problem::no_such("event", &id))?;
+        .ok_or_else(|| Problem::no_such("event", id))?;
     let event = stored.event;
     let context =
         RawValue::from_string(event.context().to_string()).map_err(|e| Problem::internal(&e))?;
-    Ok(axum::Json(EventView {
+    Ok(EventView {
         id: event.id().clone(),
         event_type: event.event_type().to_owned(),
         object_type: event.object_type().to_owned(),
@@ -138,5 +147,5 @@ pub(super) async fn get_event(
         context,
         explanation: stored.explanation,
         deliveries: stored.deliveries,
-    }))
+    })
 }

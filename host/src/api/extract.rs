@@ -1,9 +1,6 @@
 //! What handlers take out of a request, each failing with a problem that helps.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use axum::{
     body::{Body, Bytes},
@@ -16,11 +13,11 @@ use serde_json::{Map, Value};
 
 use super::{
     Shared,
-    limits::UnderWay,
     problem::{Answer, Kind, Problem},
 };
 use crate::{
     config::Config,
+    engine::Caller,
     model::{FieldError, FieldErrors, json},
 };
 
@@ -40,11 +37,9 @@ fn json_limit(config: &Config) -> usize {
         .saturating_add(SHORT_FIELDS)
 }
 
-/// Bytes of a JSON body that is parsed without waiting for a turn.
-const SMALL_JSON_BYTES: usize = 64 << 10;
-
-/// Requests under way at once whose JSON body is larger than that: parsed, it can take forty times its text.
-pub(super) const LARGE_BODIES: usize = 4;
+/// Bytes of a JSON body that is parsed at once. A larger one takes long for a thread of the runtime, and up to
+/// forty times its text in memory, so it waits for the caller's turn.
+const SMALL_JSON_BYTES: usize = 16 << 10;
 
 /// Reads a body of at most `limit` bytes within `server.request_timeout_seconds`. What is announced as
 /// longer is refused before any of it is read; what turns out longer, as soon as it does.
@@ -143,7 +138,7 @@ fn too_slow(due: Duration, most: Duration) -> Problem {
 #[derive(Debug)]
 pub(super) struct Json<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest<Shared> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &Shared) -> Answer<Self> {
@@ -151,14 +146,13 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
         require_json(&parts.headers)?;
         let limit = json_limit(state.engine.config());
         let bytes = read_body(state, &parts.headers, body, limit).await?;
-        if bytes.len() > SMALL_JSON_BYTES {
-            let turn = Arc::clone(&state.large_bodies).acquire_owned().await;
-            let turn = turn.map_err(|e| Problem::internal(&e))?;
-            if let Some(under_way) = parts.extensions.get::<UnderWay>() {
-                under_way.hold(turn);
-            }
+        if bytes.len() <= SMALL_JSON_BYTES {
+            return from_json(&bytes).map(Self);
         }
-        from_json(&bytes).map(Self)
+        let caller = parts.extensions.get::<Caller>();
+        let caller = caller.ok_or_else(|| Problem::internal(&"a body is read without a key"))?;
+        let parse = move || from_json(&bytes).map(Self);
+        state.engine.compute(caller, parse).await?
     }
 }
 

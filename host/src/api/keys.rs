@@ -13,6 +13,7 @@ use super::{
     problem::{Answer, Kind, Problem},
 };
 use crate::{
+    engine::Caller,
     model::{FieldErrors, TenantId, Timestamp},
     registry::{ApiKey, KeyScope},
 };
@@ -75,13 +76,14 @@ pub(super) async fn list_keys(
     Admin(caller): Admin,
     State(state): State<Shared>,
     Params(paging): Params<Paging>,
-) -> Answer<axum::Json<List<KeyView>>> {
+) -> Answer<Response> {
     let limit = paging.limit()?;
-    let backend = state.engine.backend();
-    let page = backend
-        .keys(&caller.tenant, limit, paging.cursor.as_deref())
-        .await?;
-    Ok(List::of(page, KeyView::from))
+    let (backend, cursor) = (state.engine.backend(), paging.cursor.as_deref());
+    let read = async || {
+        let page = backend.keys(&caller.tenant, limit, cursor).await?;
+        Ok(List::of(page, KeyView::from).0)
+    };
+    state.sending.json(&Caller::from(&caller), read).await
 }
 
 /// Makes a key for the caller's tenant.

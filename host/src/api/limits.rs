@@ -18,45 +18,92 @@ use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::{Answer, Kind, Problem};
-use crate::config::ServerConfig;
+use crate::{
+    config::ServerConfig,
+    engine::{Limits as Shares, Turn},
+};
+
+/// Probes answered at once, beside all other requests.
+const PROBES: usize = 64;
 
 /// The limits of one server.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
     under_way: Arc<Semaphore>,
+    probes: Arc<Semaphore>,
 }
 
-/// What a request holds until it ends, first of all its place among those under way: permits that are given
-/// back once no clone of it lives. What goes on when the client has gone away keeps one.
+/// What a request holds until it ends, first of all its place among those under way: it is given back once no
+/// clone of this lives. What goes on when the client has gone away keeps one.
 #[derive(Clone, Debug)]
 pub(super) struct UnderWay {
-    permits: Arc<Mutex<Vec<OwnedSemaphorePermit>>>,
+    held: Arc<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    _permit: OwnedSemaphorePermit,
+    turns: Mutex<Vec<Turn>>,
 }
 
 impl UnderWay {
-    /// Holds a further permit until the request ends.
-    pub(super) fn hold(&self, permit: OwnedSemaphorePermit) {
-        let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
-        permits.push(permit);
+    /// Holds something further until the request ends.
+    pub(super) fn hold(&self, turn: Turn) {
+        let turns = &self.held.turns;
+        turns
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(turn);
     }
 }
 
 impl Limits {
     pub(super) fn of(config: &ServerConfig) -> Self {
+        Self::new(config.max_connections)
+    }
+
+    fn new(most: usize) -> Self {
         Self {
-            under_way: Arc::new(Semaphore::new(config.max_connections.max(1))),
+            under_way: Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS))),
+            probes: Arc::new(Semaphore::new(PROBES)),
         }
     }
 }
 
+/// How many of the requests under way may be one tenant's and one key's, so that requests whose bodies never come
+/// leave room for those of others.
+pub(super) fn shares(config: &ServerConfig) -> Shares {
+    let most = u32::try_from(config.max_connections)
+        .unwrap_or(u32::MAX)
+        .max(1);
+    let (tenant, key) = ((most - most / 4).max(1), (most / 2).max(1));
+    Shares {
+        all: u32::MAX,
+        tenant,
+        key,
+        tenant_places: tenant as usize,
+        key_places: key as usize,
+    }
+}
+
+/// Whether it only asks whether the server lives or is ready.
+pub(super) fn is_probe(request: &Request) -> bool {
+    request.method().is_safe() && matches!(request.uri().path(), "/healthz" | "/readyz")
+}
+
 /// Runs a request within the limits. One too many is answered 503 at once: a client that is told can come
-/// back, one that waits only makes the line longer.
+/// back, one that waits only makes the line longer. Probes have places of their own: a server that is busy is not dead.
 pub(super) async fn guard(
     State(limits): State<Limits>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Ok(permit) = limits.under_way.try_acquire_owned() else {
+    let places = if is_probe(&request) {
+        limits.probes
+    } else {
+        limits.under_way
+    };
+    let Ok(permit) = places.try_acquire_owned() else {
         return Problem::new(
             Kind::Overloaded,
             "too many requests are under way; try again",
@@ -65,7 +112,10 @@ pub(super) async fn guard(
         .into_response();
     };
     let under_way = UnderWay {
-        permits: Arc::new(Mutex::new(vec![permit])),
+        held: Arc::new(Held {
+            _permit: permit,
+            turns: Mutex::default(),
+        }),
     };
     request.extensions_mut().insert(under_way.clone());
     // Handlers share only what survives an unwinding: locks that forgive poisoning, and the store.
@@ -91,10 +141,15 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::{
+        engine::{Caller, Turns},
+        model::TenantId,
+    };
 
     fn app(limits: Limits) -> Router {
         Router::new()
             .route("/ok", get(|| async { "ok" }))
+            .route("/healthz", get(|| async { "ok" }))
             .route("/panic", get(panics))
             .route("/left", get(leaves_a_task))
             .layer(middleware::from_fn_with_state(limits, guard))
@@ -120,6 +175,7 @@ mod tests {
     fn limits(permits: usize) -> Limits {
         Limits {
             under_way: Arc::new(Semaphore::new(permits)),
+            ..Limits::new(1)
         }
     }
 
@@ -142,12 +198,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_request_takes_is_given_back_when_it_ends() {
-        let few = Arc::new(Semaphore::new(1));
+        let turns = Turns::new(Shares::shares(1));
+        let caller = Caller::of(&TenantId::from("t"));
         let taking = {
-            let few = Arc::clone(&few);
+            let (turns, caller) = (turns.clone(), caller.clone());
             move |Extension(under_way): Extension<UnderWay>| async move {
-                under_way.hold(Arc::clone(&few).acquire_owned().await.unwrap());
-                few.available_permits().to_string()
+                under_way.hold(turns.try_turn(&caller).unwrap());
+                turns.try_turn(&caller).is_some().to_string()
             }
         };
         let app = Router::new()
@@ -156,8 +213,8 @@ mod tests {
         let request = Request::get("/").body(Body::empty()).unwrap();
         let response = app.oneshot(request).await.unwrap();
         let during = axum::body::to_bytes(response.into_body(), 10).await;
-        assert_eq!(during.unwrap(), "0");
-        assert_eq!(few.available_permits(), 1);
+        assert_eq!(during.unwrap(), "false");
+        assert!(turns.try_turn(&caller).is_some());
     }
 
     #[tokio::test]
@@ -176,10 +233,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_request_too_many_is_answered_503_at_once() {
-        assert_eq!(
-            status(&app(limits(0)), "/ok").await,
-            StatusCode::SERVICE_UNAVAILABLE
-        );
+    async fn one_request_too_many_is_answered_503_at_once_and_probes_are_not() {
+        let app = app(limits(0));
+        assert_eq!(status(&app, "/ok").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(status(&app, "/healthz").await, StatusCode::OK);
+    }
+
+    #[test]
+    fn neither_a_key_nor_a_tenant_has_all_places() {
+        let config = ServerConfig {
+            max_connections: 8,
+            ..crate::config::Config::defaults().server
+        };
+        let turns = Turns::new(shares(&config));
+        let take = |key: &str, most: usize| {
+            let caller = Caller::new(TenantId::from("t"), key);
+            let taken = (0..most).map_while(|_| turns.try_turn(&caller));
+            taken.collect::<Vec<_>>()
+        };
+        let (first, second, third) = (take("a", 9), take("b", 9), take("c", 9));
+        assert_eq!([first.len(), second.len(), third.len()], [4, 2, 0]);
     }
 }

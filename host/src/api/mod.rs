@@ -4,6 +4,7 @@
 //! Order of a request: connection limit and header timeout ([`serve`]), security headers, limit of requests
 //! under way, panic guard, route, key and scope, body within its limits of size and time.
 
+mod addresses;
 mod auth;
 mod changes;
 mod extract;
@@ -48,7 +49,13 @@ pub use openapi::document;
 pub use serve::serve;
 pub use webhooks::{WebhookBody, WebhookView};
 
-use crate::{engine::Engine, model::Secret, queue::Page, registry::BackendError, telemetry::Part};
+use crate::{
+    engine::{Engine, Turns},
+    model::Secret,
+    queue::Page,
+    registry::BackendError,
+    telemetry::Part,
+};
 use problem::{Answer, Kind, Problem};
 
 /// What all handlers share.
@@ -60,11 +67,10 @@ struct ApiState {
     env_key_hash: Option<String>,
     readiness: health::Readiness,
     queue_gauges: health::QueueGauges,
-    /// Requests whose events are parsed at once: as many as there are cores. More would be no faster, and
-    /// parsed JSON takes many times its text.
-    parsing: tokio::sync::Semaphore,
-    /// Turns of requests with large JSON bodies.
-    large_bodies: Arc<tokio::sync::Semaphore>,
+    /// Requests under way, by tenant and key.
+    places: Turns,
+    /// Look-ups of keys that have not been seen lately. Strangers make them up, and must not delay known ones.
+    strangers: tokio::sync::Semaphore,
     turns: changes::Turns,
     uploads: plugin_upload::Uploads,
     sending: sending::Sending,
@@ -74,15 +80,15 @@ type Shared = Arc<ApiState>;
 
 impl ApiState {
     fn new(engine: Arc<Engine>, admin_key: Option<&Secret>) -> Shared {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let places = Turns::new(limits::shares(&engine.config().server));
         Arc::new(Self {
             engine,
+            places,
+            strangers: tokio::sync::Semaphore::new(auth::STRANGERS),
             keys: auth::KeyCache::default(),
             env_key_hash: admin_key.map(|key| key_hash(key.expose())),
             readiness: health::Readiness::default(),
             queue_gauges: health::QueueGauges::default(),
-            parsing: tokio::sync::Semaphore::new(cores),
-            large_bodies: Arc::new(tokio::sync::Semaphore::new(extract::LARGE_BODIES)),
             turns: changes::Turns::default(),
             uploads: plugin_upload::Uploads::default(),
             sending: sending::Sending::default(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,6 +14,7 @@ use super::{
     problem::{Answer, Kind, Problem},
 };
 use crate::{
+    engine::Caller,
     model::{TenantId, Timestamp},
     queue::{QueueOverview, Usage, WorkerInfo},
 };
@@ -32,15 +33,15 @@ pub(super) struct QueueView {
 /// How the tenant's deliveries stand.
 #[utoipa::path(get, path = "/v1/queue", tag = "operations",
     responses((status = 200, description = "Counts by state, webhooks that are held back, and the number of workers.", body = QueueView)))]
-pub(super) async fn queue(
-    Reader(key): Reader,
-    State(state): State<Shared>,
-) -> Answer<axum::Json<QueueView>> {
+pub(super) async fn queue(Reader(key): Reader, State(state): State<Shared>) -> Answer<Response> {
     let backend = state.engine.backend();
-    Ok(axum::Json(QueueView {
-        overview: backend.overview(Some(&key.tenant)).await?,
-        workers: backend.workers().await?.len(),
-    }))
+    let read = async || {
+        Ok(QueueView {
+            overview: backend.overview(Some(&key.tenant)).await?,
+            workers: backend.workers().await?.len(),
+        })
+    };
+    state.sending.json(&Caller::from(&key), read).await
 }
 
 /// A span of time.
@@ -72,7 +73,7 @@ pub(super) async fn usage(
     Reader(key): Reader,
     State(state): State<Shared>,
     Params(span): Params<Span>,
-) -> Answer<axum::Json<UsageView>> {
+) -> Answer<Response> {
     let until = span.until.unwrap_or_else(Timestamp::now);
     let since = span.since.unwrap_or_else(|| {
         let span = i64::try_from(DEFAULT_SPAN.as_millis()).unwrap_or(i64::MAX);
@@ -85,12 +86,15 @@ pub(super) async fn usage(
         ));
     }
     let backend = state.engine.backend();
-    let usage = backend.usage(&key.tenant, since, until).await?;
-    Ok(axum::Json(UsageView {
-        since,
-        until,
-        usage,
-    }))
+    let read = async || {
+        let usage = backend.usage(&key.tenant, since, until).await?;
+        Ok(UsageView {
+            since,
+            until,
+            usage,
+        })
+    };
+    state.sending.json(&Caller::from(&key), read).await
 }
 
 /// The workers that serve this store. They serve all tenants and name machines, so only the operator's
@@ -101,14 +105,17 @@ pub(super) async fn workers(
     Admin(key): Admin,
     State(state): State<Shared>,
     Params(paging): Params<Paging>,
-) -> Answer<axum::Json<List<WorkerInfo>>> {
+) -> Answer<Response> {
     if key.tenant != TenantId::default_tenant() {
         return Err(Problem::new(
             Kind::Forbidden,
             "this needs an admin key of the tenant default",
         ));
     }
-    let workers = state.engine.backend().workers().await?;
-    let page = page_of(workers, |worker| worker.id.as_str(), &paging)?;
-    Ok(List::of(page, |worker| worker))
+    let read = async || {
+        let workers = state.engine.backend().workers().await?;
+        let page = page_of(workers, |worker| worker.id.as_str(), &paging)?;
+        Ok(List::of(page, |worker| worker).0)
+    };
+    state.sending.json(&Caller::from(&key), read).await
 }

@@ -31,13 +31,13 @@ use super::{
 };
 use crate::{
     config::TenantLimits,
-    engine::{BUILT_IN, Place, TenantTurns, Turn},
+    engine::{BUILT_IN, Caller, Limits, NoTurn, Turn, Turns},
     model::{FieldErrors, Introduction, Plugin, PluginVersion, TenantId, Timestamp},
     registry::TenantConfig,
 };
 
 /// Bodies of plugins in memory at once, of up to `plugins.bytes` each.
-const BODIES: usize = 4;
+const BODIES: u32 = 4;
 /// How many times as long as other bodies a plugin may take to come: it is some hundred times as large as most.
 const PATIENCE: u64 = 4;
 /// Bytes a second that they have to come at, so that one of which nothing comes does not hold its place for long.
@@ -47,28 +47,38 @@ const COME_AGAIN: Duration = Duration::from_secs(5);
 /// The longest name.
 const NAME_BYTES: usize = 64;
 
-/// Whose uploads are under way.
+/// Whose uploads are under way: one of a tenant, without a queue within it.
 #[derive(Debug)]
-pub(super) struct Uploads(TenantTurns);
+pub(super) struct Uploads(Turns);
 
 impl Default for Uploads {
     fn default() -> Self {
-        Self(TenantTurns::new(BODIES))
+        Self(Turns::new(Limits {
+            all: BODIES,
+            tenant: 1,
+            key: 1,
+            tenant_places: 1,
+            key_places: 1,
+        }))
     }
 }
 
 impl Uploads {
     /// Waits for room for a body, up to so many seconds. Tenants wait in the order in which they come.
-    async fn begin(&self, tenant: &TenantId, seconds: u64) -> Answer<(Turn, Place)> {
-        let busy = |why| Problem::new(Kind::Busy, why).after(COME_AGAIN);
-        let place = self
+    async fn begin(&self, tenant: &TenantId, seconds: u64) -> Answer<Turn> {
+        let turn = self
             .0
-            .enter(tenant, 1)
-            .ok_or_else(|| busy("another plugin is being uploaded with a key of this tenant"))?;
-        let turn = tokio::time::timeout(Duration::from_secs(seconds), place.turn()).await;
-        let turn = turn
-            .map_err(|_| busy("as many plugins as may be have been being uploaded all the time"))?;
-        Ok((turn, place))
+            .turn(&Caller::of(tenant), 1, Duration::from_secs(seconds))
+            .await;
+        turn.map_err(|error| {
+            let why = match error {
+                NoTurn::Crowded => "another plugin is being uploaded with a key of this tenant",
+                NoTurn::Late | NoTurn::Died => {
+                    "as many plugins as may be have been being uploaded all the time"
+                }
+            };
+            Problem::new(Kind::Busy, why).after(COME_AGAIN)
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     sending,
 };
 use crate::{
-    engine::BUILT_IN,
+    engine::{BUILT_IN, Caller},
     model::{
         Canary, Plugin, PluginVersion, RolledBack, Tallies, TenantId, Timestamp, VersionError,
         Webhook, split_reference,
@@ -128,14 +128,17 @@ pub(super) async fn list_plugins(
     Reader(key): Reader,
     State(state): State<Shared>,
     Params(paging): Params<Paging>,
-) -> Answer<axum::Json<List<PluginView>>> {
-    // Few enough to be had whole, and the built-in one has its place among them.
-    let config = state.engine.backend().tenant(&key.tenant).await?;
-    let mut all: Vec<PluginView> = config.plugins.into_iter().map(PluginView::from).collect();
-    all.push(built_in());
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    let page = page_of(all, |plugin| plugin.name.as_str(), &paging)?;
-    Ok(List::of(page, |plugin| plugin))
+) -> Answer<Response> {
+    let read = async || {
+        // Few enough to be had whole, and the built-in one has its place among them.
+        let config = state.engine.backend().tenant(&key.tenant).await?;
+        let mut all: Vec<PluginView> = config.plugins.into_iter().map(PluginView::from).collect();
+        all.push(built_in());
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        let page = page_of(all, |plugin| plugin.name.as_str(), &paging)?;
+        Ok(List::of(page, |plugin| plugin).0)
+    };
+    state.sending.json(&Caller::from(&key), read).await
 }
 
 /// One transformer, with what was seen of its trial.
@@ -146,22 +149,25 @@ pub(super) async fn get_plugin(
     Reader(key): Reader,
     State(state): State<Shared>,
     Id(name): Id,
-) -> Answer<axum::Json<PluginView>> {
-    if name == BUILT_IN {
-        return Ok(axum::Json(built_in()));
-    }
-    let plugin = find(&state, &key.tenant, &name).await?;
-    let tallies = match &plugin.canary {
-        None => None,
-        Some(canary) => {
-            let backend = state.engine.backend();
-            Some(backend.tallies(&key.tenant, &name, canary.started).await?)
+) -> Answer<Response> {
+    let read = async || {
+        if name == BUILT_IN {
+            return Ok(built_in());
         }
+        let plugin = find(&state, &key.tenant, &name).await?;
+        let tallies = match &plugin.canary {
+            None => None,
+            Some(canary) => {
+                let backend = state.engine.backend();
+                Some(backend.tallies(&key.tenant, &name, canary.started).await?)
+            }
+        };
+        Ok(PluginView {
+            tallies,
+            ..plugin.into()
+        })
     };
-    Ok(axum::Json(PluginView {
-        tallies,
-        ..plugin.into()
-    }))
+    state.sending.json(&Caller::from(&key), read).await
 }
 
 /// Which version shall run.
@@ -242,7 +248,7 @@ pub(super) async fn get_version(
 ) -> Answer<Response> {
     let plugin = find(&state, &key.tenant, &name).await?;
     let version = plugin.version(&version)?;
-    let slot = state.sending.component(&key.tenant).await?;
+    let slot = state.sending.component(&Caller::from(&key)).await?;
     let mut reading = Reading {
         backend: Arc::clone(state.engine.backend()),
         tenant: key.tenant,

@@ -17,7 +17,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AcceptError, AdmitError, CheckError, DryRunError, NoInput},
+    engine::{AcceptError, AdmitError, CheckError, DryRunError, NoInput, NoTurn},
     ingest::IngestError,
     model::{FieldError, FieldErrors},
     queue::TransitionError,
@@ -99,7 +99,7 @@ kinds! {
     Overloaded 503 "overloaded" "Too many requests are under way",
         "The server handles as many requests as it may (server.max_connections). Try again.";
     Busy 503 "busy" "This takes turns",
-        "Some of what costs much is done for a few at once, and for one tenant once or a few times at a time, as taking in a plugin or a dry run is; it is not your turn yet. Nothing was stored. Retry-After says when to try again.";
+        "What costs much is done for a few requests at once, and each tenant and each of its keys has a share of it: places for requests, processors, reading and writing the store, dry runs, taking in a plugin. Your share is taken by other requests of this key or tenant, or too many others were first. Nothing was stored. Retry-After says when to try again.";
     Starting 503 "starting" "hookbox is starting",
         "The server does not have its store yet. A first start takes some seconds, as the built-in transformer is compiled. Nothing was stored. Retry-After says when to try again.";
     StoreUnavailable 503 "store-unavailable" "The store does not answer just now",
@@ -253,13 +253,30 @@ impl From<BackendError> for Problem {
     }
 }
 
+impl Problem {
+    /// It was not the request's turn.
+    fn busy(why: &dyn std::fmt::Display) -> Self {
+        Self::new(Kind::Busy, why.to_string()).after(Duration::from_secs(1))
+    }
+}
+
 impl From<AcceptError> for Problem {
     fn from(error: AcceptError) -> Self {
         match error {
             AcceptError::TooManyDeliveries { .. } => {
                 Self::new(Kind::LimitReached, error.to_string())
             }
+            AcceptError::Busy => Self::busy(&error),
             AcceptError::Backend(error) => error.into(),
+        }
+    }
+}
+
+impl From<NoTurn> for Problem {
+    fn from(error: NoTurn) -> Self {
+        match error {
+            NoTurn::Crowded | NoTurn::Late => Self::busy(&error),
+            NoTurn::Died => Self::internal(&error),
         }
     }
 }
@@ -277,9 +294,7 @@ impl From<CheckError> for Problem {
 impl From<DryRunError> for Problem {
     fn from(error: DryRunError) -> Self {
         match error {
-            DryRunError::Crowded => {
-                Self::new(Kind::Busy, error.to_string()).after(Duration::from_secs(1))
-            }
+            DryRunError::Crowded => Self::busy(&error),
             DryRunError::Backend(error) => error.into(),
         }
     }

@@ -1,5 +1,7 @@
 //! `/v1/render`: what a webhook would send for an event.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
@@ -8,7 +10,7 @@ use utoipa::ToSchema;
 use super::{Shared, WebhookBody, auth::Reader, extract::Json, problem::Answer, webhooks::find};
 use crate::{
     config::Config,
-    engine::RenderReport,
+    engine::{Caller, RenderReport},
     ingest::Event,
     model::{FieldErrors, TenantId, WebhookId, WebhookSpec},
     registry::validate::{self, Draft},
@@ -38,8 +40,7 @@ pub(super) async fn render(
     State(state): State<Shared>,
     Json(body): Json<RenderBody>,
 ) -> Answer<axum::Json<RenderReport>> {
-    let config = state.engine.config();
-    let event = parse_event(&key.tenant, &body.event, config)?;
+    let caller = Caller::from(&key);
     let base = match &body.webhook_id {
         Some(id) => find(&state, &key.tenant, id.as_str()).await?.spec,
         None => WebhookSpec {
@@ -47,6 +48,25 @@ pub(super) async fn render(
             ..WebhookSpec::default()
         },
     };
+    let (engine, id) = (Arc::clone(&state.engine), body.webhook_id.clone());
+    // What was parsed ends here: it takes many times its text, and what follows waits.
+    let prepare = move || prepare(&key.tenant, &body, base, engine.config());
+    let (spec, event) = state.engine.compute(&caller, prepare).await??;
+    let report = state
+        .engine
+        .dry_run(&caller, &spec, id.as_ref(), &event)
+        .await?;
+    Ok(axum::Json(report))
+}
+
+/// The webhook that is tried, and the event.
+fn prepare(
+    tenant: &TenantId,
+    body: &RenderBody,
+    base: WebhookSpec,
+    config: &Config,
+) -> Answer<(WebhookSpec, Event)> {
+    let event = parse_event(tenant, &body.event, config)?;
     let spec = match &body.webhook {
         Some(input) => {
             let draft = Draft {
@@ -62,11 +82,7 @@ pub(super) async fn render(
             return Err(FieldErrors::one("webhook", "is required, or else webhook_id").into());
         }
     };
-    let report = state
-        .engine
-        .dry_run(&key.tenant, &spec, body.webhook_id.as_ref(), &event)
-        .await?;
-    Ok(axum::Json(report))
+    Ok((spec, event))
 }
 
 /// The `event` of a dry run, as ingest reads it.

@@ -1,6 +1,6 @@
 //! `/v1/secrets`: values that templates can place and nobody can read.
 
-use axum::{extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -13,6 +13,7 @@ use super::{
     problem::Answer,
 };
 use crate::{
+    engine::Caller,
     model::{FieldErrors, Secret},
     registry::{SecretInfo, validate::secret_name},
 };
@@ -36,13 +37,14 @@ pub(super) async fn list_secrets(
     Reader(key): Reader,
     State(state): State<Shared>,
     Params(paging): Params<Paging>,
-) -> Answer<axum::Json<List<SecretInfo>>> {
+) -> Answer<Response> {
     let limit = paging.limit()?;
-    let backend = state.engine.backend();
-    let page = backend
-        .secrets(&key.tenant, limit, paging.cursor.as_deref())
-        .await?;
-    Ok(List::of(page, |info| info))
+    let (backend, cursor) = (state.engine.backend(), paging.cursor.as_deref());
+    let read = async || {
+        let page = backend.secrets(&key.tenant, limit, cursor).await?;
+        Ok(List::of(page, |info| info).0)
+    };
+    state.sending.json(&Caller::from(&key), read).await
 }
 
 /// Sets a secret, new or known. Templates place it with `{{ secret('name') }}`.

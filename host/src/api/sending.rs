@@ -1,5 +1,7 @@
-//! Large answers on their way out. A client takes them as slowly as it likes, so what they hold is bounded: in
-//! number, in memory and in time.
+//! Reading the store for an answer, and large answers on their way out.
+//!
+//! Each key has its share of the store's readers. A client takes an answer as slowly as it likes, so what is on its
+//! way is bounded too: in number, in memory and in time.
 
 use std::{io, time::Duration};
 
@@ -13,94 +15,86 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::problem::{Answer, Kind, Problem};
-use crate::{
-    engine::{Place, TenantTurns, Turn},
-    model::TenantId,
-};
+use crate::engine::{Caller, Limits, Turn, Turns};
 
-/// Components being sent at once, one of a tenant. Each is read as it is taken, and holds two pieces at most.
-const COMPONENTS: usize = 64;
-/// Answers being made at once whose size is not known beforehand, one of a tenant.
-const IN_THE_MAKING: usize = 4;
-/// Answers being sent at once that are larger than [`SMALL`], one of a tenant. They are in memory as a whole.
-const LARGE: usize = 4;
+/// Reads for answers at once. Fewer than the embedded store has readers, so that workers always find one.
+const READS: Limits = Limits {
+    all: 4,
+    tenant: 2,
+    key: 1,
+    tenant_places: usize::MAX,
+    key_places: WAITING,
+};
+/// Components being sent at once. Each is read as it is taken, and holds two pieces at most.
+const COMPONENTS: Limits = Limits { all: 64, ..READS };
+/// Answers being sent at once that are larger than [`SMALL`]. They are in memory as a whole.
+const LARGE: Limits = READS;
+/// Requests of a key that may wait in each of these queues.
+const WAITING: usize = 256;
+/// How long they wait.
+const WAIT: Duration = Duration::from_secs(5);
 /// Bytes that any client may leave lying about.
 const SMALL: usize = 256 << 10;
-/// Requests of a tenant that may stand in one of these lines.
-const OF_A_TENANT: usize = 256;
-/// How long they stand there.
-const WAIT: Duration = Duration::from_secs(5);
 /// Bytes a second that a client has to take, after [`PATIENCE`].
 const LEAST_RATE: u64 = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes that are given away at a time of what is in memory.
 const PIECE: usize = 64 << 10;
 
-/// What is on its way.
+/// What is being read and what is on its way.
 #[derive(Debug)]
 pub(super) struct Sending {
-    components: TenantTurns,
-    making: TenantTurns,
-    large: TenantTurns,
+    reads: Turns,
+    components: Turns,
+    large: Turns,
 }
 
 impl Default for Sending {
     fn default() -> Self {
         Self {
-            components: TenantTurns::new(COMPONENTS),
-            making: TenantTurns::new(IN_THE_MAKING),
-            large: TenantTurns::new(LARGE),
+            reads: Turns::new(READS),
+            components: Turns::new(COMPONENTS),
+            large: Turns::new(LARGE),
         }
     }
 }
 
-/// The right to send something, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Slot {
-    _turn: Turn,
-    _place: Place,
-}
-
-async fn slot(turns: &TenantTurns, tenant: &TenantId) -> Answer<Slot> {
-    let busy = || {
-        let why = "other large answers are being sent to this tenant, or to too many others";
+/// Waits for a turn to send something large.
+async fn slot(turns: &Turns, caller: &Caller) -> Answer<Turn> {
+    let turn = turns.turn(caller, 1, WAIT).await;
+    turn.map_err(|_| {
+        let why =
+            "other large answers are being sent to this key or its tenant, or to too many others";
         Problem::new(Kind::Busy, why).after(WAIT)
-    };
-    let place = turns.enter(tenant, OF_A_TENANT).ok_or_else(busy)?;
-    let turn = tokio::time::timeout(WAIT, place.turn()).await;
-    Ok(Slot {
-        _turn: turn.map_err(|_| busy())?,
-        _place: place,
     })
 }
 
 impl Sending {
     /// Waits for the right to send a component.
-    pub(super) async fn component(&self, tenant: &TenantId) -> Answer<Slot> {
-        slot(&self.components, tenant).await
+    pub(super) async fn component(&self, caller: &Caller) -> Answer<Turn> {
+        slot(&self.components, caller).await
     }
 
     /// Answers with the JSON of what `read` reads, which may be large. It may be read twice.
-    pub(super) async fn json<T, F>(
-        &self,
-        tenant: &TenantId,
-        read: impl Fn() -> F,
-    ) -> Answer<Response>
+    pub(super) async fn json<T, F>(&self, caller: &Caller, read: impl Fn() -> F) -> Answer<Response>
     where
         T: Serialize,
         F: Future<Output = Answer<T>>,
     {
         const JSON: HeaderValue = HeaderValue::from_static("application/json");
         {
-            let _slot = slot(&self.making, tenant).await?;
+            let _turn = self.reads.turn(caller, 1, WAIT).await?;
             let small = to_json(&read().await?)?;
             if small.len() <= SMALL {
                 return Ok(([(header::CONTENT_TYPE, JSON)], small).into_response());
             }
         }
         // Who waits to send must not hold up those who read, and what waits must not be in memory.
-        let slot = slot(&self.large, tenant).await?;
-        let bytes = to_json(&read().await?)?;
+        let slot = slot(&self.large, caller).await?;
+        let bytes = {
+            let _turn = self.reads.turn(caller, 1, WAIT).await?;
+            to_json(&read().await?)?
+        };
         let length = bytes.len() as u64;
         let pieces = futures_util::stream::unfold(bytes, async |mut rest: Bytes| {
             // A copy, so that what has been given away does not hold the whole.
@@ -121,7 +115,7 @@ pub(super) fn response(
     content_type: HeaderValue,
     length: u64,
     pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
-    slot: Slot,
+    slot: Turn,
 ) -> Response {
     let most = PATIENCE.saturating_add(Duration::from_secs(length / LEAST_RATE));
     let headers: [(HeaderName, HeaderValue); 2] = [
@@ -152,7 +146,7 @@ fn within<H: Send + 'static>(
 mod tests {
     use std::sync::Arc;
 
-    use futures_util::stream::repeat_with;
+    use futures_util::{FutureExt, stream::repeat_with};
 
     use super::*;
 
@@ -173,17 +167,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_answer_holds_its_slot_until_it_is_taken_and_a_small_one_does_not() {
-        let (sending, tenant) = (Sending::default(), TenantId::from("t"));
-        let held = || sending.large.enter(&tenant, 1).is_none();
+        let (sending, caller) = (Sending::default(), Caller::of(&"t".into()));
+        let held = || sending.large.try_turn(&caller).is_none();
         let make = async |text: &str| {
             let read = || std::future::ready(Ok(text));
-            sending.json(&tenant, read).await.unwrap()
+            sending.json(&caller, read).await.unwrap()
         };
         let small = make("small").await;
         assert!(!held());
         let text = "large".repeat(SMALL);
         let large = make(&text).await;
-        assert!(held() && sending.making.enter(&tenant, 1).is_some());
+        assert!(held() && sending.reads.try_turn(&caller).is_some());
         assert_eq!(
             large.headers()["content-length"],
             (text.len() + 2).to_string()
@@ -195,5 +189,19 @@ mod tests {
         assert!(!held());
         let body = axum::body::to_bytes(small.into_body(), 100).await;
         assert_eq!(body.unwrap(), "\"small\"");
+    }
+
+    #[tokio::test]
+    async fn a_key_reads_once_at_a_time_and_others_meanwhile() {
+        let (sending, tenant) = (Sending::default(), crate::model::TenantId::from("t"));
+        let (a, b) = (Caller::new(tenant.clone(), "a"), Caller::new(tenant, "b"));
+        let endless = std::future::pending::<Answer<()>>;
+        let mut first = Box::pin(sending.json(&a, endless));
+        assert!((&mut first).now_or_never().is_none());
+        let read = || std::future::ready(Ok("text"));
+        assert!(Box::pin(sending.json(&a, read)).now_or_never().is_none());
+        assert!(Box::pin(sending.json(&b, read)).now_or_never().is_some());
+        drop(first);
+        assert!(Box::pin(sending.json(&a, read)).now_or_never().is_some());
     }
 }

@@ -1,18 +1,24 @@
-//! Serving over TCP, with bounds on what a client can hold: connections, time to send a request's head,
-//! time without taking any of the answer.
+//! Serving over TCP, with bounds on what a client can hold: connections, those of one address, time to send a
+//! request's head, time without taking any of the answer.
 //!
 //! HTTP/1.1 without TLS: a reverse proxy in front does TLS and speaks HTTP/1.1 behind.
 
 use std::{
     future::Future,
     io,
+    net::IpAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -21,24 +27,35 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{Instant, Sleep, sleep},
 };
 
+use super::{
+    addresses::{Address, Addresses},
+    limits::is_probe,
+    problem::{Kind, Problem},
+};
 use crate::config::ServerConfig;
 
 /// Connections for each request that may be under way: clients keep idle ones open.
 const CONNECTIONS_PER_REQUEST: usize = 2;
 /// The head of a request, all headers together.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// What a connection over the limit is told.
+/// Connections beyond the limits, of all and of one address, on which only probes are answered, and how long each of
+/// them may take to ask.
+const RESERVE: usize = 64;
+const RESERVE_OF_ADDRESS: usize = 8;
+const RESERVE_PATIENCE: Duration = Duration::from_secs(2);
+/// What a connection beyond these too is told.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Serves `router` until `shutdown` completes; then takes no more connections, lets requests under way
 /// end for up to `shutdown_seconds`, and returns.
 ///
-/// Connections are bounded by twice `max_connections`; one too many is answered 503 and closed. A client
+/// Connections are bounded by twice `max_connections`, and those of one address by `max_connections_per_address`. On
+/// a few more only `/healthz` and `/readyz` are answered, and 503 to all else; what comes beyond is closed. A client
 /// has `request_timeout_seconds` to send the head of a request (idle connections are closed after as
 /// long), and is dropped when it takes nothing of an answer for as long.
 pub async fn serve(
@@ -53,7 +70,9 @@ pub async fn serve(
         .max(1)
         .saturating_mul(CONNECTIONS_PER_REQUEST)
         .min(Semaphore::MAX_PERMITS);
-    let permits = Arc::new(Semaphore::new(most));
+    let usual = Places::new(most, config.connections_per_address());
+    let reserve = Places::new(RESERVE, RESERVE_OF_ADDRESS);
+    let probes_only = router.clone().layer(from_fn(answer_probes));
     let (closing, _) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -62,16 +81,19 @@ pub async fn serve(
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => match Arc::clone(&permits).try_acquire_owned() {
-                    Ok(permit) => {
-                        let run = connection(stream, router.clone(), patience, closing.subscribe());
-                        connections.spawn(async move {
-                            run.await;
-                            drop(permit);
-                        });
+                Ok((stream, peer)) => {
+                    let closing = closing.subscribe();
+                    if let Some(place) = usual.take(peer.ip()) {
+                        let run = connection(stream, router.clone(), patience, true, closing);
+                        connections.spawn(held(place, run));
+                    } else if let Some(place) = reserve.take(peer.ip()) {
+                        let (router, patience) = (probes_only.clone(), RESERVE_PATIENCE);
+                        let run = connection(stream, router, patience, false, closing);
+                        connections.spawn(held(place, run));
+                    } else {
+                        // Best effort: a fresh connection has room for a line.
+                        drop(stream.try_write(BUSY));
                     }
-                    // Best effort: a fresh connection has room for a line.
-                    Err(_) => drop(stream.try_write(BUSY)),
                 },
                 Err(error) => {
                     // Most often out of file descriptors: without a pause this would spin.
@@ -90,11 +112,48 @@ pub async fn serve(
     }
 }
 
+/// Room for connections: of all, and of each address.
+struct Places {
+    all: Arc<Semaphore>,
+    addresses: Addresses,
+}
+
+impl Places {
+    fn new(all: usize, of_address: usize) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(all)),
+            addresses: Addresses::new(of_address),
+        }
+    }
+
+    fn take(&self, peer: IpAddr) -> Option<(OwnedSemaphorePermit, Address)> {
+        let place = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some((place, self.addresses.take(peer)?))
+    }
+}
+
+async fn held<P>(place: P, run: impl Future<Output = ()>) {
+    run.await;
+    drop(place);
+}
+
+/// On a connection beyond the limits.
+async fn answer_probes(request: Request, next: Next) -> Response {
+    if is_probe(&request) {
+        return next.run(request).await;
+    }
+    let why = "there are too many connections, or too many of your address; try again";
+    Problem::new(Kind::Overloaded, why)
+        .after(Duration::from_secs(1))
+        .into_response()
+}
+
 /// Serves one connection until it ends, or until `closing` and the request under way is answered.
 async fn connection(
     stream: TcpStream,
     router: Router,
     patience: Duration,
+    keep_alive: bool,
     mut closing: watch::Receiver<()>,
 ) {
     // Answers are written whole, so waiting to fill packets only delays them.
@@ -103,6 +162,7 @@ async fn connection(
     builder
         .http1()
         .timer(TokioTimer::new())
+        .keep_alive(keep_alive)
         .header_read_timeout(patience)
         .max_buf_size(MAX_HEAD_BYTES);
     let io = TokioIo::new(Impatient::new(stream, patience));
@@ -216,13 +276,14 @@ mod tests {
 
     /// A server whose `/slow` ends when `release` is notified, and what stops it.
     async fn start(
-        max_connections: usize,
+        (max_connections, of_address): (usize, usize),
         release: Arc<Notify>,
     ) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
         let config = ServerConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             shutdown_seconds: 30,
             max_connections,
+            max_connections_per_address: of_address,
             request_timeout_seconds: 1,
         };
         let slow = move || async move {
@@ -231,6 +292,7 @@ mod tests {
         };
         let router = Router::new()
             .route("/", get(|| async { "hello" }))
+            .route("/healthz", get(|| async { "alive" }))
             .route("/slow", get(slow));
         let listener = TcpListener::bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -252,33 +314,53 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_never_ends_its_headers_is_dropped() {
-        let (address, _stop, _server) = start(8, Arc::default()).await;
+        let (address, _stop, _server) = start((8, 8), Arc::default()).await;
         let answer = exchange(address, "GET / HTTP/1.1\r\nHost: a\r\n").await;
         assert!(!answer.contains("hello"), "{answer}");
     }
 
     #[tokio::test]
     async fn headers_without_end_are_refused() {
-        let (address, _stop, _server) = start(8, Arc::default()).await;
+        let (address, _stop, _server) = start((8, 8), Arc::default()).await;
         let huge = "x".repeat(4 * MAX_HEAD_BYTES);
         let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {huge}\r\n\r\n");
         let answer = exchange(address, &request).await;
         assert!(!answer.contains("hello"), "{answer}");
     }
 
-    #[tokio::test]
-    async fn one_connection_too_many_is_told_so_at_once() {
-        let (address, _stop, _server) = start(1, Arc::default()).await;
+    /// So many connections that are served and stay open.
+    async fn hold(address: SocketAddr, count: usize) -> Vec<TcpStream> {
         let mut held = Vec::new();
-        for _ in 0..CONNECTIONS_PER_REQUEST {
+        for _ in 0..count {
             let mut stream = TcpStream::connect(address).await.unwrap();
-            stream
-                .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-                .await
-                .unwrap();
+            let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+            stream.write_all(request.as_bytes()).await.unwrap();
             // An answer means that the connection has been taken.
             stream.read_u8().await.unwrap();
             held.push(stream);
+        }
+        held
+    }
+
+    #[tokio::test]
+    async fn beyond_the_limits_of_all_and_of_an_address_only_probes_are_answered() {
+        for limits in [(1, 8), (8, CONNECTIONS_PER_REQUEST)] {
+            let (address, _stop, _server) = start(limits, Arc::default()).await;
+            let _held = hold(address, CONNECTIONS_PER_REQUEST).await;
+            let late = exchange(address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            assert!(late.starts_with("HTTP/1.1 503"), "{late}");
+            let probe = exchange(address, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            assert!(probe.contains("alive"), "{probe}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_beyond_the_reserve_is_told_so_at_once() {
+        let (address, _stop, _server) = start((1, 8), Arc::default()).await;
+        let _held = hold(address, CONNECTIONS_PER_REQUEST).await;
+        let mut silent = Vec::new();
+        for _ in 0..RESERVE_OF_ADDRESS {
+            silent.push(TcpStream::connect(address).await.unwrap());
         }
         let mut late = TcpStream::connect(address).await.unwrap();
         let mut answer = String::new();
@@ -289,7 +371,7 @@ mod tests {
     #[tokio::test]
     async fn shutdown_lets_the_request_under_way_end_and_takes_no_more() {
         let release = Arc::new(Notify::new());
-        let (address, stop, server) = start(8, Arc::clone(&release)).await;
+        let (address, stop, server) = start((8, 8), Arc::clone(&release)).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream
             .write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")

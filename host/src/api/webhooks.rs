@@ -14,7 +14,7 @@ use super::{
     problem::{Answer, Kind, Problem},
 };
 use crate::{
-    engine::check_reference,
+    engine::{Caller, check_reference},
     model::{
         BodyEscape, FieldErrors, HttpMethod, Plugin, RetryPolicy, TenantId, Timestamp, Webhook,
         WebhookId, WebhookSpec,
@@ -167,7 +167,7 @@ pub(super) async fn list_webhooks(
         let page = backend.webhooks(&key.tenant, limit, cursor).await?;
         Ok(List::of(page, WebhookView::from).0)
     };
-    state.sending.json(&key.tenant, read).await
+    state.sending.json(&Caller::from(&key), read).await
 }
 
 /// Stores a new webhook. Its templates are checked in the sandbox first.
@@ -179,6 +179,8 @@ pub(super) async fn create_webhook(
     Json(input): JsonObject,
 ) -> Answer<Response> {
     let draft = validate::webhook(&input, Draft::default(), state.engine.config())?;
+    // Parsed JSON takes many times its text, and what follows waits.
+    drop(input);
     state.engine.check_webhook(&key.tenant, &draft.spec).await?;
     let now = Timestamp::now();
     let webhook = Webhook {
@@ -208,9 +210,9 @@ pub(super) async fn get_webhook(
     Reader(key): Reader,
     State(state): State<Shared>,
     Id(id): Id,
-) -> Answer<axum::Json<WebhookView>> {
-    let webhook = find(&state, &key.tenant, &id).await?;
-    Ok(axum::Json(webhook.into()))
+) -> Answer<Response> {
+    let read = async || Ok(WebhookView::from(find(&state, &key.tenant, &id).await?));
+    state.sending.json(&Caller::from(&key), read).await
 }
 
 /// Replaces a webhook: what is absent returns to its default, but for the secret, which stays.

@@ -168,6 +168,7 @@ impl Config {
         ranges! { self;
             server.shutdown_seconds in 0..=DAY;
             server.max_connections in 1..=MANY;
+            server.max_connections_per_address in 0..=MANY;
             server.request_timeout_seconds in 1..=DAY;
             redis.shards in 0..=64, "each shard is asked for work in turn";
             redis.replicas in 0..=100;

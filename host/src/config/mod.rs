@@ -62,9 +62,25 @@ section!(
         listen: SocketAddr,
         shutdown_seconds: u64,
         max_connections: usize,
+        max_connections_per_address: usize,
         request_timeout_seconds: u64,
     }
 );
+impl ServerConfig {
+    /// Connections that one address may have: what is configured, or three quarters of the requests that may be under
+    /// way, so that no address can take all of them.
+    #[must_use]
+    pub fn connections_per_address(&self) -> usize {
+        match self.max_connections_per_address {
+            0 => self
+                .max_connections
+                .saturating_sub(self.max_connections / 4)
+                .max(1),
+            most => most,
+        }
+    }
+}
+
 section!(
     /// `[storage]`
     StorageConfig {

@@ -11,7 +11,7 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Semaphore;
@@ -20,7 +20,7 @@ pub use attempt::{Begun, Made, NoAttempt};
 pub use plugins::{AdmitError, Observation, SAMPLE_EVENT, Taken, Trial, check_reference};
 pub use replay::{NoInput, ReplayInput};
 pub use report::{DryRunError, GuardVerdict, Outcome, RenderReport, RenderSetup};
-pub(crate) use turns::{Place, TenantTurns, Turn};
+pub(crate) use turns::{Caller, Limits, NoTurn, Turn, Turns};
 
 use crate::{
     config::Config,
@@ -40,6 +40,20 @@ use refusals::Refusals;
 /// The name of the built-in transformer.
 pub const BUILT_IN: &str = "jinja";
 
+/// Rows (events and deliveries) that are on their way into the store at once: what comes after waits for them. A
+/// thousand take some ten milliseconds, and one request may have more.
+const STORED_AT_ONCE: u32 = 4000;
+/// How long work on a processor goes on before others get their turn, if it can be cut.
+const SLICE: Duration = Duration::from_millis(5);
+/// One at a time, whoever it is.
+const ONE: Limits = Limits {
+    all: 1,
+    tenant: 1,
+    key: 1,
+    tenant_places: usize::MAX,
+    key_places: usize::MAX,
+};
+
 /// Everything that a running hookbox holds. Shared by all tasks.
 #[derive(Debug)]
 pub struct Engine {
@@ -53,11 +67,17 @@ pub struct Engine {
     client: Client,
     metrics: Metrics,
     refusals: Refusals,
-    matching: Semaphore,
-    /// Only places.
-    dry_runs: TenantTurns,
+    /// Work for a processor that would hold up a thread of the runtime: parsing large requests, matching rules,
+    /// evaluating conditions.
+    compute: Turns,
+    /// Events and deliveries on their way into the store.
+    storing: Turns,
+    /// Dry runs under way, name look-ups included.
+    dry_runs: Turns,
+    /// Render threads for dry runs: at most half of them, so that deliveries and checks find one.
+    dry_renders: Turns,
     /// Checks of webhooks and trials of plugins, which are nobody's on the render threads.
-    checks: TenantTurns,
+    checks: Turns,
     admitting: Semaphore,
 }
 
@@ -99,10 +119,17 @@ pub enum AcceptError {
         /// Whether a single event is over its own limit.
         one_event: bool,
     },
+    /// Others were before it for too long.
+    #[error("{NOT_YOUR_TURN}")]
+    Busy,
     /// The backend.
     #[error(transparent)]
     Backend(#[from] BackendError),
 }
+
+/// What is said of work whose turn did not come.
+const NOT_YOUR_TURN: &str =
+    "other requests of this key, its tenant or too many others were before it; try again";
 
 /// Why a webhook is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -157,7 +184,11 @@ impl Engine {
         let directory = Directory::open(Arc::clone(&backend), config.condition_limits()).await?;
         let metrics = Metrics::default();
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let matching = Semaphore::new(cores);
+        let cores = u32::try_from(cores).unwrap_or(u32::MAX);
+        let render_threads = match u32::try_from(config.sandbox.threads) {
+            Ok(0) | Err(_) => cores,
+            Ok(threads) => threads,
+        };
         Ok(Arc::new(Self {
             config,
             backend,
@@ -169,9 +200,14 @@ impl Engine {
             client,
             metrics,
             refusals: Refusals::default(),
-            matching,
-            dry_runs: TenantTurns::new(0),
-            checks: TenantTurns::new(1),
+            compute: Turns::new(Limits::shares(cores.max(4))),
+            storing: Turns::new(Limits::shares(STORED_AT_ONCE)),
+            dry_runs: Turns::new(report::DRY_RUNS),
+            dry_renders: Turns::new(Limits {
+                tenant: (render_threads / 2).max(1),
+                ..Limits::shares((render_threads / 2).max(1))
+            }),
+            checks: Turns::new(ONE),
             admitting: Semaphore::new(admission::AT_ONCE),
         }))
     }
@@ -194,80 +230,103 @@ impl Engine {
         &self.metrics
     }
 
+    /// Runs work that needs a processor for more than a moment, such as parsing a large request, away from the
+    /// runtime's threads and within the caller's share of the processors.
+    ///
+    /// # Errors
+    /// When the caller's turn does not come within `server.request_timeout_seconds`, or the work panics.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NoTurn> {
+        self.compute.run(caller, self.patience(), work).await
+    }
+
+    /// How long a request waits for a turn: as long as it may take to come.
+    const fn patience(&self) -> Duration {
+        Duration::from_secs(self.config.server.request_timeout_seconds)
+    }
+
     /// Stages 1 to 3 for one request: matches its events against the tenant's rules and stores them with
     /// their deliveries, all or none. When this returns `Ok`, they are durable.
     ///
     /// # Errors
-    /// When the backend fails, or more deliveries would follow than one request may cause; nothing has
-    /// been accepted then.
-    pub async fn accept(
+    /// When the backend fails, more deliveries would follow than one request may cause, or the caller's turn does
+    /// not come in time; nothing has been accepted then.
+    pub(crate) async fn accept(
         &self,
-        tenant: &TenantId,
+        caller: &Caller,
         incoming: Vec<Incoming>,
     ) -> Result<Vec<Enqueued>, AcceptError> {
         if incoming.is_empty() {
             return Ok(Vec::new());
         }
-        let snapshot = self.directory.snapshot(tenant).await?;
-        let limits = &self.config.limits;
-        let mut batch = Vec::with_capacity(incoming.len());
-        let mut total = 0usize;
-        for incoming in incoming {
-            let new = self.match_event(&snapshot, incoming).await?;
-            total = total.saturating_add(new.deliveries.len());
-            for (deliveries, most, one_event) in [
-                (new.deliveries.len(), limits.deliveries_per_event, true),
-                (total, limits.deliveries_per_request, false),
-            ] {
-                if deliveries > most {
-                    return Err(AcceptError::TooManyDeliveries {
-                        deliveries,
-                        most,
-                        one_event,
-                    });
-                }
-            }
-            batch.push(new);
-        }
+        let snapshot = self.directory.snapshot(caller.tenant()).await?;
+        let batch = self.match_events(caller, &snapshot, incoming).await?;
+        let rows = batch.iter().fold(batch.len(), |sum, event| {
+            sum.saturating_add(event.deliveries.len())
+        });
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+        let turn = self.storing.turn(caller, rows, self.patience()).await?;
         let enqueued = self.backend.enqueue(batch).await?;
+        drop(turn);
         self.metrics.accepted(&enqueued);
         Ok(enqueued)
     }
 
-    /// What follows from one event. A tenant's conditions may cost a good part of a second, so this happens
-    /// away from the runtime's threads, on as many at once as there are cores, and event by event, so
-    /// that requests of other tenants get their turn in between.
-    async fn match_event(
+    /// What follows from each event. A tenant's conditions may cost a good part of a second, so this happens within
+    /// the caller's share of the processors, a few milliseconds at a time.
+    async fn match_events(
         &self,
+        caller: &Caller,
         snapshot: &Arc<Snapshot>,
-        incoming: Incoming,
-    ) -> Result<NewEvent, BackendError> {
-        let interrupted = |e: &dyn std::fmt::Display| {
-            BackendError::Internal(format!("matching rules ended early: {e}"))
-        };
-        let _turn = self.matching.acquire().await.map_err(|e| interrupted(&e))?;
-        let snapshot = Arc::clone(snapshot);
-        let matching = move || {
-            let Incoming { event, idempotency } = incoming;
-            let (targets, explanation) = snapshot.rules().match_event(&event).into_parts();
-            let deliveries = targets
-                .iter()
-                .map(|target| NewDelivery {
-                    id: DeliveryId::generate(),
-                    webhook: target.webhook().clone(),
-                    rule: target.rule().clone(),
-                })
-                .collect();
-            NewEvent {
-                event,
-                idempotency,
-                deliveries,
-                explanation,
+        incoming: Vec<Incoming>,
+    ) -> Result<Vec<NewEvent>, AcceptError> {
+        let limits = &self.config.limits;
+        let (per_event, per_request) = (limits.deliveries_per_event, limits.deliveries_per_request);
+        let mut batch = Vec::with_capacity(incoming.len());
+        let mut total = 0usize;
+        let mut left = incoming.into_iter();
+        while left.len() > 0 {
+            let snapshot = Arc::clone(snapshot);
+            let slice = move || {
+                let begun = Instant::now();
+                let mut matched = Vec::new();
+                while begun.elapsed() < SLICE
+                    && let Some(incoming) = left.next()
+                {
+                    matched.push(match_event(&snapshot, incoming));
+                }
+                (matched, left)
+            };
+            let matched;
+            (matched, left) = self.compute(caller, slice).await?;
+            for new in matched {
+                total = total.saturating_add(new.deliveries.len());
+                for (deliveries, most, one_event) in [
+                    (new.deliveries.len(), per_event, true),
+                    (total, per_request, false),
+                ] {
+                    if deliveries > most {
+                        return Err(AcceptError::TooManyDeliveries {
+                            deliveries,
+                            most,
+                            one_event,
+                        });
+                    }
+                }
+                batch.push(new);
             }
-        };
-        tokio::task::spawn_blocking(matching)
+        }
+        Ok(batch)
+    }
+
+    /// The tenant's turn to have something checked in the sandbox: one at a time, and tenants in turn.
+    async fn check_turn(&self, tenant: &TenantId) -> Result<Turn, NoTurn> {
+        self.checks
+            .turn(&Caller::of(tenant), 1, self.patience())
             .await
-            .map_err(|e| interrupted(&e))
     }
 
     /// Checks a webhook's templates, or its settings, as its transformer sees them, in the sandbox. Waits for
@@ -293,7 +352,8 @@ impl Engine {
                 });
             }
         };
-        let _turn = self.checks.wait(tenant).await;
+        let turn = self.check_turn(tenant).await;
+        let _turn = turn.map_err(|_| CheckError::NotNow(NOT_YOUR_TURN.to_owned()))?;
         match self
             .sandbox
             .check(&pick.transformer, guest_view(spec))
@@ -313,6 +373,37 @@ impl Engine {
                 message: error.message,
             }])
             .into()),
+        }
+    }
+}
+
+/// What follows from one event by the tenant's rules.
+fn match_event(snapshot: &Snapshot, incoming: Incoming) -> NewEvent {
+    let Incoming { event, idempotency } = incoming;
+    let (targets, explanation) = snapshot.rules().match_event(&event).into_parts();
+    let deliveries = targets
+        .iter()
+        .map(|target| NewDelivery {
+            id: DeliveryId::generate(),
+            webhook: target.webhook().clone(),
+            rule: target.rule().clone(),
+        })
+        .collect();
+    NewEvent {
+        event,
+        idempotency,
+        deliveries,
+        explanation,
+    }
+}
+
+impl From<NoTurn> for AcceptError {
+    fn from(error: NoTurn) -> Self {
+        match error {
+            NoTurn::Crowded | NoTurn::Late => Self::Busy,
+            NoTurn::Died => Self::Backend(BackendError::Internal(
+                "matching rules ended early".to_owned(),
+            )),
         }
     }
 }

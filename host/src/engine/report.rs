@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Engine;
+use super::{Caller, Engine, Limits, NoTurn};
 use crate::{
     config::Config,
     guard::Guard,
     ingest::Event,
-    model::{DeliveryId, TenantId, Timestamp, WebhookId, WebhookSpec},
+    model::{DeliveryId, Timestamp, WebhookId, WebhookSpec},
     record::RequestRecord,
     registry::{BackendError, WebhookSecrets, directory::guest_view},
     request::{OutboundRequest, RequestContext},
@@ -167,17 +167,26 @@ impl RenderSetup<'_> {
     }
 }
 
-/// Dry runs of one tenant that may be under way at once, name look-ups included: those of all tenants share what
-/// there is of look-ups with deliveries.
-const DRY_RUNS_OF_A_TENANT: usize = 4;
+/// Dry runs that may be under way at once, name look-ups included: these share what there is of look-ups with
+/// deliveries. What comes beyond is refused at once, so that nothing large waits in memory.
+pub(super) const DRY_RUNS: Limits = Limits {
+    all: 256,
+    tenant: 8,
+    key: DRY_RUNS_OF_A_KEY,
+    tenant_places: 8,
+    key_places: DRY_RUNS_OF_A_KEY as usize,
+};
+const DRY_RUNS_OF_A_KEY: u32 = 4;
 
 /// Why a webhook was not tried.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DryRunError {
-    /// The tenant has as many dry runs under way as it may.
+    /// The key or its tenant has as many dry runs under way as it may.
     #[error(
-        "{DRY_RUNS_OF_A_TENANT} dry runs of this tenant are under way, and no more may be at once; try again"
+        "{DRY_RUNS_OF_A_KEY} dry runs of this key, or {} of its tenant, are under way, and no more may be at once; \
+         try again",
+        DRY_RUNS.tenant
     )]
     Crowded,
     /// The backend.
@@ -201,16 +210,17 @@ impl Engine {
     ///
     /// # Errors
     /// When the backend fails, or the tenant has too many dry runs under way.
-    pub async fn dry_run(
+    pub(crate) async fn dry_run(
         &self,
-        tenant: &TenantId,
+        caller: &Caller,
         webhook: &WebhookSpec,
         id: Option<&WebhookId>,
         event: &Event,
     ) -> Result<RenderReport, DryRunError> {
         // Name servers that a stranger has chosen may take their time, so nothing is held that others wait for.
-        let place = self.dry_runs.enter(tenant, DRY_RUNS_OF_A_TENANT);
+        let place = self.dry_runs.try_turn(caller);
         let _place = place.ok_or(DryRunError::Crowded)?;
+        let tenant = caller.tenant();
         let snapshot = self.directory.snapshot(tenant).await?;
         let pick = self.pick_and_wait(&snapshot, webhook.plugin.as_deref());
         let pick = match pick.await? {
@@ -222,8 +232,18 @@ impl Engine {
             guard: &self.guard.of(tenant),
             secrets: snapshot.secrets_for(webhook, id.map_or("", WebhookId::as_str)),
         };
-        let report = setup.report(&self.sandbox, &pick.transformer, webhook, event);
-        Ok(report.await)
+        let rendering = {
+            let _turn = self.dry_renders.turn(caller, 1, self.patience()).await?;
+            let job = setup.job(webhook, event);
+            self.sandbox.render(&pick.transformer, job).await
+        };
+        Ok(setup.of_rendering(rendering, webhook).await)
+    }
+}
+
+impl From<NoTurn> for DryRunError {
+    fn from(_: NoTurn) -> Self {
+        Self::Crowded
     }
 }
 
@@ -250,11 +270,17 @@ impl RenderReport {
 mod tests {
     use std::{io, net::IpAddr, path::PathBuf};
 
+    use axum::{body::Body, http::Request};
+    use serde_json::{Value, json};
     use tokio::sync::Notify;
+    use tower::ServiceExt;
 
     use super::*;
     use crate::{
-        engine::Engine, guard::Resolve, ingest::parse_event, registry::sqlite::SqliteBackend,
+        guard::Resolve,
+        ingest::parse_event,
+        model::TenantId,
+        registry::{ApiKey, KeyScope, sqlite::SqliteBackend},
     };
 
     /// Name servers that never answer; notifies of each question.
@@ -280,8 +306,8 @@ mod tests {
         parse_event(tenant, json, &config.ingest).unwrap().event
     }
 
-    #[tokio::test]
-    async fn dry_runs_that_wait_for_name_servers_hold_nobody_up_and_are_few() {
+    /// An engine whose name servers never answer; it notifies of each question.
+    async fn engine() -> (Arc<Engine>, Arc<Notify>, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::defaults();
         // Shared by all tests beside this program, as compiling takes long in a debug build.
@@ -295,36 +321,88 @@ mod tests {
         let resolver = Arc::new(Silent(Arc::clone(&asked)));
         inside.guard =
             Guard::with_resolver(&inside.config.guard, &inside.config.delivery, resolver);
+        (engine, asked, dir)
+    }
 
-        let tenant = TenantId::from("slow");
+    #[tokio::test]
+    async fn a_large_body_holds_nothing_while_its_request_waits_for_name_servers() {
+        let (engine, asked, _dir) = engine().await;
+        let key = |scope: KeyScope| format!("hb_{scope:?}_key_of_the_tenant_default");
+        for scope in [KeyScope::Read, KeyScope::Admin] {
+            let record = ApiKey {
+                id: format!("key_{scope:?}"),
+                name: format!("{scope:?}"),
+                tenant: TenantId::default_tenant(),
+                scope,
+                created: Timestamp::now(),
+                hash: crate::api::key_hash(&key(scope)),
+            };
+            engine.backend().put_key(&record, None).await.unwrap();
+        }
+        let router = crate::api::router(Arc::clone(&engine));
+        let post = |path: &str, scope: KeyScope, body: Value| {
+            let request = Request::post(path)
+                .header("authorization", format!("Bearer {}", key(scope)))
+                .header("content-type", "application/json")
+                // Large by its white space, so that nothing in it is.
+                .body(Body::from(format!("{body}{}", " ".repeat(70_000))));
+            router.clone().oneshot(request.unwrap())
+        };
         let mut waiting = Vec::new();
-        for n in 0..DRY_RUNS_OF_A_TENANT {
-            let (engine, tenant) = (Arc::clone(&engine), tenant.clone());
+        for n in 0..DRY_RUNS_OF_A_KEY {
+            let url = format!("https://n{n}.example/");
+            let webhook = json!({"payload_url": url});
+            let event = json!({"event": "created", "object_type": "dcim.site", "data": {}});
+            let body = json!({"webhook": webhook, "event": event});
+            let mut dry_run = tokio::spawn(post("/v1/render", KeyScope::Read, body));
+            tokio::select! {
+                () = asked.notified() => waiting.push(dry_run),
+                answer = &mut dry_run => {
+                    let body = answer.unwrap().unwrap().into_body();
+                    panic!("{:?}", axum::body::to_bytes(body, 2000).await);
+                }
+            }
+        }
+        let large = json!({"name": "a", "payload_url": "https://1.1.1.1/"});
+        let saved = post("/v1/webhooks", KeyScope::Admin, large).await.unwrap();
+        assert_eq!(saved.status(), 201);
+        assert!(waiting.iter().all(|dry_run| !dry_run.is_finished()));
+    }
+
+    #[tokio::test]
+    async fn dry_runs_that_wait_for_name_servers_hold_nobody_up_and_are_few() {
+        let (engine, asked, _dir) = engine().await;
+        let tenant = TenantId::from("slow");
+        let caller = Caller::new(tenant.clone(), "read");
+        let mut waiting = Vec::new();
+        for n in 0..DRY_RUNS_OF_A_KEY {
+            let (engine, caller) = (Arc::clone(&engine), caller.clone());
             waiting.push(tokio::spawn(async move {
-                let event = event(&tenant, engine.config());
+                let event = event(caller.tenant(), engine.config());
                 let webhook = webhook(&format!("https://n{n}.example/"));
-                engine.dry_run(&tenant, &webhook, None, &event).await
+                engine.dry_run(&caller, &webhook, None, &event).await
             }));
             asked.notified().await;
         }
         let literal = webhook("https://1.1.1.1/");
         let more = event(&tenant, engine.config());
-        let more = engine.dry_run(&tenant, &literal, None, &more).await;
+        let more = engine.dry_run(&caller, &literal, None, &more).await;
         assert!(matches!(more, Err(DryRunError::Crowded)), "{more:?}");
 
         for other in [&tenant, &TenantId::from("other")] {
             engine.check_webhook(other, &literal).await.unwrap();
         }
-        let other = TenantId::from("other");
-        let event = event(&other, engine.config());
-        let report = engine.dry_run(&other, &literal, None, &event).await;
-        assert_eq!(report.unwrap().outcome, Outcome::Request);
+        for other in [Caller::new(tenant, "admin"), Caller::of(&"other".into())] {
+            let event = event(other.tenant(), engine.config());
+            let report = engine.dry_run(&other, &literal, None, &event).await;
+            assert_eq!(report.unwrap().outcome, Outcome::Request);
+        }
         assert!(waiting.iter().all(|dry_run| !dry_run.is_finished()));
 
         for dry_run in waiting {
             dry_run.abort();
             drop(dry_run.await);
         }
-        assert!(engine.dry_runs.enter(&tenant, 1).is_some());
+        assert!(engine.dry_runs.try_turn(&caller).is_some());
     }
 }

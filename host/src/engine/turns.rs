@@ -1,168 +1,409 @@
-//! Work that takes turns: a few at once, and one of each tenant.
+//! The one limiter: how much of a shared resource a request may hold, and who is next when there is not enough.
 //!
-//! Tenants stand in line, not pieces of work: of each tenant one waits for a turn among all, and its others wait
-//! for that one. So a tenant that asks for a hundred turns delays another by one.
+//! It stands in front of everything that a key can occupy: places for requests, processors, readers of the store,
+//! the writer, render threads for dry runs. Each tenant has a limit, and within it each of its keys, so that neither
+//! a tenant nor a key can take all there is. Who finds nothing free waits in a fair queue. It is start-time fair
+//! queueing on two levels: a tenant has a clock that advances by the time for which it held something, and the tenant
+//! furthest behind is next; the same then decides among its keys. Time that was not used is not saved up.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 
 use crate::model::TenantId;
 
-/// One kind of work. Clones are the same.
-#[derive(Clone, Debug)]
-pub(crate) struct TenantTurns {
-    all: Arc<Semaphore>,
-    /// Those that have places.
-    tenants: Arc<Mutex<HashMap<TenantId, Tenant>>>,
-}
+/// How many tenants, and keys of one, are remembered at most that neither hold anything nor wait.
+const MAX_IDLE: usize = 256;
 
-#[derive(Debug)]
-struct Tenant {
-    places: usize,
-    /// One permit.
-    own: Arc<Semaphore>,
-}
-
-/// A tenant's piece of work: counted until it is dropped, and without a turn yet.
-#[derive(Debug)]
-pub(crate) struct Place {
-    turns: TenantTurns,
+/// Who asks: a key of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
     tenant: TenantId,
-    own: Arc<Semaphore>,
+    key: Arc<str>,
 }
 
-/// The tenant's turn, until it is dropped.
+impl Caller {
+    /// The key with this id.
+    pub(crate) fn new(tenant: TenantId, key: &str) -> Self {
+        Self {
+            tenant,
+            key: key.into(),
+        }
+    }
+
+    /// The tenant itself, where no key matters.
+    pub(crate) fn of(tenant: &TenantId) -> Self {
+        Self::new(tenant.clone(), "")
+    }
+
+    /// Whose key it is.
+    pub(crate) const fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+}
+
+/// How much may be held at once, in units of the resource.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// By all together.
+    pub(crate) all: u32,
+    /// By one tenant.
+    pub(crate) tenant: u32,
+    /// By one key.
+    pub(crate) key: u32,
+    /// Requests of one tenant that hold something or wait. What comes beyond is refused at once.
+    pub(crate) tenant_places: usize,
+    /// The same of one key.
+    pub(crate) key_places: usize,
+}
+
+impl Limits {
+    /// So much for all; half of it for one tenant, and a quarter for one key, but no less than 2 and 1.
+    pub(crate) const fn shares(all: u32) -> Self {
+        let (half, quarter) = (all / 2, all / 4);
+        Self {
+            all,
+            tenant: if half > 2 { half } else { 2 },
+            key: if quarter > 1 { quarter } else { 1 },
+            tenant_places: usize::MAX,
+            key_places: usize::MAX,
+        }
+    }
+}
+
+/// Why there is no turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoTurn {
+    /// As many requests of the tenant or the key wait as may.
+    #[error("as many requests of this key or its tenant are under way as may be")]
+    Crowded,
+    /// It did not come in time.
+    #[error(
+        "other requests of this key, its tenant or too many others were before it all the time"
+    )]
+    Late,
+    /// The work panicked.
+    #[error("the work ended early")]
+    Died,
+}
+
+/// One shared resource. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Turns {
+    state: Arc<Mutex<State>>,
+}
+
+/// Units of the resource, held until it is dropped; or, before it is granted, a place in the queue.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    // `None` only if a semaphore were closed, which none is.
-    _all: Option<OwnedSemaphorePermit>,
-    _own: Option<OwnedSemaphorePermit>,
+    turns: Turns,
+    caller: Caller,
+    id: u64,
+    units: u32,
+    since: Instant,
 }
 
-impl TenantTurns {
-    /// Work of which so many may have their turn at once.
-    pub(crate) fn new(at_once: usize) -> Self {
-        Self {
-            all: Arc::new(Semaphore::new(at_once)),
-            tenants: Arc::default(),
-        }
-    }
+#[derive(Debug)]
+struct State {
+    limits: Limits,
+    tenants: HashMap<TenantId, Tenant>,
+    used: u32,
+    waiting: usize,
+    /// The clock of the tenant served last: the present.
+    now: u64,
+    next_id: u64,
+}
 
-    /// A place for a piece of work; `None` if the tenant has `most` of them already.
-    pub(crate) fn enter(&self, tenant: &TenantId, most: usize) -> Option<Place> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = tenants.get(tenant).map_or(0, |known| known.places);
-        (places < most).then(|| self.add(&mut tenants, tenant))
-    }
+#[derive(Debug, Default)]
+struct Tenant {
+    share: Share,
+    keys: HashMap<Arc<str>, Key>,
+    waiting: usize,
+    /// The clock of the key served last.
+    now: u64,
+}
 
-    /// Waits for a turn, however many others of the tenant do.
-    pub(crate) async fn wait(&self, tenant: &TenantId) -> (Turn, Place) {
-        let place = {
-            let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-            self.add(&mut tenants, tenant)
+#[derive(Debug, Default)]
+struct Key {
+    share: Share,
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Share {
+    used: u32,
+    /// Requests that hold something or wait.
+    places: usize,
+    /// Nanoseconds.
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: u64,
+    units: u32,
+    granted: oneshot::Sender<()>,
+}
+
+impl Turns {
+    /// A resource with these limits.
+    pub(crate) fn new(limits: Limits) -> Self {
+        let state = State {
+            limits,
+            tenants: HashMap::new(),
+            used: 0,
+            waiting: 0,
+            now: 0,
+            next_id: 0,
         };
-        (place.turn().await, place)
+        Self {
+            state: Arc::new(Mutex::new(state)),
+        }
     }
 
-    fn add(&self, tenants: &mut HashMap<TenantId, Tenant>, tenant: &TenantId) -> Place {
-        let known = tenants.entry(tenant.clone()).or_insert_with(|| Tenant {
-            places: 0,
-            own: Arc::new(Semaphore::new(1)),
-        });
-        known.places = known.places.saturating_add(1);
-        Place {
+    /// Waits for so many units, at most for so long. Who asks for more than a key may hold at once is granted that.
+    ///
+    /// # Errors
+    /// [`NoTurn::Crowded`] at once, or [`NoTurn::Late`].
+    pub(crate) async fn turn(
+        &self,
+        caller: &Caller,
+        units: u32,
+        patience: Duration,
+    ) -> Result<Turn, NoTurn> {
+        let (mut turn, mut granted) = self.enter(caller, units).ok_or(NoTurn::Crowded)?;
+        if granted.try_recv().is_err() {
+            let granted = tokio::time::timeout(patience, granted).await;
+            granted
+                .map_err(|_| NoTurn::Late)?
+                .map_err(|_| NoTurn::Late)?;
+        }
+        turn.since = Instant::now();
+        Ok(turn)
+    }
+
+    /// A unit if one can be had without waiting.
+    pub(crate) fn try_turn(&self, caller: &Caller) -> Option<Turn> {
+        let (turn, mut granted) = self.enter(caller, 1)?;
+        granted.try_recv().ok().map(|()| turn)
+    }
+
+    /// Waits for a unit and then does the work on a thread for such, which holds the unit to its end even if nobody
+    /// waits for the result any more.
+    ///
+    /// # Errors
+    /// As [`Turns::turn`], and [`NoTurn::Died`].
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        patience: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NoTurn> {
+        let turn = self.turn(caller, 1, patience).await?;
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|_| NoTurn::Died)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics, and no code of others runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, caller: &Caller, units: u32) -> Option<(Turn, oneshot::Receiver<()>)> {
+        let (granted, is_granted) = oneshot::channel();
+        let mut state = self.state();
+        let units = units.min(state.limits.key).max(1);
+        let id = state.enter(caller, units, granted)?;
+        state.grant();
+        drop(state);
+        let turn = Turn {
             turns: self.clone(),
-            tenant: tenant.clone(),
-            own: Arc::clone(&known.own),
-        }
+            caller: caller.clone(),
+            id,
+            units,
+            since: Instant::now(),
+        };
+        Some((turn, is_granted))
     }
 }
 
-impl Place {
-    /// Waits for the tenant's turn, and then for one among all. First come, first served.
-    pub(crate) async fn turn(&self) -> Turn {
-        let own = Arc::clone(&self.own).acquire_owned().await;
-        let all = Arc::clone(&self.turns.all).acquire_owned().await;
-        Turn {
-            _all: all.ok(),
-            _own: own.ok(),
-        }
-    }
-}
-
-impl Drop for Place {
+impl Drop for Turn {
     fn drop(&mut self) {
-        let tenants = &self.turns.tenants;
-        let mut tenants = tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = tenants.get_mut(&self.tenant) {
-            known.places = known.places.saturating_sub(1);
-            if known.places == 0 {
-                tenants.remove(&self.tenant);
+        let held = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let mut state = self.turns.state();
+        state.leave(&self.caller, self.id, self.units, held);
+        state.grant();
+    }
+}
+
+impl Share {
+    /// Whether so many more may be held. One request always may: what is asked for at once has its own bound.
+    const fn has_room(&self, units: u32, limit: u32) -> bool {
+        self.used == 0 || self.used.saturating_add(units) <= limit
+    }
+
+    fn enter(&mut self, now: u64) {
+        if self.places == 0 {
+            self.clock = self.clock.max(now);
+        }
+        self.places = self.places.saturating_add(1);
+    }
+
+    fn hold(&mut self, units: u32) {
+        self.used = self.used.saturating_add(units);
+        // So that of those who have used nothing yet each is served once before one is served twice.
+        self.clock = self.clock.saturating_add(1);
+    }
+
+    fn give_back(&mut self, units: u32, held: u64) {
+        self.used = self.used.saturating_sub(units);
+        self.clock = self.clock.saturating_add(held);
+    }
+
+    /// Whether it can be forgotten: it would begin at the present anyway.
+    const fn is_forgettable(&self, now: u64) -> bool {
+        self.places == 0 && self.clock <= now
+    }
+}
+
+impl Tenant {
+    /// The key that is next and what it asks for, if the tenant and the key may hold that much more.
+    fn next(&self, limits: &Limits) -> Option<(&Arc<str>, u32)> {
+        let candidates = self.keys.iter().filter_map(|(name, key)| {
+            let units = key.waiting.front()?.units;
+            let room =
+                self.share.has_room(units, limits.tenant) && key.share.has_room(units, limits.key);
+            room.then_some((key.share.clock, name, units))
+        });
+        let (_, name, units) = candidates.min_by_key(|(clock, ..)| *clock)?;
+        Some((name, units))
+    }
+}
+
+impl State {
+    fn enter(&mut self, caller: &Caller, units: u32, granted: oneshot::Sender<()>) -> Option<u64> {
+        let limits = self.limits;
+        if let Some(tenant) = self.tenants.get(&caller.tenant) {
+            let key = tenant.keys.get(&caller.key);
+            let crowded = tenant.share.places >= limits.tenant_places
+                || key.is_some_and(|key| key.share.places >= limits.key_places);
+            if crowded {
+                return None;
             }
         }
+        if limits.tenant_places == 0 || limits.key_places == 0 {
+            return None;
+        }
+        let id = self.next_id;
+        self.next_id = id.wrapping_add(1);
+        let tenant = self.tenants.entry(caller.tenant.clone()).or_default();
+        tenant.share.enter(self.now);
+        let now = tenant.now;
+        let key = tenant.keys.entry(Arc::clone(&caller.key)).or_default();
+        key.share.enter(now);
+        key.waiting.push_back(Waiting { id, units, granted });
+        tenant.waiting = tenant.waiting.saturating_add(1);
+        self.waiting = self.waiting.saturating_add(1);
+        Some(id)
     }
+
+    /// Serves as many of those who wait as there is room for.
+    fn grant(&mut self) {
+        while self.waiting > 0 {
+            let Some((tenant, key)) = self.next() else {
+                return;
+            };
+            self.serve(&tenant, &key);
+        }
+    }
+
+    /// Who is next, if there is room.
+    fn next(&self) -> Option<(TenantId, Arc<str>)> {
+        let limits = &self.limits;
+        let tenants = self.tenants.iter().filter(|(_, t)| t.waiting > 0);
+        let (_, id, name, units) = tenants
+            .filter_map(|(id, tenant)| {
+                let (name, units) = tenant.next(limits)?;
+                Some((tenant.share.clock, id, name, units))
+            })
+            .min_by_key(|(clock, ..)| *clock)?;
+        // Whoever comes after does not overtake: otherwise small requests could keep a large one waiting for ever.
+        let room = self.used == 0 || self.used.saturating_add(units) <= limits.all;
+        room.then(|| (id.clone(), Arc::clone(name)))
+    }
+
+    fn serve(&mut self, tenant: &TenantId, key: &Arc<str>) {
+        let Some(tenant) = self.tenants.get_mut(tenant) else {
+            return;
+        };
+        let Some(key) = tenant.keys.get_mut(key) else {
+            return;
+        };
+        let Some(waiting) = key.waiting.pop_front() else {
+            return;
+        };
+        self.now = self.now.max(tenant.share.clock);
+        tenant.now = tenant.now.max(key.share.clock);
+        tenant.share.hold(waiting.units);
+        key.share.hold(waiting.units);
+        tenant.waiting = tenant.waiting.saturating_sub(1);
+        self.waiting = self.waiting.saturating_sub(1);
+        self.used = self.used.saturating_add(waiting.units);
+        // If nobody waits for it any more, its `Turn` is being dropped and gives the units back.
+        let _ = waiting.granted.send(());
+    }
+
+    /// Gives back what a turn held, or takes it out of the queue.
+    fn leave(&mut self, caller: &Caller, id: u64, units: u32, held: u64) {
+        let Some(tenant) = self.tenants.get_mut(&caller.tenant) else {
+            return;
+        };
+        let Some(key) = tenant.keys.get_mut(&caller.key) else {
+            return;
+        };
+        if let Some(place) = key.waiting.iter().position(|waiting| waiting.id == id) {
+            key.waiting.remove(place);
+            tenant.waiting = tenant.waiting.saturating_sub(1);
+            self.waiting = self.waiting.saturating_sub(1);
+        } else {
+            key.share.give_back(units, held);
+            tenant.share.give_back(units, held);
+            self.used = self.used.saturating_sub(units);
+        }
+        key.share.places = key.share.places.saturating_sub(1);
+        tenant.share.places = tenant.share.places.saturating_sub(1);
+        let crowd = tenant.keys.len() > MAX_IDLE;
+        let now = tenant.now;
+        if crowd {
+            tenant.keys.retain(|_, key| key.share.places > 0);
+        } else if key_is_forgettable(tenant, caller, now) {
+            tenant.keys.remove(&caller.key);
+        }
+        if self.tenants.len() > MAX_IDLE {
+            self.tenants.retain(|_, tenant| tenant.share.places > 0);
+        } else if self.is_forgettable(&caller.tenant) {
+            self.tenants.remove(&caller.tenant);
+        }
+    }
+
+    fn is_forgettable(&self, tenant: &TenantId) -> bool {
+        let tenant = self.tenants.get(tenant);
+        tenant.is_some_and(|tenant| tenant.share.is_forgettable(self.now))
+    }
+}
+
+fn key_is_forgettable(tenant: &Tenant, caller: &Caller, now: u64) -> bool {
+    let key = tenant.keys.get(&caller.key);
+    key.is_some_and(|key| key.share.is_forgettable(now))
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    fn tenant(name: &str) -> TenantId {
-        TenantId::from(name)
-    }
-
-    #[test]
-    fn a_tenant_has_so_many_places_and_nothing_is_left_of_it() {
-        let (turns, a) = (TenantTurns::new(1), tenant("a"));
-        assert!(turns.enter(&a, 0).is_none());
-        let places: Vec<_> = (0..3).filter_map(|_| turns.enter(&a, 2)).collect();
-        assert_eq!(places.len(), 2);
-        assert!(turns.enter(&tenant("b"), 1).is_some());
-        drop(places);
-        assert!(turns.tenants.lock().unwrap().is_empty());
-        assert!(turns.enter(&a, 1).is_some());
-    }
-
-    #[tokio::test]
-    async fn a_crowd_of_one_tenant_delays_another_by_one_turn() {
-        let turns = TenantTurns::new(1);
-        let crowd: Vec<_> = (0..100)
-            .filter_map(|_| turns.enter(&tenant("crowd"), 100))
-            .collect();
-        let single = turns.enter(&tenant("single"), 1).unwrap();
-        let first = crowd[0].turn().await;
-        let mut waiting: Vec<_> = crowd[1..]
-            .iter()
-            .map(|place| Box::pin(place.turn()))
-            .collect();
-        for turn in &mut waiting {
-            assert!(turn.now_or_never().is_none());
-        }
-        let mut late = Box::pin(single.turn());
-        assert!((&mut late).now_or_never().is_none());
-        drop(first);
-        // Those of the crowd are polled first, and still the single one is next but one at most.
-        let second = waiting.iter_mut().find_map(FutureExt::now_or_never);
-        drop(second);
-        assert!((&mut late).now_or_never().is_some());
-    }
-
-    #[tokio::test]
-    async fn who_goes_away_leaves_the_line() {
-        let turns = TenantTurns::new(1);
-        let (a, b) = (tenant("a"), tenant("b"));
-        let (of_a, of_b) = (turns.enter(&a, 1).unwrap(), turns.enter(&b, 1).unwrap());
-        let held = of_a.turn().await;
-        let mut gone = Box::pin(of_b.turn());
-        assert!((&mut gone).now_or_never().is_none());
-        drop(gone);
-        drop(held);
-        assert!(of_b.turn().now_or_never().is_some());
-    }
-}
+mod tests;

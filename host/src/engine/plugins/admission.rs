@@ -67,7 +67,7 @@ impl Engine {
             .map_err(|e| failed(&e))??;
         let event = sample_event(&self.config).map_err(|e| failed(&e))?;
         let trial = {
-            let _turn = self.checks.wait(tenant).await;
+            let _turn = self.check_turn(tenant).await.map_err(|e| failed(&e))?;
             Trial::run(&self.sandbox, &admitted.transformer, &event, &self.config).await
         };
         if let Some(error) = trial.refusal() {
