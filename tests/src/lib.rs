@@ -6,6 +6,7 @@
 )]
 
 pub mod api;
+pub mod crowd;
 pub mod fleet;
 pub mod fuzz;
 pub mod guest;

@@ -6,6 +6,7 @@ mod deliveries;
 mod event_rules;
 mod events;
 mod problems;
+mod shares;
 mod webhooks;
 
 use serde_json::{Value, json};
