@@ -10,7 +10,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value}
 use crate::{
     filters::html::escape_text,
     functions, headers,
-    json::Place,
+    json::{self, Place},
     limits, memory,
     py::afford,
     python,
@@ -139,6 +139,17 @@ impl Engine {
     }
 
     fn run(&self, source: &str, context: &Value, fuel: u64, sink: &Sink) -> Result<(), Failure> {
+        let json = sink.field == Field::JsonBody;
+        json::rendering(json, || self.run_plainly(source, context, fuel, sink))
+    }
+
+    fn run_plainly(
+        &self,
+        source: &str,
+        context: &Value,
+        fuel: u64,
+        sink: &Sink,
+    ) -> Result<(), Failure> {
         let field = sink.field;
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(fuel));

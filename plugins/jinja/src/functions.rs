@@ -13,6 +13,7 @@ use minijinja::{Environment, Error, State};
 use crate::engine;
 use crate::filters;
 use crate::headers;
+use crate::json;
 use crate::limits;
 use crate::methods;
 use crate::py::{self, wrong};
@@ -56,7 +57,7 @@ fn add(names: &mut Names<'_>) {
     names.add_filter("env", secret);
     names.add_filter("tojson", tojson);
     names.add_filter("safe", |state: &State<'_, '_>, value: &Value| {
-        engine::to_str(state, value).map(|text| Value::from_safe_string(text.into_owned()))
+        engine::to_str(state, value).map(|text| json::vouch(text.into_owned()))
     });
     names.add_filter("header_safe", header_safe);
 }
@@ -189,7 +190,7 @@ fn tojson(
     let mut writer = Writer::new(style, engine::affordable(state));
     writer.value(value)?;
     py::afford(state, writer.cost())?;
-    Ok(Value::from_safe_string(writer.out))
+    Ok(json::vouch(writer.out))
 }
 
 /// NetBox's filter: the text without control characters.

@@ -3,10 +3,11 @@
 //! A small state machine reads all that has been written so far, literal text and values alike. It
 //! knows strings and escapes and nothing more, for nothing more decides how a value is written.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::RefCell, collections::HashMap};
 
 use minijinja::{Error, ErrorKind, Value};
 
+use crate::py::like;
 use crate::python::{self, Json, Style, Writer};
 use crate::scan::{Class, run};
 
@@ -53,8 +54,8 @@ impl Place {
     /// A value, written so that it stays one value, or a part of the string around it, and its price in
     /// bytes.
     ///
-    /// In a string it is `str(value)`, escaped. Outside it is the value as JSON; JSON that a template
-    /// marked as safe there (`tojson` does) is left as it is. Either way the place is the same after it.
+    /// In a string it is `str(value)`, escaped. Outside it is the value as JSON; there JSON that the template's
+    /// author [vouched](vouch) for is left as it is. Either way the place is the same after it.
     ///
     /// # Errors
     /// Where an escape has been begun, for it would swallow the value's first characters; and if the text
@@ -62,7 +63,7 @@ impl Place {
     pub(crate) fn write(self, value: &Value, limit: usize) -> Result<(Cow<'_, str>, usize), Error> {
         match self {
             Self::Outside => match value.as_str() {
-                Some(text) if value.is_safe() && is_json(text) => {
+                Some(text) if is_vouched(value) && is_json(text) => {
                     Ok((text.into(), text.len().saturating_mul(2)))
                 }
                 _ => {
@@ -90,7 +91,59 @@ impl Place {
     }
 }
 
-/// Whether a text is one whole JSON value: what is marked as safe may also be none.
+thread_local! {
+    /// While a JSON body is rendered, the texts that its author vouched for, by where they are in memory. They are
+    /// held, so that no other text comes to be there.
+    static VOUCHED: RefCell<Option<HashMap<usize, Value>>> = const { RefCell::new(None) };
+}
+
+/// Renders a template, of a JSON body or another.
+pub(crate) fn rendering<R>(json: bool, render: impl FnOnce() -> R) -> R {
+    VOUCHED.set(json.then(HashMap::new));
+    let result = render();
+    VOUCHED.set(None);
+    result
+}
+
+/// A safe text, which in a JSON body may stand as JSON if it is: what `tojson` made, and what the author called
+/// `safe`. That a text is marked as safe says less. It means that it is HTML, as all that is captured is while
+/// `autoescape` is on and all that `escape` returns, and event data such as `[1]` is in it as it came.
+pub(crate) fn vouch(text: String) -> Value {
+    let value = Value::from_safe_string(text);
+    VOUCHED.with_borrow_mut(|vouched| {
+        if let (Some(vouched), Some(place)) = (vouched, place(&value)) {
+            vouched.insert(place, value.clone());
+        }
+    });
+    value
+}
+
+/// A text that differs from another in white space around its tokens, and is as good as that.
+pub(crate) fn vouch_like(origin: &Value, text: String) -> Value {
+    if is_vouched(origin) {
+        vouch(text)
+    } else {
+        like(origin, text)
+    }
+}
+
+fn is_vouched(value: &Value) -> bool {
+    value.is_safe()
+        && place(value).is_some_and(|place| {
+            VOUCHED.with_borrow(|vouched| {
+                vouched
+                    .as_ref()
+                    .is_some_and(|vouched| vouched.contains_key(&place))
+            })
+        })
+}
+
+/// Where a safe text is in memory, which it shares with its clones.
+fn place(value: &Value) -> Option<usize> {
+    Some(value.as_str()?.as_ptr().addr())
+}
+
+/// Whether a text is one whole JSON value: what an author calls safe may also be none.
 pub(crate) fn is_json(text: &str) -> bool {
     serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
 }

@@ -8,6 +8,7 @@ use super::html::{escape_text, escaped};
 use super::wrap::wordwrap;
 use crate::args::Args;
 use crate::engine::to_str;
+use crate::json;
 use crate::methods::dicts;
 use crate::methods::strings as methods;
 use crate::percent;
@@ -118,8 +119,11 @@ fn title(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Er
 fn trim(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
     let text = to_str(state, value)?;
     let chars = methods::chars(state, &text, args.get(0))?;
-    let out = text.trim_matches(|c| methods::strips(c, chars));
-    Ok(like(value, out.to_owned()))
+    let out = text.trim_matches(|c| methods::strips(c, chars)).to_owned();
+    Ok(match chars {
+        None => json::vouch_like(value, out),
+        Some(_) => like(value, out),
+    })
 }
 
 fn replace(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
@@ -226,7 +230,11 @@ fn indent(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value
         }
         out.push_str(line);
     }
-    Ok(like(value, out))
+    Ok(if width.bytes().all(|b| b == b' ' || b == b'\t') {
+        json::vouch_like(value, out)
+    } else {
+        like(value, out)
+    })
 }
 
 fn center(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {

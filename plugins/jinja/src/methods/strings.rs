@@ -9,6 +9,7 @@ use super::letters::{capitalize, is, swapcase, title};
 use super::lists::place;
 use crate::args::Args;
 use crate::engine::to_str;
+use crate::json;
 use crate::limits;
 use crate::mutable::Pairs;
 use crate::py::{self, afford, is_space, like, lines, wrong};
@@ -42,7 +43,10 @@ pub(crate) fn call(
                 "lstrip" => text.trim_start_matches(|c| strips(c, chars)),
                 _ => text.trim_end_matches(|c| strips(c, chars)),
             };
-            Ok(like(value, out.to_owned()))
+            Ok(match chars {
+                None => json::vouch_like(value, out.to_owned()),
+                Some(_) => like(value, out.to_owned()),
+            })
         }
         "removeprefix" | "removesuffix" => {
             let args = Args::bind_places(&["affix!"], given)?;

@@ -90,6 +90,68 @@ fn an_escaped_body_is_json_whatever_the_values() {
     }
 }
 
+/// That a text counts as HTML does not make it JSON: what event data is in it is one string.
+#[tokio::test]
+async fn only_what_tojson_makes_and_an_author_calls_safe_stands_as_json() {
+    let renderer = Renderer::new();
+    let render = |expression: &str, x: &str| {
+        let body_template = format!(r#"{{%autoescape true%}}{expression}{{%endautoescape%}}"#);
+        let spec = WebhookSpec {
+            name: "w".to_owned(),
+            payload_url: "http://example.com/".to_owned(),
+            body_template,
+            body_escape: BodyEscape::Json,
+            ..WebhookSpec::default()
+        };
+        let event = json!({"event": "created", "data": {"x": x}}).to_string();
+        let renderer = &renderer;
+        async move {
+            let sent = renderer.send(&spec, &event).await.expect("it renders");
+            serde_json::from_slice::<Value>(&sent.3).expect("it is JSON")
+        }
+    };
+    for x in ["[1]", r#"{"admin": true}"#, "true", "7"] {
+        for data in [
+            "{% set x %}{{ data.x }}{% endset %}{{ x }}",
+            "{% set x %}{{ data.x }}{% endset %}{{ x | trim }}",
+            "{% macro m(x) %}{{ x }}{% endmacro %}{{ m(data.x) }}",
+            "{% macro m() %}{{ caller() }}{% endmacro %}{% call m() %}{{ data.x }}{% endcall %}",
+            "{% filter trim %}{{ data.x }}{% endfilter %}",
+            "{{ data.x | escape }}",
+            "{{ data.x | forceescape | trim }}",
+            "{{ ('' | safe) ~ data.x }}",
+            "{{ ('' | safe) + data.x }}",
+            "{{ ('%s' | safe) % data.x }}",
+            "{{ '%s' | safe | format(data.x) }}",
+            "{{ ('{}' | safe).format(data.x) }}",
+            "{{ [data.x, '' | safe] | join }}",
+            "{{ 'x' | safe | replace('x', data.x) }}",
+            "{{ ('x' | safe).replace('x', data.x) }}",
+            "{{ data.x | tojson | trim('\"') }}",
+            "{{ (data.x | tojson)[1:-1] }}",
+            "{{ ['[1', '2]'] | map('safe') | join(data.x[:0] ~ ',') }}",
+        ] {
+            let body = render(data, x).await;
+            assert!(body.is_string(), "{data} of {x}: {body}");
+        }
+        let vouched: Value = serde_json::from_str(x).expect("JSON");
+        for (author, expected) in [
+            ("{{ data.x | tojson }}", json!(x)),
+            ("{{ data.x | tojson | indent(2) | trim }}", json!(x)),
+            ("{{ (data.x | tojson).strip() }}", json!(x)),
+            ("{% set x = data.x | tojson %}{{ x }}", json!(x)),
+            (
+                "{{ {'k': data.x} | tojson(indent=2) | indent }}",
+                json!({"k": x}),
+            ),
+            ("{{ data.x | safe }}", vouched),
+            ("{{ '[1, 2]' | safe }}", json!([1, 2])),
+        ] {
+            assert_eq!(render(author, x).await, expected, "{author} of {x}");
+        }
+    }
+}
+
 /// In the reports of `hookbox render` and `POST /v1/render`, and with the attempt that sent it.
 #[tokio::test]
 async fn a_body_that_claims_to_be_json_and_is_not_is_sent_with_a_warning_that_says_where() {
