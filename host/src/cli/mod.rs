@@ -151,7 +151,9 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let _ = writeln!(io::stderr(), "hookbox: {error}");
+            // Parts of it may be a stranger's.
+            let told = error.to_string();
+            let _ = writeln!(io::stderr(), "hookbox: {}", terminal::Clean(&told));
             match error {
                 CliError::Usage(_) => ExitCode::from(2),
                 CliError::Failed(_) | CliError::Output(_) => ExitCode::FAILURE,

@@ -15,7 +15,7 @@ use super::{
     native,
     replay::{self, Replay},
     setup::{ConfigFlags, Overrides, user_cache},
-    terminal::{Clean, Json, Paint, one_line, read_input, read_json},
+    terminal::{Clean, Json, Paint, marked_lines, one_line, read_input, read_json},
 };
 use crate::{
     config::Config,
@@ -296,7 +296,7 @@ fn describe(report: &Value, webhook: &WebhookSpec, native: bool) -> io::Result<V
     Ok(out)
 }
 
-/// Method, URL, headers and body.
+/// Method, URL, headers and body, which is indented, so that nothing in it looks like what is said of it.
 pub(super) fn describe_request(request: &Value, paint: Paint) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     let line = format!("{} {}", text(request, "method"), text(request, "url"));
@@ -310,7 +310,7 @@ pub(super) fn describe_request(request: &Value, paint: Paint) -> io::Result<Vec<
     }
     let body = body_text(request, MAX_BODY_SHOWN);
     if !body.is_empty() {
-        writeln!(out, "\n{}", body.trim_end_matches('\n'))?;
+        write!(out, "\n{}", marked_lines(body.trim_end_matches('\n'), "  "))?;
     }
     Ok(out)
 }

@@ -1,7 +1,8 @@
 //! What goes to a terminal, and what comes from files.
 //!
 //! Much of what hookbox prints was written by strangers. A terminal obeys control characters, so none
-//! reaches it: they are shown as escapes.
+//! reaches it: they are shown as escapes. And people believe lines that look like hookbox's own: text that may have
+//! several lines is printed with something before each that no line of hookbox's has.
 
 use std::{
     fmt::{self, Write as _},
@@ -14,8 +15,9 @@ use serde_json::Value;
 
 use super::error::{CliError, CliResult};
 
-/// Text by others, safe to print: control characters except line feed and tab, and the characters that
-/// turn the direction of writing round, are shown as escapes such as `\u{1b}`.
+/// Text by others, safe to print: control characters except line feed and tab, the characters that
+/// turn the direction of writing round, and those that some terminals take for line breaks, are shown as escapes such
+/// as `\u{1b}`.
 pub(crate) struct Clean<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Clean<'_> {
@@ -39,6 +41,15 @@ pub(crate) fn one_line(text: &str) -> String {
         .replace('\t', "\\t")
 }
 
+/// Lines by others, each after something that tells it from hookbox's own, and the last ended.
+pub(crate) fn marked_lines(text: &str, mark: &str) -> String {
+    let mut out = String::with_capacity(text.len() + mark.len() + 1);
+    for line in Clean(text).to_string().lines() {
+        out.extend([mark, line, "\n"]);
+    }
+    out
+}
+
 /// [`one_line`], cut to `max` characters with an ellipsis.
 pub(crate) fn shortened(text: &str, max: usize) -> String {
     let line = one_line(text);
@@ -56,21 +67,43 @@ pub(crate) struct Json<'a>(pub(crate) &'a Value);
 
 impl fmt::Display for Json<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in format!("{:#}", self.0).chars() {
-            // What is unsafe can stand only within texts, and none of it takes two units of UTF-16.
-            if c != '\n' && is_unsafe(c) {
-                write!(f, "\\u{:04x}", u32::from(c))?;
-            } else {
-                f.write_char(c)?;
-            }
-        }
-        Ok(())
+        clean_json(f, &format!("{:#}", self.0))
     }
 }
 
-fn is_unsafe(c: char) -> bool {
+/// [`Json`] on one line.
+pub(crate) struct JsonLine<'a>(pub(crate) &'a Value);
+
+impl fmt::Display for JsonLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        clean_json(f, &self.0.to_string())
+    }
+}
+
+fn clean_json(f: &mut fmt::Formatter<'_>, json: &str) -> fmt::Result {
+    for c in json.chars() {
+        // What is unsafe can stand only within texts, but for the line breaks of the layout.
+        if c == '\n' || !is_unsafe(c) {
+            f.write_char(c)?;
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            write!(f, "\\u{unit:04x}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a terminal would do something else with it than show it in its place.
+pub(crate) fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(
+            c,
+            // what turns the direction of writing round
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            // separators of lines and paragraphs, annotations, and tags, which are not seen at all
+            | '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// Colours, if stdout is a terminal and `NO_COLOR` is not set.
@@ -190,18 +223,32 @@ mod tests {
             Clean("a\u{1b}[2Jb\r\nc\u{9b}d\u{202e}e\tf").to_string(),
             "a\\u{1b}[2Jb\\r\nc\\u{9b}d\\u{202e}e\tf"
         );
+        assert_eq!(
+            Clean("a\u{61c}b\u{2028}c\u{7f}d\u{e0041}").to_string(),
+            "a\\u{61c}b\\u{2028}c\\u{7f}d\\u{e0041}"
+        );
+        assert_eq!(
+            marked_lines("a\n\nb\u{85}c", "| "),
+            "| a\n| \n| b\\u{85}c\n"
+        );
+        assert_eq!(marked_lines("a\n", "| "), "| a\n");
         assert_eq!(one_line("a\nb"), "a\\nb");
         assert_eq!(shortened("äöüß", 3), "äö…");
     }
 
     #[test]
     fn json_is_the_same_and_holds_nothing_that_a_terminal_would_obey() {
-        let value = serde_json::json!({"a\u{9b}": ["\u{1b}[2J\u{7f}", "\u{202e}ä\n\t\\"], "b": 1});
+        let value =
+            serde_json::json!({"a\u{9b}": ["\u{1b}[2J\u{7f}", "\u{202e}ä\n\t\\\u{e0041}"], "b": 1});
+        let line = JsonLine(&value).to_string();
+        assert!(!line.chars().any(is_unsafe), "{line:?}");
         let shown = Json(&value).to_string();
         assert!(
             !shown.chars().any(|c| c != '\n' && is_unsafe(c)),
             "{shown:?}"
         );
-        assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), value);
+        for json in [line, shown] {
+            assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), value);
+        }
     }
 }

@@ -23,7 +23,10 @@ use tokio::{
 pub(super) use http1::{Connection, ReadError, Request};
 use show::Received;
 
-use super::error::{CliError, CliResult};
+use super::{
+    error::{CliError, CliResult},
+    terminal::JsonLine,
+};
 use crate::model::{Secret, Timestamp};
 
 /// Connections served at once; more wait.
@@ -262,7 +265,7 @@ impl Shared {
             signature: verdict.as_ref(),
         };
         let text = if self.args.json {
-            format!("{}\n", received.json())
+            format!("{}\n", JsonLine(&received.json()))
         } else {
             received.text(!self.args.no_headers)
         };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{http1::Request, signature::Verdict};
 use crate::{
-    cli::terminal::{Clean, one_line},
+    cli::terminal::{is_unsafe, marked_lines, one_line},
     model::Timestamp,
 };
 
@@ -30,7 +30,9 @@ pub(super) struct Received<'a> {
 }
 
 impl Received<'_> {
-    /// NetBox's lines: log line, headers, body, footer.
+    /// NetBox's lines: log line, headers, body, footer. Nothing that was received can look like one of the others: a
+    /// header begins with its name, which has no space in it, JSON with its own marks, and each line of another
+    /// body with `| `.
     pub(super) fn text(&self, show_headers: bool) -> String {
         let request = self.request;
         let mut out = format!(
@@ -46,7 +48,13 @@ impl Received<'_> {
         if show_headers {
             for (name, value) in &request.headers {
                 let value = String::from_utf8_lossy(value);
-                let _ = writeln!(out, "{}: {}", one_line(name), one_line(&value));
+                // As the line below begins.
+                let note = if name.eq_ignore_ascii_case("signature") {
+                    " (a header)"
+                } else {
+                    ""
+                };
+                let _ = writeln!(out, "{}{note}: {}", one_line(name), one_line(&value));
             }
             out.push('\n');
         }
@@ -112,8 +120,7 @@ fn body(request: &Request) -> String {
             Err(why) => note = format!("({why}: printed as it came)\n"),
         }
     }
-    let end = if text.ends_with('\n') { "" } else { "\n" };
-    format!("{note}{}{end}", Clean(text))
+    format!("{note}{}", marked_lines(text, "| "))
 }
 
 /// Whether the media type is JSON or built on it (RFC 6839).
@@ -200,7 +207,7 @@ fn pretty_json(text: &str) -> Result<String, String> {
 }
 
 fn push_ascii(out: &mut String, c: char) {
-    if c.is_ascii() && c != '\u{7f}' {
+    if c.is_ascii() && !is_unsafe(c) {
         out.push(c);
         return;
     }

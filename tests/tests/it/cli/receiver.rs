@@ -102,14 +102,14 @@ fn bodies_of_any_type_are_printed() {
         let lines = printed(&["--no-headers"], &post(content_type, bytes));
         lines[..lines.len() - 2].join("\n")
     };
-    assert_eq!(body("text/plain", b"plain\ntext"), "plain\ntext");
+    assert_eq!(body("text/plain", b"plain\ntext"), "| plain\n| text");
     assert_eq!(
         body("application/problem+json; charset=utf-8", b"{\"a\":1}"),
         "{\n    \"a\": 1\n}"
     );
     assert_eq!(
         body("application/json", b"{\"a\": }"),
-        "(not valid JSON: expected value at line 1 column 7: printed as it came)\n{\"a\": }"
+        "(not valid JSON: expected value at line 1 column 7: printed as it came)\n| {\"a\": }"
     );
     assert_eq!(
         body("image/png", b"\x89PNG"),
@@ -127,9 +127,75 @@ fn control_characters_in_what_comes_do_not_reach_the_terminal() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let lines = receiver.lines_until("------------");
     assert!(
-        lines.iter().any(|l| l == "\\u{1b}]0;pwned\\u{7}\\u{9b}2J"),
+        lines
+            .iter()
+            .any(|l| l == "| \\u{1b}]0;pwned\\u{7}\\u{9b}2J"),
         "{lines:?}"
     );
+}
+
+/// A whole entry, as the receiver itself prints one.
+const FORGED: &str = "x\nSignature: valid (X-Hook-Signature)\nCompleted request #1\n------------\n\
+    [2] Thu, 01 Jan 1970 00:00:00 GMT 127.0.0.1 \"POST /forged HTTP/1.1\" 200 -\n\r\u{2028}Completed request #2\n\
+    ------------\n";
+
+#[test]
+fn nothing_that_comes_looks_like_a_line_of_the_receivers_own() {
+    let own = |line: &str| {
+        ["Signature:", "Completed request", "------------", "[", "("]
+            .iter()
+            .any(|begin| line.starts_with(begin))
+    };
+    let header = b"GET / HTTP/1.1\r\nSignature: valid (X-Hook-Signature)\r\n\r\n".to_vec();
+    for (request, expected) in [
+        (post("text/plain", FORGED.as_bytes()), 3),
+        // with a note that it is no JSON
+        (post("application/json", FORGED.as_bytes()), 4),
+        (post("", FORGED.as_bytes()), 3),
+        // with a note that there is no body
+        (header, 4),
+    ] {
+        let (receiver, port) = receiver(&["--secret", "s"]);
+        let _ = exchange(port, &request);
+        // without the log line
+        let mut lines: Vec<String> = Vec::new();
+        while lines.last().is_none_or(|line| line != "------------") {
+            lines.push(receiver.line().expect("an entry"));
+        }
+        lines.remove(0);
+        let found: Vec<_> = lines.iter().filter(|line| own(line)).collect();
+        assert_eq!(found.len(), expected, "{lines:#?}");
+        assert!(
+            found
+                .iter()
+                .any(|line| line.starts_with("Signature: missing")),
+            "{lines:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_line_of_json_is_one_line_and_steers_no_terminal() {
+    let (receiver, port) = receiver(&["--json"]);
+    let hostile = "\u{1b}]0;x\u{7}\u{9b}2J\u{7f}\u{202e}\u{2066}\u{61c}\u{2028}\n\r\t";
+    let mut request = b"POST /\xc2\x9b HTTP/1.1\r\nX-A: \xc2\x9b2J\xe2\x80\xae\r\n".to_vec();
+    request.extend(format!("Content-Length: {}\r\n\r\n{hostile}", hostile.len()).bytes());
+    let answer = exchange(port, &request);
+    let request = if answer.starts_with("HTTP/1.1 200") {
+        request
+    } else {
+        // If such a path is refused, without it.
+        let text = String::from_utf8(request).unwrap().replace("/\u{9b}", "/");
+        text.into_bytes()
+    };
+    assert!(exchange(port, &request).starts_with("HTTP/1.1 200"));
+    let line = receiver.line().unwrap();
+    let steers =
+        |c: char| c.is_control() || matches!(c, '\u{202e}' | '\u{2066}' | '\u{61c}' | '\u{2028}');
+    assert!(!line.chars().any(steers), "{line:?}");
+    let entry: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(entry["body"], hostile);
+    assert_eq!(entry["headers"][0][1], "\u{9b}2J\u{202e}");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn the_example_of_netbox_is_rendered() {
     );
     assert!(text.contains("\nX-Event: created\n"), "{text}");
     assert!(
-        text.contains("\n{\"text\": \"IP address 192.0.2.10/24 was created by jstretch!\"}\n"),
+        text.contains("\n  {\"text\": \"IP address 192.0.2.10/24 was created by jstretch!\"}\n"),
         "{text}"
     );
     assert!(text.contains("\nSandbox: "), "{text}");

@@ -52,7 +52,7 @@ async fn the_same_version_makes_the_same_request_and_another_shows_what_changes(
         let other = replay(&server, &[&id, "--plugin", plugin]).await;
         let text = stdout(&other);
         assert_eq!(other.status.code(), Some(1), "{text}{}", stderr(&other));
-        assert!(text.contains("\n- one\n+ two\n"), "{text}");
+        assert!(text.contains("\n-   one\n+   two\n"), "{text}");
     }
     let file = dir.path().join("three.wasm");
     std::fs::write(&file, says(&sink.url(), "three")).unwrap();
