@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod fuzz;
 pub mod guest;
 pub mod hostile;
+pub mod loads;
 pub mod netbox;
 pub mod plugins;
 pub mod process;

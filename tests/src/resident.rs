@@ -82,8 +82,21 @@ async fn round(sandbox: &Sandbox, loaded: &[Transformer]) {
 /// If /proc does not say.
 #[must_use]
 pub fn bytes() -> u64 {
+    status("VmRSS:")
+}
+
+/// The most that it had.
+///
+/// # Panics
+/// If /proc does not say.
+#[must_use]
+pub fn most() -> u64 {
+    status("VmHWM:")
+}
+
+fn status(key: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
     kib.and_then(|kib| kib.trim().parse::<u64>().ok())
         .expect("a number of kilobytes")

@@ -225,6 +225,7 @@ impl Config {
             plugins.type_bytes in 1..=32 * MIB;
             plugins.items in 1..=MANY;
             plugins.segments in 1..=MANY;
+            plugins.run_bytes in 1..=GIB;
             plugins.custom_bytes in 0..=32 * MIB;
             plugins.loaded_bytes in 0..=1024 * GIB;
             delivery.connect_timeout_seconds in 1..=DAY;

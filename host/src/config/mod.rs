@@ -175,6 +175,7 @@ section!(
         type_bytes: u64,
         items: u64,
         segments: u64,
+        run_bytes: u64,
         custom_bytes: u64,
         loaded_bytes: u64,
     }

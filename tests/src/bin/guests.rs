@@ -5,10 +5,9 @@
 use std::{env, fs, path::Path, process::ExitCode};
 
 use hookbox::{config::SandboxConfig, sandbox::Sandbox};
-use hookbox_tests::{guest, replay, resident, storm};
+use hookbox_tests::{guest, loads, replay, resident, storm};
 
-const USAGE: &str =
-    "guests storm [CRASHES] | resident [ROUNDS] | replay RUNS THREADS [CACHE] | seeds FOLDER";
+const USAGE: &str = "guests storm [CRASHES] | resident [ROUNDS] | load KIND CACHE | replay RUNS THREADS [CACHE] | seeds FOLDER";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -19,6 +18,7 @@ fn main() -> ExitCode {
         ["storm", crashes] => measure_storm(number(crashes) as u64),
         ["resident"] => measure_resident(10),
         ["resident", rounds] => measure_resident(number(rounds)),
+        ["load", kind, cache] => measure_load(kind, Path::new(cache)),
         ["replay", runs, threads] => print_replay(number(runs), number(threads), None),
         ["replay", runs, threads, cache] => {
             print_replay(number(runs), number(threads), Some(Path::new(cache)));
@@ -53,6 +53,14 @@ fn measure_resident(rounds: usize) {
     let resident = block_on(resident::rounds(rounds));
     println!("{resident:?}");
     println!("growth {}", resident.growth());
+}
+
+fn measure_load(kind: &str, cache: &Path) {
+    let load = loads::measure(kind, cache);
+    println!(
+        "limit {}\ncounted {}\nheld {}",
+        load.limit, load.counted, load.held
+    );
 }
 
 fn print_replay(runs: usize, threads: usize, cache: Option<&Path>) {

@@ -49,6 +49,8 @@ pub enum Measure {
     Memories,
     /// Tables that modules define.
     Tables,
+    /// Bytes that the host allocates for each run beside memories and tables, at most.
+    RunBytes,
     /// Bytes of custom sections: names, debug information and the like.
     CustomBytes,
 }
@@ -75,6 +77,7 @@ impl Measure {
             Self::Segments => config.segments,
             Self::Memories => u64::from(MEMORIES),
             Self::Tables => u64::from(TABLES),
+            Self::RunBytes => config.run_bytes,
             Self::CustomBytes => config.custom_bytes,
         }
     }
@@ -97,6 +100,7 @@ impl Measure {
             Self::TypeBytes => "plugins.type_bytes",
             Self::Items => "plugins.items",
             Self::Segments => "plugins.segments",
+            Self::RunBytes => "plugins.run_bytes",
             Self::CustomBytes => "plugins.custom_bytes",
             Self::TypeDepth | Self::Memories | Self::Tables => return None,
         })
@@ -123,6 +127,10 @@ impl Measure {
             Self::Segments => "data and element segments",
             Self::Memories => "memories",
             Self::Tables => "tables",
+            Self::RunBytes => {
+                "bytes for each run, beside memories and tables, of segments, imports, globals and functions in all \
+                 instances"
+            }
             Self::CustomBytes => "bytes of custom sections",
         }
     }
@@ -145,6 +153,7 @@ impl Measure {
             | Self::Components
             | Self::ComponentDepth
             | Self::Instances
+            | Self::RunBytes
             | Self::Memories
             | Self::Tables => "link it into fewer modules",
             Self::TypeDepth => "make its interface flatter",

@@ -1,18 +1,21 @@
 //! One pass over a plugin's bytes, with a limit on all that there is in it.
 //!
 //! This runs in our own process on whatever a stranger sent, so it must be cheap whatever that is: time is
-//! linear in the bytes, each of which is looked at once; memory is a few figures and the names of the
+//! linear in the bytes; memory is a few figures for each module and component and the names of the
 //! outermost imports and exports; nothing recurses. In particular the parser's readers of component types
 //! are never called, as they recurse for each level and a megabyte has hundreds of thousands of levels.
 //!
 //! It is no validator. What passes may still be nonsense, which the compiler's validator finds, in a
 //! process that may run out of time, memory or stack.
 
+mod load;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use wasmparser::{Chunk, Encoding, FunctionBody, ImportSectionReader, Parser, Payload, TypeRef};
 
+use self::load::Scales;
 use super::{Measure, Place, Refusal, code};
 use crate::{config::PluginConfig, sandbox::text::clean_line};
 
@@ -67,6 +70,7 @@ pub fn survey(wasm: &[u8], limits: &PluginConfig) -> Result<Survey, Refusal> {
         levels: Vec::new(),
         modules: 0,
         functions: 0,
+        scales: Scales::new(limits),
     };
     surveyor.file()?;
     Ok(surveyor.found)
@@ -88,6 +92,7 @@ struct Surveyor<'a> {
     modules: u64,
     /// Functions of the module that is being read, so far. Modules have none in them, so one will do.
     functions: u64,
+    scales: Scales,
 }
 
 impl Surveyor<'_> {
@@ -121,9 +126,14 @@ impl Surveyor<'_> {
             if place.section.is_some() && !matches!(payload, Payload::CodeSectionEntry(_)) {
                 self.add(Measure::Sections, 1, place.clone())?;
             }
+            let weighed = self.scales.weigh(&payload);
+            weighed.map_err(|e| Refusal::damaged(&e, place.clone()))?;
             match payload {
                 Payload::Version { encoding, .. } => {
-                    if encoding == Encoding::Module {
+                    if encoding == Encoding::Component {
+                        self.scales.enter_component();
+                    } else {
+                        self.scales.enter_module();
                         level.module = Some(self.modules);
                         self.modules = self.modules.saturating_add(1);
                         self.functions = 0;
@@ -137,11 +147,20 @@ impl Surveyor<'_> {
                     let depth = self.levels.len().saturating_add(1);
                     self.most(Measure::ComponentDepth, depth as u64, place)?;
                 }
-                Payload::End(_) => match self.levels.pop() {
-                    Some(outer) => level = outer,
-                    None if rest.is_empty() => return Ok(()),
-                    None => return Err(cut_off(place)),
-                },
+                Payload::End(_) => {
+                    match level.module {
+                        Some(_) => self.scales.leave_module(),
+                        None => self.scales.leave_component(),
+                    }
+                    match self.levels.pop() {
+                        Some(outer) => level = outer,
+                        None if rest.is_empty() => {
+                            place.module = None;
+                            return self.most(Measure::RunBytes, self.scales.total(), place);
+                        }
+                        None => return Err(cut_off(place)),
+                    }
+                }
                 Payload::CodeSectionEntry(body) => self.function(&body, place)?,
                 payload => self.section(payload, place)?,
             }

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use hookbox_tests::loads;
+
 /// Runs `guests` with these arguments; what it printed.
 pub(super) fn guests(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_guests"))
@@ -38,4 +40,28 @@ fn ten_thousand_crashes_leave_a_neighbour_as_fast_as_before_and_no_memory_behind
     assert!(figure(&printed, "recovery") > 0.5, "{printed}");
     assert!(figure(&printed, "modest") > 0.5, "{printed}");
     assert!(figure(&printed, "growth") < SLACK, "{printed}");
+}
+
+/// What a component's few bytes multiply, and no limiter of the run sees: segments, imports and so on times instances.
+#[test]
+fn a_run_takes_no_more_of_the_host_than_was_counted_before_it_was_admitted() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let cache = cache.path().to_str().expect("text");
+    for kind in loads::KINDS {
+        guests(&["load", kind, cache]);
+        let printed = guests(&["load", kind, cache]);
+        let [limit, counted, held] =
+            ["limit", "counted", "held"].map(|name| figure(&printed, name));
+        println!("{kind}: {counted} counted, {held} held");
+        assert!(
+            counted > limit * 0.9 && counted <= limit,
+            "{kind}: {printed}"
+        );
+        // pages in which there is something else too, and the allocator's own
+        assert!(held < counted + 512.0 * 1024.0, "{kind}: {printed}");
+        assert!(
+            held > counted / 8.0,
+            "{kind}: is there an instance? {printed}"
+        );
+    }
 }
