@@ -20,10 +20,11 @@ use super::{
 use crate::{
     config::Config,
     engine::{BUILT_IN, ReplayInput, open_sandbox},
-    model::{DeliveryId, Secret, Timestamp, VERSION_DIGITS, WebhookSpec, short, split_reference},
+    model::{DeliveryId, Timestamp, VERSION_DIGITS, WebhookSpec, short, split_reference},
     record::RequestRecord,
-    request::{OutboundRequest, RequestContext, SecretValues},
-    sandbox::{Output, RenderJob, Sandbox, SecretHandles, Transformer},
+    registry::WebhookSecrets,
+    request::{OutboundRequest, RequestContext},
+    sandbox::{Output, RenderJob, Sandbox, Transformer},
 };
 
 /// Headers that hookbox itself adds, with keys and times that are not here.
@@ -188,7 +189,7 @@ fn require_version(wasm: &[u8], version: &str) -> Result<(), String> {
     ))
 }
 
-/// The same render, with stand-ins for secrets: a handle of the same form, and a value that is never shown.
+/// The same render, with stand-ins for secrets: their handles have the same form.
 async fn render(
     sandbox: &Sandbox,
     transformer: &Transformer,
@@ -198,19 +199,11 @@ async fn render(
 ) -> CliResult<Value> {
     let webhook: WebhookSpec = serde_json::from_str(&input.webhook)
         .map_err(|e| CliError::failed(format!("the recorded webhook cannot be read: {e}")))?;
-    let handles: Vec<(String, String)> = input
-        .secrets
-        .iter()
-        .map(|name| (name.clone(), stand_in(name)))
-        .collect();
-    let values = handles
-        .iter()
-        .map(|(name, handle)| (handle.clone(), name.clone(), Secret::new(handle.as_str())));
-    let values = SecretValues::new(values);
+    let secrets = WebhookSecrets::stand_ins(&input.secrets);
     let job = RenderJob {
         event: input.event.as_str().into(),
         webhook: input.webhook.as_str().into(),
-        secrets: Arc::new(SecretHandles(handles.into_iter().collect())),
+        secrets: secrets.source(),
         owner: Arc::default(),
     };
     let rendering = sandbox.render(transformer, job).await;
@@ -223,7 +216,7 @@ async fn render(
                 webhook: &webhook,
                 delivery: &DeliveryId::from(delivery),
                 now: Timestamp::now(),
-                secrets: &values,
+                secrets: &secrets.values(),
                 limits: &config.sandbox,
                 user_agent: &config.delivery.user_agent,
             };
@@ -242,13 +235,6 @@ async fn render(
         "peak_memory_bytes": rendering.cost.peak_memory_bytes,
         "elapsed_us": rendering.cost.elapsed_us,
     }))
-}
-
-/// Of the form that the server's handles have.
-fn stand_in(name: &str) -> String {
-    let mut text = hex::encode(Sha256::digest(name.as_bytes()));
-    text.truncate(32);
-    format!("hbs_{text}")
 }
 
 /// What a render came to, in lines that can be compared: without what hookbox itself adds to a request.
@@ -351,12 +337,5 @@ mod tests {
                 .unwrap_err()
                 .contains("another component")
         );
-    }
-
-    #[test]
-    fn a_stand_in_has_the_form_of_a_handle() {
-        let handle = stand_in("token");
-        assert_eq!(handle.len(), 36);
-        assert!(handle.starts_with("hbs_"));
     }
 }

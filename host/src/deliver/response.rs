@@ -78,17 +78,20 @@ impl Response {
     }
 
     /// The response as it is stored and shown: the secrets that the request carried are hidden, should the
-    /// receiver have echoed them.
+    /// receiver have echoed them, and where it went if that is secret.
     #[must_use]
     pub fn record(&self, redactor: &Redactor) -> ResponseRecord {
         let header = |(name, value): &(String, String)| {
-            let value = redactor.redact(value.as_bytes(), false);
-            (name.clone(), String::from_utf8_lossy(&value).into_owned())
+            (redactor.redact_text(name), redactor.redact_text(value))
         };
+        let peer = self.peer.map(|peer| match redactor.hides_destination() {
+            true => "[redacted]".to_owned(),
+            false => peer.to_string(),
+        });
         ResponseRecord {
             status: self.status,
             version: self.version.to_owned(),
-            peer: self.peer.map(|peer| peer.to_string()),
+            peer,
             headers: self.headers.iter().map(header).collect(),
             body: Body::new_cut(&redactor.redact(&self.body, self.truncated)),
             truncated: self.truncated,

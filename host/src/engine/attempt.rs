@@ -18,7 +18,7 @@ use crate::{
         Attempt, AttemptError, AttemptOutcome, RenderInput, RenderRecord, RequestRecord,
         RetryInput, Timings, decide,
     },
-    registry::{BackendError, Prepared, Snapshot},
+    registry::{BackendError, Prepared, RenderFor, Snapshot},
     request::{OutboundRequest, Redactor, RequestContext},
     sandbox::{Output, RenderError, RenderJob, Rendering, Transformer},
 };
@@ -222,7 +222,11 @@ impl Engine {
         rest: &mut Rest,
     ) {
         let spec = &prepared.webhook.spec;
-        let secrets = snapshot.secrets(prepared);
+        let (webhook, render) = (
+            &prepared.webhook.id,
+            RenderFor::Delivery(&leased.delivery.id),
+        );
+        let secrets = snapshot.secrets(spec, Some(webhook), render);
 
         let transformer = match pick {
             Ok(pick) => pick.transformer,
@@ -233,14 +237,13 @@ impl Engine {
         let job = RenderJob {
             event: leased.event.context_with(action_data),
             webhook: Arc::clone(&prepared.guest_view),
-            secrets: Arc::clone(&secrets.handles),
+            secrets: secrets.source(),
             owner: leased.delivery.tenant.as_str().into(),
         };
         let rendering = self.sandbox.render(&transformer, job).await;
         attempt.timings.render_us = micros(clock.elapsed());
         let action_data = action_data.and_then(|data| serde_json::to_string(data).ok());
-        let names = secrets.handles.0.keys();
-        let input = RenderInput::new(&prepared.guest_view, action_data, names);
+        let input = RenderInput::new(&prepared.guest_view, action_data, secrets.names());
         attempt.render = Some(render_record(&transformer, &rendering, input));
         let rendered = match rendering.output {
             Output::Request(rendered) => rendered,
@@ -256,7 +259,7 @@ impl Engine {
             webhook: spec,
             delivery: &leased.delivery.id,
             now: Timestamp::now(),
-            secrets: &secrets.values,
+            secrets: &secrets.values(),
             limits: &self.config.sandbox,
             user_agent: &self.config.delivery.user_agent,
         };
@@ -275,8 +278,9 @@ impl Engine {
             Ok(guarded) => guarded,
             Err(e) => {
                 attempt.timings.guard_us = micros(clock.elapsed());
-                self.note_refusal(snapshot, leased, &e);
-                return attempt.error = Some(error(e.kind(), &e.to_string(), e.retryable()));
+                self.note_refusal(snapshot, leased, &e, &redactor);
+                let told = redactor.error(e.kind(), &e.to_string());
+                return attempt.error = Some(error(e.kind(), &told, e.retryable()));
             }
         };
         attempt.timings.guard_us = micros(clock.elapsed());
@@ -292,21 +296,34 @@ impl Engine {
             Err(e) => {
                 attempt.timings.response_us = micros(clock.elapsed());
                 if let SendError::Guard(refused) = &e {
-                    self.note_refusal(snapshot, leased, refused);
+                    self.note_refusal(snapshot, leased, refused, &redactor);
                 }
-                attempt.error = Some(error(e.kind(), &e.to_string(), e.retryable()));
+                let told = redactor.error(e.kind(), &e.to_string());
+                attempt.error = Some(error(e.kind(), &told, e.retryable()));
             }
         }
     }
 
     /// The operator hears of it: mostly a network was allowed once and forgotten at a restart.
-    fn note_refusal(&self, snapshot: &Snapshot, leased: &Leased, error: &GuardError) {
+    fn note_refusal(
+        &self,
+        snapshot: &Snapshot,
+        leased: &Leased,
+        error: &GuardError,
+        redactor: &Redactor,
+    ) {
         let delivery = &leased.delivery;
+        let mut error = error.clone();
+        if let GuardError::Blocked { reason, .. } = &mut error
+            && redactor.hides_destination()
+        {
+            "why is not told, as a secret stands in the URL's host or port".clone_into(reason);
+        }
         self.refusals.log(
             &delivery.tenant,
             &delivery.webhook,
             snapshot.revision(),
-            error,
+            &error,
         );
     }
 

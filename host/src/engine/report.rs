@@ -12,7 +12,7 @@ use crate::{
     ingest::Event,
     model::{DeliveryId, Timestamp, WebhookId, WebhookSpec},
     record::RequestRecord,
-    registry::{BackendError, WebhookSecrets, directory::guest_view},
+    registry::{BackendError, RenderFor, WebhookSecrets, directory::guest_view},
     request::{OutboundRequest, RequestContext},
     sandbox::{LogLine, Output, RenderError, RenderJob, Rendering, Sandbox, Transformer},
 };
@@ -94,7 +94,7 @@ impl RenderSetup<'_> {
         RenderJob {
             event: Arc::clone(event.context()),
             webhook: guest_view(webhook),
-            secrets: Arc::clone(&self.secrets.handles),
+            secrets: self.secrets.source(),
             owner: event.tenant().as_str().into(),
         }
     }
@@ -130,7 +130,7 @@ impl RenderSetup<'_> {
             webhook,
             delivery: &DeliveryId::from("dlv_dry_run"),
             now: Timestamp::now(),
-            secrets: &self.secrets.values,
+            secrets: &self.secrets.values(),
             limits: &self.config.sandbox,
             user_agent: &self.config.delivery.user_agent,
         };
@@ -147,8 +147,9 @@ impl RenderSetup<'_> {
     }
 
     async fn verdict(&self, outbound: OutboundRequest) -> GuardVerdict {
-        let reason = if outbound.host_is_secret() {
-            "not looked at: a secret stands in the host, and to resolve it would tell it".to_owned()
+        let reason = if outbound.destination_is_secret() {
+            "not looked at: a secret stands in the URL's scheme, host or port, and dry runs do not use secrets' values"
+                .to_owned()
         } else {
             match self.guard.check(outbound).await {
                 Ok(_) => {
@@ -230,7 +231,7 @@ impl Engine {
         let setup = RenderSetup {
             config: &self.config,
             guard: &self.guard.of(tenant),
-            secrets: snapshot.secrets_for(webhook, id.map_or("", WebhookId::as_str)),
+            secrets: snapshot.secrets(webhook, id, RenderFor::DryRun),
         };
         let rendering = {
             let _turn = self.dry_renders.turn(caller, 1, self.patience()).await?;

@@ -186,7 +186,7 @@ pub struct RequestRecord {
     /// Whether there was more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
-    /// Bytes of the whole body as it is sent.
+    /// Bytes of the whole body, with `[secret:NAME]` in the places of secrets: how long those are is not told.
     #[serde(default)]
     pub body_bytes: u64,
 }
@@ -214,7 +214,8 @@ pub struct ResponseRecord {
     pub status: u16,
     /// `HTTP/1.1` or `HTTP/2.0`.
     pub version: String,
-    /// The address that answered; with a proxy the one it connected to, if hookbox chose that.
+    /// The address that answered; with a proxy the one it connected to, if hookbox chose that. `[redacted]` if a
+    /// secret stands in the URL's host or port.
     pub peer: Option<String>,
     /// All headers, in order.
     pub headers: Vec<(String, String)>,

@@ -6,19 +6,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value, json};
-use sha2::Sha256;
 
-use super::{Backend, BackendError, TenantConfig};
+use super::{Backend, BackendError, RenderFor, TenantConfig, WebhookSecrets};
 use crate::{
     model::{Plugin, RuleId, Secret, TenantId, Webhook, WebhookId, WebhookSpec},
-    request::SecretValues,
     rules::{ConditionLimits, RuleSet},
-    sandbox::SecretHandles,
 };
 
 /// Tenants whose snapshots are kept. Past that, all are dropped and taken again as they are needed.
@@ -134,7 +130,7 @@ pub struct Snapshot {
     rules: RuleSet,
     action_data: HashMap<RuleId, Map<String, Value>>,
     webhooks: HashMap<WebhookId, Arc<Prepared>>,
-    secrets: BTreeMap<String, Secret>,
+    secrets: Arc<BTreeMap<String, Secret>>,
     plugins: HashMap<String, Plugin>,
 }
 
@@ -145,37 +141,6 @@ pub struct Prepared {
     pub webhook: Webhook,
     /// The JSON object that its transformer gets.
     pub guest_view: Arc<str>,
-    secrets: OnceLock<WebhookSecrets>,
-}
-
-/// A tenant's secrets as one webhook sees them: handles that only the host can turn into values.
-#[derive(Clone, Debug, Default)]
-pub struct WebhookSecrets {
-    /// What the sandbox gives out, by name.
-    pub handles: Arc<SecretHandles>,
-    /// What the host puts in their place.
-    pub values: Arc<SecretValues>,
-}
-
-impl WebhookSecrets {
-    /// Secrets of these names, each with the value `value-of-NAME`: to try a webhook where its tenant's are not
-    /// at hand.
-    #[must_use]
-    pub fn stand_ins(names: &[String]) -> Self {
-        let tenant = TenantId::default_tenant();
-        let handles: BTreeMap<String, String> = names
-            .iter()
-            .map(|name| (name.clone(), handle(&[0; 32], &tenant, "", name)))
-            .collect();
-        let values = handles.iter().map(|(name, handle)| {
-            let value = Secret::new(format!("value-of-{name}"));
-            (handle.clone(), name.clone(), value)
-        });
-        Self {
-            values: Arc::new(SecretValues::new(values)),
-            handles: Arc::new(SecretHandles(handles)),
-        }
-    }
 }
 
 impl Snapshot {
@@ -204,7 +169,6 @@ impl Snapshot {
                 let prepared = Prepared {
                     guest_view: guest_view(&webhook.spec),
                     webhook,
-                    secrets: OnceLock::new(),
                 };
                 (prepared.webhook.id.clone(), Arc::new(prepared))
             })
@@ -219,7 +183,7 @@ impl Snapshot {
             rules,
             action_data,
             webhooks,
-            secrets: config.secrets,
+            secrets: Arc::new(config.secrets),
             plugins: plugins.collect(),
         }
     }
@@ -254,45 +218,21 @@ impl Snapshot {
         self.webhooks.get(id)
     }
 
-    /// The secrets as this stored webhook sees them, made at the first call.
+    /// The secrets as a render of this webhook sees them, of this id if it is a stored one.
     #[must_use]
-    pub fn secrets(&self, prepared: &Prepared) -> WebhookSecrets {
-        let make = || self.secrets_for(&prepared.webhook.spec, prepared.webhook.id.as_str());
-        prepared.secrets.get_or_init(make).clone()
-    }
-
-    /// The secrets as a webhook of this name or id would see them.
-    ///
-    /// A handle is an HMAC under a key that never leaves the backend: who writes events cannot guess one
-    /// and so cannot have a secret put where the webhook's owner did not. It depends on the webhook, so a
-    /// handle that leaks from one is worth nothing in another; and on nothing else, so that the same
-    /// render costs the same fuel every time.
-    #[must_use]
-    pub fn secrets_for(&self, spec: &WebhookSpec, webhook: &str) -> WebhookSecrets {
-        if self.secrets.is_empty() || !may_use_secrets(spec) {
-            return WebhookSecrets::default();
-        }
-        let handles: BTreeMap<String, String> = self
-            .secrets
-            .keys()
-            .map(|name| {
-                (
-                    name.clone(),
-                    handle(&self.handle_key, &self.tenant, webhook, name),
-                )
-            })
-            .collect();
-        let values = handles.iter().filter_map(|(name, handle)| {
-            Some((
-                handle.clone(),
-                name.clone(),
-                self.secrets.get(name)?.clone(),
-            ))
-        });
-        WebhookSecrets {
-            values: Arc::new(SecretValues::new(values)),
-            handles: Arc::new(SecretHandles(handles)),
-        }
+    pub fn secrets(
+        &self,
+        spec: &WebhookSpec,
+        webhook: Option<&WebhookId>,
+        render: RenderFor<'_>,
+    ) -> WebhookSecrets {
+        let secrets = if may_use_secrets(spec) {
+            Arc::clone(&self.secrets)
+        } else {
+            Arc::default()
+        };
+        let webhook = webhook.map_or("", WebhookId::as_str);
+        WebhookSecrets::new(&self.handle_key, &self.tenant, webhook, render, secrets)
     }
 }
 
@@ -324,17 +264,4 @@ fn may_use_secrets(spec: &WebhookSpec) -> bool {
         ]
         .iter()
         .any(|template| template.contains("secret") || template.contains("env"))
-}
-
-#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-fn handle(key: &[u8; 32], tenant: &TenantId, webhook: &str, name: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
-    for part in [tenant.as_str(), webhook, name] {
-        mac.update(&(part.len() as u64).to_be_bytes());
-        mac.update(part.as_bytes());
-    }
-    let digest = mac.finalize().into_bytes();
-    let mut text = hex::encode(digest);
-    text.truncate(32);
-    format!("hbs_{text}")
 }

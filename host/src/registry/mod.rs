@@ -6,6 +6,7 @@
 pub(crate) mod cursor;
 pub mod directory;
 mod error;
+mod handles;
 pub mod redis;
 pub mod sqlite;
 pub mod validate;
@@ -18,8 +19,9 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 pub(crate) use cursor::{Cursor, MAX_PAGE};
-pub use directory::{Directory, Prepared, Snapshot, WebhookSecrets};
+pub use directory::{Directory, Prepared, Snapshot};
 pub use error::BackendError;
+pub use handles::{RenderFor, WebhookSecrets};
 
 use crate::{
     model::{

@@ -121,7 +121,7 @@ impl Headers {
         Ok(())
     }
 
-    /// Whether the content type is JSON or based on it (RFC 6839).
+    /// Whether the content type, as it is shown, is JSON or based on it (RFC 6839).
     pub(super) fn content_type_is_json(&self) -> bool {
         let content_type = self.0.iter().find(|h| h.name == header::CONTENT_TYPE);
         content_type.is_some_and(|h| {
@@ -215,10 +215,20 @@ fn from_guest(name: &str, value: &str, ctx: &RequestContext<'_>) -> Result<Heade
         None => (value, value),
         Some((sent, shown)) => (sent.trim_matches([' ', '\t', '\r', '\n']), shown.as_str()),
     };
+    // One sentence for all that can be wrong with a secret, as more would tell of its value.
+    let refused = |why: String| {
+        invalid(match &substituted {
+            None => why,
+            Some(_) => format!(
+                "the value of the header {quoted:?}, with its secrets put in, is not valid: headers can carry neither \
+                 control characters nor characters beyond U+00FF (Latin-1), and a Host header only a host"
+            ),
+        })
+    };
     let mut bytes = Vec::with_capacity(sent.len());
     for c in sent.chars() {
         let byte = u8::try_from(c).map_err(|_| {
-            invalid(format!(
+            refused(format!(
                 "the value of the header {quoted:?} holds a character that HTTP headers cannot carry: only those up \
                  to U+00FF (Latin-1) can be sent; encode it, for example with the urlencode filter"
             ))
@@ -226,13 +236,13 @@ fn from_guest(name: &str, value: &str, ctx: &RequestContext<'_>) -> Result<Heade
         bytes.push(byte);
     }
     let mut value = HeaderValue::from_bytes(&bytes).map_err(|_| {
-        invalid(format!(
+        refused(format!(
             "the value of the header {quoted:?} holds a line break or another control character"
         ))
     })?;
     if parsed == header::HOST && !is_host(sent) {
-        return Err(invalid(
-            "the value of the Host header is no host name with an optional port",
+        return Err(refused(
+            "the value of the Host header is no host name with an optional port".to_owned(),
         ));
     }
     let is_credential = is_credential(parsed.as_str());

@@ -5,10 +5,11 @@
 //! the bytes that are sent. Nothing else constructs an [`OutboundRequest`].
 //!
 //! Each part is kept twice: as it is sent, and as it may be shown, with `[secret:NAME]` where a secret
-//! stands. Errors and warnings never quote what is sent, so a secret's value leaves this module only in
-//! the request itself.
+//! stands. Errors, warnings and sizes are those of what may be shown, so a secret's value leaves this module only
+//! in the request itself. [`Redactor`] hides it in what comes back.
 
 mod headers;
+mod plain;
 mod redact;
 mod secrets;
 pub(crate) mod sign;
@@ -77,18 +78,16 @@ impl OutboundRequest {
             .in_field("http_method")
         })?;
         let target = url::target(rendered.url(), ctx)?;
-        let redactor = redactor(&rendered, target.basic.as_deref(), ctx.secrets);
+        let redactor = redactor(&rendered, &target, ctx.secrets);
 
         let mut warnings = Vec::new();
         let mut headers = Headers::from_guest(rendered.headers(), ctx, &mut warnings)?;
+        warnings.extend(json_warning(&headers, rendered.body(), ctx.secrets));
         let (body, shown_body) = body(rendered.into_body(), ctx)?;
         if let Some(credentials) = &target.basic {
             headers.set_credentials(credentials)?;
         }
         headers.complete(ctx, &body)?;
-        if let Some(warning) = json_warning(&headers, &body, shown_body.is_some()) {
-            warnings.push(warning);
-        }
         Ok(Self {
             method,
             url: target.url,
@@ -138,7 +137,7 @@ impl OutboundRequest {
             headers,
             body: Body::new_cut(kept),
             truncated: kept.len() < body.len(),
-            body_bytes: self.body.len() as u64,
+            body_bytes: body.len() as u64,
         }
     }
 
@@ -148,10 +147,11 @@ impl OutboundRequest {
         self.redactor.clone()
     }
 
-    /// Whether the host holds a secret, so that even to look it up would tell it to name servers.
+    /// Whether scheme, host or port hold a secret, so that even to look the host up would tell it to name servers,
+    /// and nothing of where it leads may be shown.
     #[must_use]
-    pub fn host_is_secret(&self) -> bool {
-        self.url.host_str() != Some(self.shown_host.as_str())
+    pub fn destination_is_secret(&self) -> bool {
+        self.redactor.hides_destination()
     }
 
     /// Things that will be sent but probably are not meant so, one sentence each.
@@ -202,24 +202,28 @@ impl fmt::Debug for OutboundRequest {
         f.debug_struct("OutboundRequest")
             .field("method", &self.method)
             .field("url", &self.shown_url)
-            .field("body_bytes", &self.body.len())
+            .field(
+                "body_bytes",
+                &self.shown_body.as_ref().unwrap_or(&self.body).len(),
+            )
             .finish_non_exhaustive()
     }
 }
 
-/// Knows the secrets whose handles the guest placed, and the credentials that came of them.
-fn redactor(rendered: &Rendered, basic: Option<&str>, secrets: &SecretValues) -> Redactor {
+/// Knows the secrets whose handles the guest placed, and what came of them.
+fn redactor(rendered: &Rendered, target: &url::Target, secrets: &SecretValues) -> Redactor {
     let headers = rendered.headers().iter().map(|(_, value)| value.as_bytes());
     let texts = [rendered.url().as_bytes(), rendered.body()]
         .into_iter()
         .chain(headers);
-    let placed = secrets.placed(texts);
+    let basic = target.basic.as_deref();
     let basic = basic.and_then(|value| value.strip_prefix("Basic "));
-    Redactor::new(
-        placed
-            .into_iter()
-            .chain(basic.map(|value| ("credentials", value))),
-    )
+    let host = target.url.host_str().filter(|_| target.is_secret);
+    let values = secrets.placed(texts).into_iter();
+    let values = values
+        .chain(basic.map(|value| ("credentials", value)))
+        .chain(host.map(|value| ("host", value)));
+    Redactor::new(values, target.is_secret)
 }
 
 /// The body as sent and, if it differs, as shown.
@@ -241,19 +245,19 @@ fn body(
     }
 }
 
-/// A body that claims to be JSON and is not is sent as it is, since NetBox does so, but not in silence. Where the
-/// parser stopped is told only of a body without secrets: it would tell of a secret what it begins with.
-fn json_warning(headers: &Headers, body: &[u8], holds_secrets: bool) -> Option<String> {
-    if body.is_empty() || !headers.content_type_is_json() {
+/// A body that claims to be JSON and is not is sent as it is, since NetBox does so, but not in silence. It is judged
+/// with the handles in it, as a secret's effect on it would tell of the secret.
+fn json_warning(headers: &Headers, rendered: &[u8], secrets: &SecretValues) -> Option<String> {
+    if rendered.is_empty() || !headers.content_type_is_json() {
         return None;
     }
-    let error = serde_json::from_slice::<serde::de::IgnoredAny>(body).err()?;
+    let error = serde_json::from_slice::<serde::de::IgnoredAny>(rendered).err()?;
     // The parser's own limit of depth says nothing about the body's validity.
     if error.to_string().starts_with("recursion limit") {
         return None;
     }
     let warning = "the content type says JSON but the body is not valid JSON";
-    Some(if holds_secrets {
+    Some(if secrets.stand_in(rendered) {
         format!("{warning}; a secret in it may need the tojson filter's quotes around its handle")
     } else {
         format!("{warning}: {error}")

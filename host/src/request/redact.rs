@@ -1,61 +1,72 @@
-//! Hiding, in what a receiver answers, the secrets that it was sent.
+//! Hiding the secrets that a request carried in what became of it: in its receiver's answer and in errors.
+
+use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use base64::{Engine, engine::general_purpose::STANDARD};
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 
-use super::url::quote;
+use super::plain::Plain;
 
 /// Shorter texts are left, as they would be found by chance.
 const SHORTEST: usize = 6;
 
-/// What the URL standard encodes in a query.
-const QUERY: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'<')
-    .add(b'>')
-    .add(b'\'');
-/// And in a path.
-const PATH: &AsciiSet = &QUERY
-    .remove(b'\'')
-    .add(b'?')
-    .add(b'`')
-    .add(b'{')
-    .add(b'}')
-    .add(b'^');
-
 /// Knows the secrets that one request carries, as they are and as they come back from a receiver that
-/// echoes a URL, a JSON document or credentials.
+/// echoes a URL, a JSON document, a page of HTML or credentials. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Redactor {
     finder: Option<AhoCorasick>,
-    /// What is looked for, and what is put in its place.
-    forms: Vec<(Vec<u8>, String)>,
+    forms: Arc<[Form]>,
+    hides_destination: bool,
+}
+
+/// What is looked for, and what is put in its place.
+struct Form {
+    text: Vec<u8>,
+    shown: String,
+}
+
+/// A place to be hidden, and the form that stands there.
+struct Found {
+    start: usize,
+    end: usize,
+    form: usize,
 }
 
 impl Redactor {
-    /// Hides these values, by name.
-    pub(super) fn new<'s>(secrets: impl IntoIterator<Item = (&'s str, &'s str)>) -> Self {
-        let mut forms: Vec<(Vec<u8>, String)> = Vec::new();
+    /// Hides these values, by name. `hides_destination` says that where the request goes is one of them.
+    pub(super) fn new<'s>(
+        secrets: impl IntoIterator<Item = (&'s str, &'s str)>,
+        hides_destination: bool,
+    ) -> Self {
+        let mut forms: Vec<Form> = Vec::new();
         for (name, value) in secrets {
-            for form in parts(value).into_iter().flat_map(spellings) {
-                if form.len() >= SHORTEST && !forms.iter().any(|(known, _)| *known == form) {
-                    forms.push((form, format!("[secret:{name}]")));
+            for text in parts(value).into_iter().flat_map(spellings) {
+                if text.len() >= SHORTEST && !forms.iter().any(|known| known.text == text) {
+                    let shown = format!("[secret:{name}]");
+                    forms.push(Form { text, shown });
                 }
             }
         }
         let finder = (!forms.is_empty()).then(|| {
             AhoCorasick::builder()
                 .match_kind(MatchKind::LeftmostLongest)
-                .build(forms.iter().map(|(form, _)| form))
+                .build(forms.iter().map(|form| &form.text))
                 .ok()
         });
         Self {
             finder: finder.flatten(),
-            forms,
+            forms: forms.into(),
+            hides_destination,
         }
+    }
+
+    /// Whether where the request goes is itself secret: host, port and address, and whose certificate stands there.
+    #[must_use]
+    pub const fn hides_destination(&self) -> bool {
+        self.hides_destination
     }
 
     /// The text with the secrets hidden. `is_cut` says that the text ends where it does because no more was
@@ -65,25 +76,109 @@ impl Redactor {
         let Some(finder) = &self.finder else {
             return text.to_vec();
         };
-        let shown: Vec<&str> = self.forms.iter().map(|(_, shown)| shown.as_str()).collect();
-        let mut clean = finder.replace_all_bytes(text, &shown);
+        let plain = Plain::of(text);
+        let found = |place: &dyn Fn(usize) -> usize, m: aho_corasick::Match| Found {
+            start: place(m.start()),
+            end: place(m.end()),
+            form: m.pattern().as_usize(),
+        };
+        let spelt = |at| plain.place(at);
+        let mut all: Vec<Found> = finder
+            .find_iter(plain.bytes())
+            .map(|m| found(&spelt, m))
+            .collect();
+        // And as it stands: with what is before a secret, its first letters may look like an escape.
+        let literal = text.to_ascii_lowercase();
+        all.extend(finder.find_iter(&literal).map(|m| found(&|at| at, m)));
         if is_cut {
-            let longest = self
-                .forms
-                .iter()
-                .filter_map(|(form, shown)| {
-                    let lengths = (SHORTEST..form.len().min(clean.len() + 1)).rev();
-                    let part = |n: &usize| form.get(..*n).is_some_and(|part| clean.ends_with(part));
-                    Some((lengths.into_iter().find(part)?, shown))
-                })
-                .max_by_key(|(length, _)| *length);
-            if let Some((length, shown)) = longest {
-                clean.truncate(clean.len().saturating_sub(length));
-                clean.extend_from_slice(shown.as_bytes());
-            }
+            all.extend(self.cut_off(&plain, text.len()));
         }
-        clean
+        self.replace(text, all)
     }
+
+    /// [`Redactor::redact`] for text that is whole.
+    #[must_use]
+    pub fn redact_text(&self, text: &str) -> String {
+        if self.finder.is_none() {
+            return text.to_owned();
+        }
+        String::from_utf8_lossy(&self.redact(text.as_bytes(), false)).into_owned()
+    }
+
+    /// What may be told of an error on the way to the receiver. If where that is is secret, an error of connecting is
+    /// told by its kind alone, since its words are about a host, a port, an address or a certificate.
+    #[must_use]
+    pub fn error(&self, kind: &str, message: &str) -> String {
+        if !self.hides_destination {
+            return self.redact_text(message);
+        }
+        let what = match kind {
+            "blocked" => "is one to which deliveries are blocked",
+            "dns" => "has no address that can be found out",
+            "connect" => "cannot be connected to",
+            "proxy" => "is one to which the operator's proxy did not connect",
+            "tls" => "is one with which no TLS session came about, mostly for its certificate",
+            _ => return self.redact_text(message),
+        };
+        format!(
+            "the destination {what}; more is not told, as a secret stands in the URL's host or port"
+        )
+    }
+
+    /// Where in a text that is cut at its end a secret begins there.
+    fn cut_off(&self, plain: &Plain, end: usize) -> Option<Found> {
+        let ends = [plain.bytes(), plain.without_open_escape()];
+        let parts = self.forms.iter().enumerate().flat_map(|(form, known)| {
+            let longest = ends.map(|text| (text.len(), begun(&known.text, text)));
+            let longest = longest.into_iter().filter(|(_, part)| *part >= SHORTEST);
+            longest.map(move |(length, part)| Found {
+                start: plain.place(length.saturating_sub(part)),
+                end,
+                form,
+            })
+        });
+        parts.min_by_key(|found| found.start)
+    }
+
+    /// The text with something else in these places. Where two overlap, the first is named and both are hidden.
+    fn replace(&self, text: &[u8], mut found: Vec<Found>) -> Vec<u8> {
+        found.sort_by_key(|found| (found.start, usize::MAX - found.end));
+        let mut out = Vec::with_capacity(text.len());
+        let mut at = 0;
+        for Found { start, end, form } in found {
+            if start >= at {
+                out.extend_from_slice(text.get(at..start).unwrap_or_default());
+                let shown = self.forms.get(form).map(|form| form.shown.as_bytes());
+                out.extend_from_slice(shown.unwrap_or_default());
+            }
+            at = at.max(end);
+        }
+        out.extend_from_slice(text.get(at..).unwrap_or_default());
+        out
+    }
+}
+
+/// How much of a form, but not all of it, a text ends with. Linear (Knuth, Morris and Pratt).
+fn begun(form: &[u8], text: &[u8]) -> usize {
+    let tail = text.len().saturating_sub(form.len().saturating_sub(1));
+    let tail = text.get(tail..).unwrap_or_default();
+    let step = |borders: &[usize], mut length: usize, byte: u8| {
+        while length > 0 && form.get(length) != Some(&byte) {
+            length = borders.get(length - 1).copied().unwrap_or(0);
+        }
+        length + usize::from(form.get(length) == Some(&byte))
+    };
+    // Of each beginning of the form the longest proper beginning that it also ends with.
+    let mut borders = Vec::with_capacity(form.len());
+    let mut border = 0;
+    for (at, byte) in form.iter().enumerate() {
+        if at > 0 {
+            border = step(&borders, border, *byte);
+        }
+        borders.push(border);
+    }
+    tail.iter()
+        .fold(0, |length, byte| step(&borders, length, *byte))
 }
 
 /// What of a value may come back: all of it; what is left in a header, where the space around it goes, such as
@@ -103,41 +198,46 @@ fn parts(value: &str) -> Vec<&str> {
     parts
 }
 
-/// A value as it stands in bodies, URLs, JSON, credentials and headers.
+/// The plain texts of a value that comes back, as itself or encoded.
 fn spellings(value: &str) -> impl Iterator<Item = Vec<u8>> {
-    let json = serde_json::Value::from(value).to_string();
-    let json = json
-        .strip_prefix('"')
-        .and_then(|json| json.strip_suffix('"'))
-        .unwrap_or(value);
-    let quoted = quote(value);
-    let texts = [
-        value.to_owned(),
-        utf8_percent_encode(value, QUERY).to_string(),
-        utf8_percent_encode(value, PATH).to_string(),
-        utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(),
-        utf8_percent_encode(&quoted, QUERY).to_string(),
-        utf8_percent_encode(&quoted, PATH).to_string(),
-        json.to_owned(),
-        STANDARD.encode(value),
-    ];
     // headers are sent in Latin-1
     let latin_1: Option<Vec<u8>> = value.chars().map(|c| u8::try_from(c).ok()).collect();
-    texts.into_iter().map(String::into_bytes).chain(latin_1)
+    let latin_1 = latin_1.into_iter().filter(|_| !value.is_ascii());
+    let encoded = [
+        STANDARD.encode(value),
+        URL_SAFE_NO_PAD.encode(value),
+        hex::encode(value),
+    ];
+    let texts = [value.to_owned()].into_iter().chain(encoded);
+    texts.map(String::into_bytes).chain(latin_1).map(|text| {
+        let mut text = Plain::of(&text).into_bytes();
+        // What follows it decides whether anything is left of it.
+        while text.last() == Some(&b'\\') {
+            text.pop();
+        }
+        text
+    })
 }
 
 impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Redactor({} [secret])", self.forms.len())
+        let hides = if self.hides_destination {
+            ", destination"
+        } else {
+            ""
+        };
+        write!(f, "Redactor([secret]{hides})")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn redact(secrets: &[(&str, &str)], text: &str, is_cut: bool) -> String {
-        let redactor = Redactor::new(secrets.iter().copied());
+        let redactor = Redactor::new(secrets.iter().copied(), false);
         String::from_utf8(redactor.redact(text.as_bytes(), is_cut)).unwrap()
     }
 
@@ -155,13 +255,21 @@ mod tests {
     }
 
     #[test]
-    fn it_is_known_in_the_spellings_of_urls_json_and_credentials() {
-        let secrets = [("pw", "p@ss\"w/rd é1")];
+    fn it_is_known_in_the_spellings_of_urls_json_html_and_credentials() {
+        let secrets = [("pw", "P@ss\"w/rd é1\\x")];
         for echoed in [
-            "/x?k=p@ss%22w/rd%20%C3%A91",
-            "p%40ss%22w%2Frd%20%C3%A91",
-            r#"{"k": "p@ss\"w/rd é1"}"#,
-            "Basic cEBzcyJ3L3JkIMOpMQ==",
+            "/x?k=P@ss%22w/rd%20%C3%A91%5Cx",
+            "p%40ss%22w%2frd%20%c3%a91%5cx",
+            "P@ss%22w%2Frd+%C3%A91%5Cx",
+            r#"{"k": "P@ss\"w/rd é1\\x"}"#,
+            r#"{"k": "P@ss\"w\/rd \u00e91\\x"}"#,
+            r#"{"k": "P@ss\u0022w\/rd \u00E91\\x"}"#,
+            r#""{\"k\": \"P@ss\\\"w\\/rd \\u00e91\\\\x\"}""#,
+            r"<b>P@ss&quot;w/rd &#233;1\x</b>",
+            r"P@ss&#34;w&#x2F;rd é1\x",
+            "p@ss-p@ss\"w/rd é1\\x",
+            "Basic UEBzcyJ3L3JkIMOpMVx4",
+            "5040737322772F726420C3A9315C78",
         ] {
             let shown = redact(&secrets, echoed, false);
             assert!(shown.contains("[secret:pw]"), "{echoed}: {shown}");
@@ -170,12 +278,19 @@ mod tests {
 
     #[test]
     fn it_is_known_as_hookbox_itself_sends_it_in_urls_and_headers() {
-        let redactor = Redactor::new([("pw", "a|b\\c^-é\n")]);
+        let redactor = Redactor::new([("pw", "a|b\\c^-é\n")], false);
         for echoed in [&b"/x?k=a%7Cb%5Cc%5E-%C3%A9%0A"[..], b"a|b\\c^-\xe9"] {
             let shown = redactor.redact(echoed, false);
             let shown = String::from_utf8_lossy(&shown);
             assert!(shown.ends_with("[secret:pw]"), "{shown}");
         }
+    }
+
+    #[test]
+    fn what_stands_before_it_does_not_hide_it_from_us() {
+        let secrets = [("one", "token-1"), ("two", "41-abcdef")];
+        assert_eq!(redact(&secrets, r"C:\token-1", false), r"C:\[secret:one]");
+        assert_eq!(redact(&secrets, "100%41-abcdef", false), "100%[secret:two]");
     }
 
     #[test]
@@ -189,12 +304,45 @@ mod tests {
 
     #[test]
     fn the_beginning_of_a_value_at_a_cut_is_hidden_too() {
-        let secrets = [("token", "t0p-s3cret")];
+        let secrets = [("token", "t0p-s3crét")];
+        for (cut, shown) in [
+            ("you sent t0p-s3cr", "you sent [secret:token]"),
+            ("you sent t0p-s3cr%c3", "you sent [secret:token]"),
+            ("you sent t0p-s3cr%c", "you sent [secret:token]"),
+            (r"you sent t0p-s3cr\u00", "you sent [secret:token]"),
+            ("you sent t0p", "you sent t0p"),
+            ("", ""),
+        ] {
+            assert_eq!(redact(&secrets, cut, true), shown);
+        }
+    }
+
+    #[test]
+    fn an_error_tells_neither_a_secret_nor_a_secret_place() {
+        let open = Redactor::new([("token", "t0p-s3cret")], false);
         assert_eq!(
-            redact(&secrets, "you sent t0p-s3cr", true),
-            "you sent [secret:token]"
+            open.error("protocol", "odd header T0P-s3cret"),
+            "odd header [secret:token]"
         );
-        assert_eq!(redact(&secrets, "you sent t0p", true), "you sent t0p");
-        assert_eq!(redact(&secrets, "", true), "");
+        assert_eq!(open.error("tls", "it has expired"), "it has expired");
+        let secret = Redactor::new([("host", "h1dden.example")], true);
+        for kind in ["blocked", "dns", "connect", "proxy", "tls"] {
+            let told = secret.error(kind, "certificate of other.example, port 48213");
+            assert!(!told.contains("other") && !told.contains("48213"), "{told}");
+        }
+        assert_eq!(secret.error("timeout", "too slow"), "too slow");
+    }
+
+    proptest! {
+        #[test]
+        fn how_much_of_a_form_a_text_ends_with(form in "[ab]{1,8}", text in "[ab]{0,20}") {
+            let expected = (0..form.len()).rev().find(|n| text.ends_with(&form[..*n]));
+            prop_assert_eq!(begun(form.as_bytes(), text.as_bytes()), expected.unwrap_or(0));
+        }
+
+        #[test]
+        fn nothing_else_is_lost(text in "[a-z%\\\\&;0-9 ]{0,40}") {
+            prop_assert_eq!(redact(&[("x", "SECRET-of-none")], &text, false), text);
+        }
     }
 }

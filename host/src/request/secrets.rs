@@ -16,6 +16,7 @@ pub struct SecretValues {
     lengths: Vec<usize>,
     /// What all handles start with: the scan looks for it before it looks anything up.
     prefix: Vec<u8>,
+    stand_ins: bool,
 }
 
 struct Entry {
@@ -33,7 +34,7 @@ pub(super) struct Substituted {
 
 /// The text would be longer than allowed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct OverLimit;
+pub(crate) struct OverLimit;
 
 impl SecretValues {
     /// From handle, name and value of each. A handle is ASCII letters, digits and `_`; others, and empty
@@ -59,6 +60,26 @@ impl SecretValues {
         new.lengths.sort_unstable_by(|a, b| b.cmp(a));
         new.lengths.dedup();
         new
+    }
+
+    /// The same for values that are not the true ones: where they would make up the place that a URL goes to,
+    /// nothing is judged by them.
+    #[must_use]
+    pub fn of_stand_ins(self) -> Self {
+        Self {
+            stand_ins: true,
+            ..self
+        }
+    }
+
+    /// Whether these are not the true values.
+    pub(super) const fn are_stand_ins(&self) -> bool {
+        self.stand_ins
+    }
+
+    /// Whether a handle stands in this text.
+    pub(super) fn stand_in(&self, text: impl AsRef<[u8]>) -> bool {
+        self.split_at_handle(text.as_ref()).is_some()
     }
 
     /// Both forms of `text`, or nothing if it holds no handle. One pass: inserted values are not looked
@@ -101,7 +122,7 @@ impl SecretValues {
     }
 
     /// [`SecretValues::substitute`] for text: its sent and its shown form.
-    pub(super) fn substitute_text(
+    pub(crate) fn substitute_text(
         &self,
         text: &str,
         limit: usize,

@@ -197,6 +197,72 @@ fn errors_do_not_quote_secrets() {
 }
 
 #[test]
+fn sizes_warnings_and_errors_are_the_same_whatever_a_secret_is() {
+    let values = [
+        "80",
+        "a\"b",
+        "x\r\ny",
+        "東京",
+        "a/b@c",
+        "a much longer value, of many words",
+    ];
+    let seen = |given: Rendered| {
+        let mut all = values.map(|value| {
+            let mut with = Given::new();
+            let secret = ("hbs_ssss".to_owned(), "s".to_owned(), Secret::new(value));
+            with.secrets = SecretValues::new([secret]);
+            match with.build(given.clone()) {
+                Ok(request) => (
+                    Ok(()),
+                    format!(
+                        "{:?} {:?} {request:?}",
+                        request.record(),
+                        request.warnings()
+                    ),
+                ),
+                Err(error) => (Err(()), format!("{error:?}")),
+            }
+        });
+        all.sort();
+        let mut texts = all.to_vec();
+        texts.dedup();
+        texts
+    };
+    let url = "http://example.com/";
+    // One record, and one error where some values cannot be sent.
+    for (given, most) in [
+        (rendered(url, &[], r#"{"a": "hbs_ssss"}"#), 1),
+        (rendered(url, &[], r#"{"a": hbs_ssss}"#), 1),
+        (rendered("http://example.com/hbs_ssss?hbs_ssss", &[], ""), 1),
+        (rendered(url, &[("X-S", "hbs_ssss")], ""), 2),
+        (rendered(url, &[("Host", "hbs_ssss")], ""), 2),
+        (rendered("http://hbs_ssss/", &[], ""), 2),
+        (rendered("http://example.com:hbs_ssss/", &[], ""), 2),
+        (rendered("hbs_ssss", &[], ""), 2),
+        (rendered("http://u:hbs_ssss@example.com/", &[], ""), 3),
+    ] {
+        let texts = seen(given.clone());
+        assert!(texts.len() <= most, "{given:?}: {texts:#?}");
+    }
+}
+
+#[test]
+fn a_secret_among_credentials_does_not_choose_the_host() {
+    let mut given = Given::new();
+    let secret = (
+        "hbs_ssss".to_owned(),
+        "s".to_owned(),
+        Secret::new("x@other.example/"),
+    );
+    given.secrets = SecretValues::new([secret]);
+    let error = given.build(rendered("http://u:hbs_ssss@example.com/", &[], ""));
+    let error = error.map(|r| r.record()).unwrap_err();
+    assert!(error.message.contains("percent-encoded"), "{error}");
+    let open = Given::new().build(rendered("http://u:hbs_dddd@example.com/", &[], ""));
+    assert!(!open.unwrap().destination_is_secret());
+}
+
+#[test]
 fn header_injection_is_refused() {
     for value in ["a\r\nX-Evil: 1", "a\nb", "a\0b", "a\u{7f}b", "a\u{1b}b"] {
         let error = with_headers(&[("X-A", value)]).unwrap_err();

@@ -29,6 +29,8 @@ pub(super) struct Target {
     pub(super) shown: String,
     /// The host as it may be shown.
     pub(super) shown_host: String,
+    /// Whether scheme, host or port hold a secret, whatever its value.
+    pub(super) is_secret: bool,
 }
 
 pub(super) fn target(rendered: &str, ctx: &RequestContext<'_>) -> Result<Target, RenderError> {
@@ -38,39 +40,80 @@ pub(super) fn target(rendered: &str, ctx: &RequestContext<'_>) -> Result<Target,
     if rendered.len() > limit {
         return Err(over());
     }
+    let refused = |message: String| invalid(message).in_field(FIELD);
     let substituted = ctx
         .secrets
         .substitute_text(rendered, limit)
         .map_err(|_| over())?;
-    let sent = substituted.as_ref().map_or(rendered, |(value, _)| value);
-    let (url, basic) = parse(sent).map_err(|message| invalid(message).in_field(FIELD))?;
+    let Some((sent, marked)) = substituted else {
+        let (url, basic) = parse(rendered).map_err(refused)?;
+        if url.as_str().len() > limit {
+            return Err(over());
+        }
+        return Ok(Target {
+            shown: url.to_string(),
+            shown_host: host_of(&url),
+            url,
+            basic,
+            is_secret: false,
+        });
+    };
+    let template = parse(rendered).ok().map(|(url, _)| url);
+    let (shown, shown_host) = redact(template.as_ref(), &marked, ctx);
+    let is_secret =
+        template.is_none() || destination(rendered).any(|part| ctx.secrets.stand_in(part));
+    let sent = match is_secret && ctx.secrets.are_stand_ins() {
+        true => UNKNOWN,
+        false => &sent,
+    };
+    let (url, basic) = parse(sent).map_err(|_| refused(WITH_SECRETS.to_owned()))?;
+    if let Some(template) = template.filter(|_| !is_secret)
+        && (template.host() != url.host()
+            || template.port_or_known_default() != url.port_or_known_default())
+    {
+        return Err(refused(ENDS_CREDENTIALS.to_owned()));
+    }
     if url.as_str().len() > limit {
         return Err(over());
     }
-    let (shown, shown_host) = match &substituted {
-        None => (url.to_string(), host_of(&url)),
-        Some((_, marked)) => redact(rendered, marked, ctx),
-    };
     Ok(Target {
         url,
         basic,
         shown,
         shown_host,
+        is_secret,
     })
+}
+
+/// Where a request goes whose URL's scheme, host or port only a true secret would tell (RFC 6761 section 6.4).
+const UNKNOWN: &str = "https://secret.invalid/";
+
+/// What is wrong with a URL that holds a secret: the same words whatever is, as they would tell of its value.
+const WITH_SECRETS: &str = "the URL, with its secrets put in, is not valid: it must start with http:// or \
+     https://, name a host, and have only characters up to U+00FF (Latin-1) in user name and password";
+const ENDS_CREDENTIALS: &str = "a secret in the URL's user name or password holds a character that ends them; \
+     store it percent-encoded";
+
+/// Of a rendered URL the scheme, and the host with its port. All of a text that has no scheme.
+fn destination(rendered: &str) -> impl Iterator<Item = &str> {
+    let (scheme, rest) = rendered.split_once("://").unwrap_or((rendered, ""));
+    let authority = rest.split(AUTHORITY_ENDS).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    [scheme, host].into_iter()
 }
 
 /// How a URL with secrets in it is shown: parsed with the handles in their places, so that it reads as
 /// the one that is sent, and then the handles replaced. Where a secret makes up so much of it that it is
 /// no URL without, the template's output is shown, unless it could hold a password of its own.
-fn redact(rendered: &str, marked: &str, ctx: &RequestContext<'_>) -> (String, String) {
+fn redact(template: Option<&Url>, marked: &str, ctx: &RequestContext<'_>) -> (String, String) {
     let mark = |text: String| match ctx.secrets.substitute_text(&text, usize::MAX) {
         Ok(Some((_, shown))) => shown,
         _ => text,
     };
-    match parse(rendered) {
-        Ok((url, _)) => (mark(url.to_string()), mark(host_of(&url))),
-        Err(_) if marked.contains('@') => ("[redacted]".to_owned(), "[redacted]".to_owned()),
-        Err(_) => (marked.to_owned(), "[redacted]".to_owned()),
+    match template {
+        Some(url) => (mark(url.to_string()), mark(host_of(url))),
+        None if marked.contains('@') => ("[redacted]".to_owned(), "[redacted]".to_owned()),
+        None => (marked.to_owned(), "[redacted]".to_owned()),
     }
 }
 
@@ -175,7 +218,7 @@ fn default_port(uri: &http::Uri) -> Option<u16> {
 /// Quotes as `requests` and its `urllib3` do: in the path and the query, every ASCII character that is neither
 /// unreserved nor reserved (RFC 3986) is percent-encoded, control characters, `\` and brackets among them.
 /// Characters beyond ASCII stay, for the URL parser to turn into punycode or UTF-8 by where they stand.
-pub(super) fn quote(text: &str) -> String {
+fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 16);
     let authority = text.find("://").map_or(0, |at| at + 3);
     let rest = text.get(authority..).unwrap_or_default();

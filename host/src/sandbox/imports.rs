@@ -8,7 +8,7 @@ use wasmtime::{
 };
 
 use super::{
-    LogLine, SandboxError, SecretHandles,
+    LogLine, SandboxError, SecretSource,
     bindings::Level,
     limits::{Limits, Meter},
     log::Log,
@@ -26,11 +26,11 @@ pub(super) struct State {
     pub(super) meter: Meter,
     pub(super) log: Log,
     pub(super) wasi: Wasi,
-    secrets: Arc<SecretHandles>,
+    secrets: Arc<dyn SecretSource>,
 }
 
 impl State {
-    pub(super) fn new(limits: &Limits, secrets: Arc<SecretHandles>, wasi: Wasi) -> Self {
+    pub(super) fn new(limits: &Limits, secrets: Arc<dyn SecretSource>, wasi: Wasi) -> Self {
         Self {
             meter: Meter::new(limits),
             log: Log::new(limits.log_bytes),
@@ -65,7 +65,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     host.func_wrap(
         "secret",
         |mut store: StoreContextMut<'_, State>, (name,): (String,)| {
-            let handle = store.data().secrets.0.get(&name).cloned();
+            let handle = store.data().secrets.handle(&name);
             let bytes = name
                 .len()
                 .saturating_add(handle.as_ref().map_or(0, String::len));

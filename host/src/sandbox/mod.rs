@@ -102,14 +102,26 @@ pub struct RenderJob {
     /// The webhook as the world describes it: the text of a JSON object.
     pub webhook: Arc<str>,
     /// The secrets it may name.
-    pub secrets: Arc<SecretHandles>,
+    pub secrets: Arc<dyn SecretSource>,
     /// Whose run it is, such as a tenant's id. Owners with work get equal shares of the render threads' time.
     pub owner: Arc<str>,
 }
 
-/// Name to handle: what `host.secret(name)` answers from. The secrets themselves never come near a guest.
+/// What `host.secret(name)` answers from during one render. The secrets themselves never come near a guest.
+pub trait SecretSource: fmt::Debug + Send + Sync {
+    /// The handle that stands for the secret of this name, if there is one. The same at every call.
+    fn handle(&self, name: &str) -> Option<String>;
+}
+
+/// Handles by name, all made beforehand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecretHandles(pub BTreeMap<String, String>);
+
+impl SecretSource for SecretHandles {
+    fn handle(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
+    }
+}
 
 impl Sandbox {
     /// The most bytes a component may have.

@@ -6,6 +6,7 @@ use wasmtime::{Engine, Store, component::InstancePre};
 
 use super::{
     Cost, ErrorKind, LogLine, Output, RenderError, RenderJob, Rendered, Rendering, SecretHandles,
+    SecretSource,
     bindings::{
         TransformerPre,
         types::{Decision, Failure, Request},
@@ -48,7 +49,7 @@ pub(super) fn instantiate(
     limits: &Limits,
 ) -> Result<Cost, RenderError> {
     let wasi = Wasi::new(Arc::default(), Arc::default());
-    let (result, cost, _) = run(pre.engine(), limits, Arc::default(), wasi, |store| {
+    let (result, cost, _) = run(pre.engine(), limits, no_secrets(), wasi, |store| {
         pre.instantiate(store).map(drop)
     });
     result.map(|()| cost)
@@ -65,7 +66,7 @@ pub(super) fn check(
 ) -> Result<(), RenderError> {
     let wasi = Wasi::new(Arc::default(), Arc::clone(webhook));
     // no secrets: nothing is rendered, and there is no webhook yet that could be allowed them
-    let (result, ..) = run(pre.engine(), limits, Arc::default(), wasi, |store| {
+    let (result, ..) = run(pre.engine(), limits, no_secrets(), wasi, |store| {
         let instance = pre.instantiate(&mut *store)?;
         let check =
             instance.get_typed_func::<(&str,), (Result<(), Failure>,)>(&mut *store, CHECK)?;
@@ -75,12 +76,16 @@ pub(super) fn check(
     result?.map_err(|failure| fault::from_guest(&failure))
 }
 
+fn no_secrets() -> Arc<dyn SecretSource> {
+    Arc::new(SecretHandles::default())
+}
+
 /// Calls a guest in a store of its own with all limits in force, from before its first instruction (a
 /// start function is one) until the store is dropped, which is before this returns.
 fn run<T>(
     engine: &Engine,
     limits: &Limits,
-    secrets: Arc<SecretHandles>,
+    secrets: Arc<dyn SecretSource>,
     wasi: Wasi,
     call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<T>,
 ) -> (Result<T, RenderError>, Cost, Vec<LogLine>) {

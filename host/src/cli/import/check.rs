@@ -128,7 +128,7 @@ async fn render(bench: &Bench, webhook: &Webhook, context: Arc<str>) -> Result<S
     let job = RenderJob {
         event: context,
         webhook: guest_view(&webhook.spec),
-        secrets: secrets.handles,
+        secrets: secrets.source(),
         owner: Arc::default(),
     };
     let rendering = bench.sandbox.render(&bench.transformer, job).await;
@@ -143,7 +143,7 @@ async fn render(bench: &Bench, webhook: &Webhook, context: Arc<str>) -> Result<S
         webhook: &webhook.spec,
         delivery: &DeliveryId::from("dlv_dry_run"),
         now: Timestamp::now(),
-        secrets: &secrets.values,
+        secrets: &secrets.literal_values(),
         limits: &bench.config.sandbox,
         user_agent: &bench.config.delivery.user_agent,
     };

@@ -9,3 +9,4 @@ mod path;
 mod proxy;
 mod receivers;
 mod retries;
+mod secrets;

@@ -377,7 +377,7 @@ async fn a_broken_contract_of_the_host_is_an_error_and_no_crash() {
                 RenderJob {
                     event: event.into(),
                     webhook: webhook.into(),
-                    secrets: Arc::default(),
+                    secrets: Arc::new(SecretHandles::default()),
                     owner: Arc::default(),
                 },
             )
