@@ -160,8 +160,10 @@ async fn what_a_receiver_echoes_is_hidden_however_it_is_spelt() {
 async fn a_destination_that_holds_a_secret_is_told_nowhere() {
     let dir = tempfile::tempdir().expect("a folder");
     let (server, sink) = (Server::start(dir.path()), Sink::start().await);
-    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let closed = closed.local_addr().expect("bound").port().to_string();
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.local_addr().expect("bound").port().to_string()
+    };
     let open = sink
         .url()
         .rsplit(':')
