@@ -292,6 +292,7 @@ fn response(request: &OutboundRequest) -> ResponseRecord {
         retry_after: None,
         response_us: 0,
         body_us: 0,
+        notes: Vec::new(),
     };
     answer.record(&request.redactor())
 }
