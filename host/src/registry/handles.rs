@@ -133,6 +133,12 @@ impl SecretSource for Handles {
         });
         Some(handle.clone())
     }
+
+    fn all(&self) -> BTreeMap<String, String> {
+        let all = self.secrets.keys();
+        all.filter_map(|name| Some((name.clone(), self.handle(name)?)))
+            .collect()
+    }
 }
 
 impl fmt::Debug for Handles {

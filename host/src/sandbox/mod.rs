@@ -111,6 +111,9 @@ pub struct RenderJob {
 pub trait SecretSource: fmt::Debug + Send + Sync {
     /// The handle that stands for the secret of this name, if there is one. The same at every call.
     fn handle(&self, name: &str) -> Option<String>;
+
+    /// All handles by name, for what runs where it cannot ask.
+    fn all(&self) -> BTreeMap<String, String>;
 }
 
 /// Handles by name, all made beforehand.
@@ -120,6 +123,10 @@ pub struct SecretHandles(pub BTreeMap<String, String>);
 impl SecretSource for SecretHandles {
     fn handle(&self, name: &str) -> Option<String> {
         self.0.get(name).cloned()
+    }
+
+    fn all(&self) -> BTreeMap<String, String> {
+        self.0.clone()
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn run(project: &Path, job: &RenderJob, config: &SandboxConfig) -> Cl
     let input = json!({
         "event": &*job.event,
         "webhook": &*job.webhook,
-        "secrets": job.secrets.0,
+        "secrets": job.secrets.all(),
     });
     let started = Instant::now();
     ask(&mut command, input.to_string().as_bytes())?;
