@@ -176,14 +176,18 @@ _FRAMES = 20
 
 
 def _frames(error: BaseException) -> list[tuple[str, int, str]]:
-    """File, line and function of each call, the last one last, from the plugin on."""
-    frames, trace = [], error.__traceback__
+    """File, line and function of the last calls, the last one last, without those of hookbox and the interpreter."""
+    traces, trace = [], error.__traceback__
+    # There may be a thousand, and little fuel left: no more is done with each than must be.
     while trace is not None:
+        traces.append(trace)
+        trace = trace.tb_next
+    frames = []
+    for trace in traces[-_FRAMES:]:
         code = trace.tb_frame.f_code
         name = _short(code.co_filename)
         if name not in ("hookbox.py", "hookbox_entry.py") and not name.startswith("<frozen"):
             frames.append((code.co_filename, trace.tb_lineno, code.co_name))
-        trace = trace.tb_next
     return frames
 
 
@@ -194,7 +198,7 @@ def _traceback(error: BaseException) -> list[str]:
         chain.append(before)
     for cause in reversed(chain):
         lines.append("Traceback (most recent call last):")
-        for file, number, function in _frames(cause)[-_FRAMES:]:
+        for file, number, function in _frames(cause):
             lines.append(f"  {_short(file)}, line {number}, in {function}")
         lines.append(f"{type(cause).__name__}: {cause}")
     return lines
