@@ -8,6 +8,7 @@ mod conditions;
 mod explanation;
 mod ruleset;
 
+pub(crate) use conditions::truthy;
 pub use conditions::{ConditionLimits, Conditions, Evaluation};
 pub use explanation::{Explanation, Mismatch, RuleVerdict, TraceStep};
 pub use ruleset::{Matched, RuleSet, Target};

@@ -14,7 +14,7 @@ mod rule;
 mod webhook;
 
 pub(crate) use fields::did_you_mean;
-pub use rule::{event_rule, secret_name};
+pub use rule::{OLD_RULE_FIELDS, event_rule, secret_name};
 pub use webhook::webhook;
 
 /// An object as its owner wrote it, and the number it had where it came from.

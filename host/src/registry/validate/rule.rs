@@ -34,6 +34,25 @@ const KNOWN: &[&str] = &[
     "action_object",
 ];
 
+/// How NetBox named a rule's types: `content_types` before 4.0, and a field for each event type before 4.1.
+pub const OLD_RULE_FIELDS: &[&str] = &[
+    "content_types",
+    "type_create",
+    "type_update",
+    "type_delete",
+    "type_job_start",
+    "type_job_end",
+];
+
+/// What the last five of these stand for.
+const OLD_EVENT_TYPES: [(&str, &str); 5] = [
+    ("type_create", "object_created"),
+    ("type_update", "object_updated"),
+    ("type_delete", "object_deleted"),
+    ("type_job_start", "job_started"),
+    ("type_job_end", "job_completed"),
+];
+
 /// Object types, and event types, of one rule.
 const TYPES: usize = 500;
 const TYPE_CHARS: usize = 150;
@@ -41,6 +60,8 @@ const TYPE_CHARS: usize = 150;
 /// Lays `input` over `base` and checks the outcome. `known` are the tenant's webhooks: a rule names them
 /// in `webhooks`, by id, by name or by the number they had where they came from, or as NetBox does in
 /// `action_object_id` and `action_object`.
+///
+/// The fields that NetBox had before ([`OLD_RULE_FIELDS`]) are understood where those of today are absent.
 ///
 /// Event types are stored as NetBox's slugs, so `created` becomes `object_created`. Conditions are parsed
 /// as [`crate::rules`] will evaluate them.
@@ -59,7 +80,7 @@ pub fn event_rule(
     } = base;
     let limits = &config.limits;
     let mut f = Fields::new(input);
-    f.refuse_unknown(KNOWN, IGNORED);
+    f.refuse_unknown(KNOWN, &[IGNORED, OLD_RULE_FIELDS].concat());
     f.set_external_id(&mut external_id);
     f.set(&mut spec.name, "name", name);
     f.set(
@@ -68,9 +89,16 @@ pub fn event_rule(
         text(DESCRIPTION_CHARS),
     );
     f.set(&mut spec.enabled, "enabled", boolean);
-    f.set(&mut spec.object_types, "object_types", |v| {
+    let object_types = match f.get("object_types") {
+        Some(_) => "object_types",
+        None => "content_types",
+    };
+    f.set(&mut spec.object_types, object_types, |v| {
         types(v, str::to_owned)
     });
+    if f.get("event_types").is_none() {
+        set_old_event_types(&mut f, &mut spec.event_types);
+    }
     f.set(&mut spec.event_types, "event_types", |v| {
         types(v, |t| event_type_slug(t).to_owned())
     });
@@ -94,7 +122,14 @@ pub fn event_rule(
         ("webhooks", spec.webhooks.is_empty()),
     ];
     for (key, is_missing) in required {
-        if is_missing && !f.is_wrong(key) && !(key == "webhooks" && f.is_wrong("action_")) {
+        // What another field says in its place has been told already.
+        let elsewhere = match key {
+            "webhooks" => f.is_wrong("action_"),
+            "object_types" => f.is_wrong("content_types"),
+            "event_types" => f.is_wrong("type_"),
+            _ => false,
+        };
+        if is_missing && !elsewhere && !f.is_wrong(key) {
             f.error(key, "is required");
         }
     }
@@ -114,6 +149,23 @@ pub fn secret_name(name: &str) -> Result<(), FieldErrors> {
             "name",
             "must be 1 to 64 letters, digits, _, - and .",
         ))
+    }
+}
+
+/// Sets the event types from a field for each, if there is one.
+fn set_old_event_types(f: &mut Fields<'_>, target: &mut Vec<String>) {
+    let mut chosen = Vec::new();
+    let mut is_given = false;
+    for (field, slug) in OLD_EVENT_TYPES {
+        let mut is_chosen = false;
+        is_given |= f.get(field).is_some();
+        f.set(&mut is_chosen, field, boolean);
+        if is_chosen {
+            chosen.push(slug.to_owned());
+        }
+    }
+    if is_given {
+        *target = chosen;
     }
 }
 

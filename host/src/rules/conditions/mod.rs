@@ -28,6 +28,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub(super) use fuel::Fuel;
+pub(crate) use parse::truthy;
 pub(super) use shorten::text as shorten_text;
 
 use super::TraceStep;
@@ -84,7 +85,8 @@ impl Conditions {
     /// Memory that the compiled regular expressions of one condition set may take.
     pub(super) const MAX_PATTERN_BYTES: usize = 1 << 20;
 
-    /// Save-time validation. `null`, `{}` and `""` mean that there are no conditions.
+    /// Save-time validation. Whatever is false in Python (`null`, `{}`, `[]`, `""`, `0`, `false`) means that there
+    /// are no conditions.
     ///
     /// The cost is linear in the limits; input beyond them is refused before it is looked at closely.
     ///

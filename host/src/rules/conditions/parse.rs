@@ -36,7 +36,8 @@ pub(super) fn parse(
     limits: ConditionLimits,
     pattern_bytes: usize,
 ) -> Result<Option<Conditions>, FieldErrors> {
-    if matches!(json, Value::Null) || json == "" || json.as_object().is_some_and(Map::is_empty) {
+    // NetBox asks Python whether there are any.
+    if !truthy(json) {
         return Ok(None);
     }
     let depth = limits.depth.min(MAX_DEPTH);
@@ -322,7 +323,7 @@ impl Parser {
 }
 
 /// As Python's `bool()`.
-fn truthy(value: &Value) -> bool {
+pub(crate) fn truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(b) => *b,

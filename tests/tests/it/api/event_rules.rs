@@ -121,3 +121,71 @@ async fn a_tenant_has_as_many_rules_as_it_may() {
     api.delete(&path).await.expect(204);
     api.create("/v1/event-rules", &named("third")).await;
 }
+
+#[tokio::test]
+async fn conditions_that_are_false_in_python_are_none() {
+    let api = Api::start().await;
+    api.create("/v1/webhooks", &webhook("a")).await;
+    let conditions = [
+        json!([]),
+        json!(""),
+        json!(0),
+        json!(false),
+        json!({}),
+        json!(null),
+    ];
+    for (n, conditions) in conditions.into_iter().enumerate() {
+        let mut rule = every_event_to("a");
+        rule["name"] = json!(format!("rule {n}"));
+        rule["conditions"] = conditions.clone();
+        let stored = api.post("/v1/event-rules", &rule).await.expect(201);
+        assert_eq!(stored["conditions"], Value::Null, "{conditions}");
+        let tried = json!({"conditions": conditions, "event": event("Oslo")});
+        let tried = api.post("/v1/event-rules/evaluate", &tried).await;
+        assert_eq!(tried.expect(200)["matched"], true, "{conditions}");
+    }
+    let accepted = api.post("/v1/events", &event("Oslo")).await.expect(202);
+    let deliveries = accepted["events"][0]["deliveries"].as_array().unwrap();
+    assert_eq!(deliveries.len(), 6);
+    for conditions in [json!([0]), json!("x"), json!(1), json!(true)] {
+        let mut rule = every_event_to("a");
+        rule["name"] = json!("refused");
+        rule["conditions"] = conditions;
+        api.post("/v1/event-rules", &rule)
+            .await
+            .problem(422, "validation-failed");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_of_netbox_3_7_says_its_types_in_fields_of_their_own() {
+    let api = Api::start().await;
+    api.create("/v1/webhooks", &webhook("a")).await;
+    let rule = json!({"name": "old", "content_types": ["dcim.site"], "type_create": true, "type_update": false,
+        "type_delete": true, "type_job_start": false, "type_job_end": true, "webhooks": ["a"]});
+    let stored = api.post("/v1/event-rules", &rule).await.expect(201);
+    assert_eq!(stored["object_types"], json!(["dcim.site"]));
+    assert_eq!(
+        stored["event_types"],
+        json!(["object_created", "object_deleted", "job_completed"])
+    );
+    for (field, value, error) in [
+        (
+            "content_types",
+            json!([]),
+            "content_types: must not be empty",
+        ),
+        (
+            "type_create",
+            json!("yes"),
+            "type_create: must be true or false",
+        ),
+    ] {
+        let mut rule = rule.clone();
+        rule["name"] = json!("other");
+        rule[field] = value;
+        let refused = api.post("/v1/event-rules", &rule).await;
+        let text = refused.problem(422, "validation-failed");
+        assert!(text.contains(error), "{text}");
+    }
+}

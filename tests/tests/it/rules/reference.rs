@@ -181,3 +181,44 @@ fn each_operator_answers_as_in_netbox_on_every_pair_of_kinds_of_values() {
     println!("{tally:#?}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// NetBox asks Python whether a rule has conditions at all.
+#[test]
+fn what_is_false_in_python_is_no_conditions() {
+    let mut reference = Reference::start();
+    let context = json!({"data": {"a": 1}, "snapshots": null});
+    let mut none = 0;
+    for text in [
+        "null",
+        "false",
+        "true",
+        "0",
+        "-0",
+        "0.0",
+        "-0.0",
+        "0e5",
+        "1e-400",
+        "1",
+        "0.1",
+        "\"\"",
+        "\" \"",
+        "\"0\"",
+        "[]",
+        "[[]]",
+        "[0]",
+        "[null]",
+        "{}",
+        "{\"and\": []}",
+        "{\"or\": []}",
+        "{\"\": 0}",
+    ] {
+        let conditions: Value = serde_json::from_str(text).expect("JSON");
+        let (ours, _) = ours(&conditions, &context);
+        let theirs = reference.answers(&conditions, &context);
+        for netbox in [&theirs.v46, &theirs.v47] {
+            assert!(agrees(ours, netbox), "{text}: NetBox {netbox}, ours {ours}");
+        }
+        none += usize::from(ours == "none");
+    }
+    assert_eq!(none, 11);
+}

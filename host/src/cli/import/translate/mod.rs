@@ -16,6 +16,7 @@ use crate::{
     cli::terminal::one_line,
     config::Config,
     model::{EventRule, FieldErrors, Secret, Webhook},
+    rules::truthy,
 };
 
 /// One of NetBox's objects as hookbox would have it.
@@ -116,7 +117,7 @@ fn dropped(object: &Map<String, Value>) -> Vec<String> {
     if custom_fields.is_some_and(|fields| fields.values().any(|v| !v.is_null())) {
         dropped.push("custom fields");
     }
-    let is_given = |key: &str| object.get(key).is_some_and(|v| !is_falsy(v));
+    let is_given = |key: &str| object.get(key).is_some_and(truthy);
     for key in ["tags", "owner"] {
         if is_given(key) {
             dropped.push(key);
@@ -125,18 +126,6 @@ fn dropped(object: &Map<String, Value>) -> Vec<String> {
     match dropped.as_slice() {
         [] => Vec::new(),
         words => vec![format!("left out: {}", words.join(", "))],
-    }
-}
-
-/// As Python sees it.
-fn is_falsy(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Bool(b) => !b,
-        Value::Number(n) => n.as_f64() == Some(0.0),
-        Value::String(s) => s.is_empty(),
-        Value::Array(a) => a.is_empty(),
-        Value::Object(o) => o.is_empty(),
     }
 }
 

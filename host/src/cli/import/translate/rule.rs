@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Item, Translated, dropped, is_falsy, place_id, sentence};
+use super::{Item, Translated, dropped, place_id, sentence};
 use crate::{
     cli::{
         import::outcome::Kind,
@@ -22,15 +22,6 @@ const EVENT_TYPES: [&str; 7] = [
     "job_completed",
     "job_failed",
     "job_errored",
-];
-
-/// How event types were written before NetBox 4.1.
-const OLD_EVENT_TYPES: [(&str, &str); 5] = [
-    ("type_create", "object_created"),
-    ("type_update", "object_updated"),
-    ("type_delete", "object_deleted"),
-    ("type_job_start", "job_started"),
-    ("type_job_end", "job_completed"),
 ];
 
 /// Why a rule cannot be carried over.
@@ -78,25 +69,23 @@ pub(super) fn rule(
         notes.push("its comments are left out".to_owned());
     }
     let mut input = Map::new();
-    for key in ["id", "name", "description", "enabled", "action_data"] {
-        if let Some(value) = object.get(key) {
-            input.insert(key.to_owned(), value.clone());
+    for key in [
+        "id",
+        "name",
+        "description",
+        "enabled",
+        "object_types",
+        "event_types",
+        "conditions",
+        "action_data",
+    ]
+    .iter()
+    .chain(validate::OLD_RULE_FIELDS)
+    {
+        if let Some(value) = object.get(*key) {
+            input.insert((*key).to_owned(), value.clone());
         }
     }
-    let object_types = object
-        .get("object_types")
-        .or_else(|| object.get("content_types"));
-    input.insert(
-        "object_types".to_owned(),
-        object_types.cloned().unwrap_or_default(),
-    );
-    input.insert("event_types".to_owned(), event_types(object));
-    // To NetBox, every falsy value means that there are none.
-    let conditions = object.get("conditions").filter(|c| !is_falsy(c));
-    input.insert(
-        "conditions".to_owned(),
-        conditions.cloned().unwrap_or_default(),
-    );
     input.insert("webhooks".to_owned(), json!([place_id(place)]));
     let draft = validate::event_rule(&input, Draft::default(), &all.webhooks, config)
         .map_err(|errors| fault(sentence(&errors)))?;
@@ -169,17 +158,6 @@ fn webhook_of(object: &Map<String, Value>, all: &Translated) -> Result<usize, St
              nothing to run"
         )
     })
-}
-
-fn event_types(object: &Map<String, Value>) -> Value {
-    if let Some(types) = object.get("event_types") {
-        return types.clone();
-    }
-    OLD_EVENT_TYPES
-        .iter()
-        .filter(|(key, _)| object.get(*key) == Some(&Value::Bool(true)))
-        .map(|(_, slug)| json!(slug))
-        .collect()
 }
 
 /// A choice's value, alone or with its label.
