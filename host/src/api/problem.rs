@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use crate::{
     engine::{AcceptError, AdmitError, CheckError, DryRunError, NoInput, NoTurn},
-    ingest::IngestError,
+    ingest::{ACCEPTED_ENCODINGS, IngestError, cloudevent_of_key},
     model::{FieldError, FieldErrors},
     queue::TransitionError,
     registry::BackendError,
@@ -86,6 +86,10 @@ kinds! {
         "The detail names the limit.";
     UnsupportedMediaType 415 "unsupported-media-type" "This content type is not understood here",
         "Send JSON as application/json, and a plugin as application/wasm.";
+    UnsupportedEncoding 415 "unsupported-encoding" "This content encoding is not understood here",
+        "Send the body as it is, or in one of the encodings that the header Accept-Encoding names.";
+    EventMismatch 409 "event-mismatch" "Another event was accepted under this source and id",
+        "A CloudEvent's source and id name one event: sent again it is a duplicate, but this one says something else. Nothing was stored. Give each event an id of its own.";
     ValidationFailed 422 "validation-failed" "The request is not valid",
         "The syntax is right and the content is not. `errors` lists everything that is wrong, by field.";
     PluginRefused 422 "plugin-refused" "The plugin is not taken in",
@@ -237,6 +241,10 @@ impl From<BackendError> for Problem {
                 ),
             ),
             BackendError::IdempotencyMismatch { key } => {
+                if let Some(names) = cloudevent_of_key(&key) {
+                    let detail = format!("{names} came before with other content");
+                    return Self::new(Kind::EventMismatch, detail);
+                }
                 // What the client knows of `request:<key>#<index>`.
                 let key = key
                     .strip_prefix("request:")
@@ -332,6 +340,9 @@ impl From<IngestError> for Problem {
     fn from(error: IngestError) -> Self {
         match error {
             IngestError::Invalid(errors) => errors.into(),
+            IngestError::UnsupportedEncoding(_) => {
+                Self::new(Kind::UnsupportedEncoding, error.to_string())
+            }
             other => {
                 let kind = match other.status() {
                     413 => Kind::TooLarge,
@@ -368,6 +379,10 @@ impl IntoResponse for Problem {
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"hookbox\""),
             );
+        }
+        if self.kind == Kind::UnsupportedEncoding {
+            let accepted = HeaderValue::from_static(ACCEPTED_ENCODINGS);
+            headers.insert(header::ACCEPT_ENCODING, accepted);
         }
         if let Some(wait) = self.retry_after {
             let seconds = wait

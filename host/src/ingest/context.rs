@@ -64,7 +64,7 @@ pub(super) fn merge(context: &str, extra: &Map<String, Value>) -> Option<String>
 
 /// The text of a value without the white space, if the value holds numbers that its parsed form may not, and
 /// no key twice: what is stored is to mean the same to every reader.
-fn exact(value: &Value, text: &RawValue) -> Option<Box<RawValue>> {
+pub(super) fn exact(value: &Value, text: &RawValue) -> Option<Box<RawValue>> {
     let (has_float, keys) = survey(value);
     if !has_float {
         return None;

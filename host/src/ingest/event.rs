@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::context::{self, Members};
+use super::{
+    context::{self, Members},
+    object_type::{self, ObjectType, PluginModel},
+};
 use crate::{
     config::IngestConfig,
     model::{EventId, FieldErrors, TenantId, Timestamp, event_type_slug, json},
@@ -13,9 +16,9 @@ use crate::{
 };
 
 /// Characters of an event type, as NetBox bounds its slugs.
-const MAX_EVENT_TYPE: usize = 150;
+pub(super) const MAX_EVENT_TYPE: usize = 150;
 /// Characters of an object type and of an event's own id.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
 
 /// One validated event. Only this module makes one from outside data ([`super::parse_request`]); a
 /// backend gives back what it was given, through `from_stored`.
@@ -27,6 +30,8 @@ pub struct Event {
     object_type: String,
     received: Timestamp,
     context: Arc<str>,
+    /// The model, as long as the object type is a guess.
+    plugin_model: Option<PluginModel>,
 }
 
 impl Event {
@@ -46,7 +51,20 @@ impl Event {
             object_type,
             received,
             context,
+            plugin_model: None,
         }
+    }
+
+    /// The event as a tenant's rules see it: where it names a plugin's model without its app, the app is the one
+    /// that rules name together with the model, as `apps` answers. Whatever matches rules has to ask this first.
+    #[must_use]
+    pub fn with_app_among<'a>(mut self, apps: impl FnOnce(&str) -> &'a [String]) -> Self {
+        if let Some(unsure) = self.plugin_model.take()
+            && let Some(app) = unsure.app_among(apps(unsure.model()))
+        {
+            self.object_type = format!("{app}.{}", unsure.model());
+        }
+        self
     }
 
     /// hookbox's id of it.
@@ -117,28 +135,30 @@ pub fn parse_event(
     if text.len() > limits.max_event_bytes {
         return Err(FieldErrors::one("", over_limit(limits)));
     }
+    let text = json::without_mark(text);
     let value = json::parse(text, json::MAX_DEPTH)
         .map_err(|e| FieldErrors::one("", format!("this is not valid JSON: {e}")))?;
     let identified = Identified {
         value,
         texts: context::members(text),
-        key: None,
+        idempotency: None,
     };
     from_value(tenant, identified, limits)
 }
 
-/// Parsed JSON, with what makes it recognisable if its format says so; otherwise its `id` does.
+/// Parsed JSON, with what makes it recognisable if its format says so; otherwise its `id` does that.
 pub(super) struct Identified<'a> {
     pub(super) value: Value,
     /// The texts that its members came as.
     pub(super) texts: Members<'a>,
-    pub(super) key: Option<String>,
+    pub(super) idempotency: Option<Idempotency>,
 }
 
 /// One event from parsed JSON.
 ///
 /// `event` is required, as a slug or in NetBox's short form; `object_type` and `data` may be missing,
-/// `timestamp` is set when it is. The context keeps NetBox's short form under `event`, as its templates
+/// `timestamp` is set when it is. An object type that is missing follows from `model`, as NetBox before 4.4 sends
+/// it ([`object_type`]). The context keeps NetBox's short form under `event`, as its templates
 /// expect, and all other keys as they came.
 pub(super) fn from_value(
     tenant: &TenantId,
@@ -161,8 +181,8 @@ pub(super) fn from_value(
     }
     let object_type = text(&context, "object_type", MAX_NAME, &mut errors);
     let mut texts = identified.texts;
-    let key = identified
-        .key
+    let idempotency = identified
+        .idempotency
         .or_else(|| own_id(&context, &texts, &mut errors));
     if depth(&context) > limits.max_depth {
         errors.add(
@@ -175,12 +195,23 @@ pub(super) fn from_value(
     let event = event.unwrap_or_default();
     let slug = event_type_slug(&event).to_owned();
     let received = Timestamp::now();
+    let (object_type, plugin_model) = match object_type {
+        Some(named) if !named.is_empty() => (named, None),
+        _ => match object_type::of(&context) {
+            Some(ObjectType::Known(object_type)) => (object_type, None),
+            Some(ObjectType::OfPlugin(model)) => (model.guess(), Some(model)),
+            None => Default::default(),
+        },
+    };
     context.insert("event".to_owned(), short_form(&event).into());
     texts.swap_remove("event");
     context
         .entry("timestamp")
         .or_insert_with(|| python_isoformat(received).into());
-    context.entry("object_type").or_insert(Value::Null);
+    // NetBox before 4.4 has the model instead, and its default body is sent on as it came.
+    if object_type.is_empty() && plugin_model.is_none() {
+        context.entry("object_type").or_insert(Value::Null);
+    }
     context.entry("data").or_insert(Value::Null);
     let context = context::write(&context, &texts)
         .map_err(|e| FieldErrors::one("", format!("cannot be written as JSON again: {e}")))?;
@@ -191,14 +222,11 @@ pub(super) fn from_value(
         id: EventId::generate(),
         tenant: tenant.clone(),
         event_type: slug,
-        object_type: object_type.unwrap_or_default(),
+        object_type,
         received,
         context: context.into(),
+        plugin_model,
     };
-    let idempotency = key.map(|key| Idempotency {
-        key,
-        fingerprint: None,
-    });
     Ok(Incoming { event, idempotency })
 }
 
@@ -226,7 +254,8 @@ fn python_isoformat(t: Timestamp) -> String {
     }
 }
 
-fn text(
+/// The text under a key, if it is there, is none of the wrong kind, and has at most so many characters.
+pub(super) fn text(
     context: &Map<String, Value>,
     key: &str,
     most: usize,
@@ -240,7 +269,10 @@ fn text(
         Some(Value::String(_)) => {
             errors.add(
                 key,
-                format!("at most {most} characters, none of them a control character"),
+                match most {
+                    usize::MAX => "must hold no control character".to_owned(),
+                    most => format!("at most {most} characters, none of them a control character"),
+                },
             );
             None
         }
@@ -255,7 +287,7 @@ fn own_id(
     context: &Map<String, Value>,
     texts: &Members<'_>,
     errors: &mut FieldErrors,
-) -> Option<String> {
+) -> Option<Idempotency> {
     let id = match context.get("id") {
         Some(Value::Number(n)) => n.to_string(),
         _ => text(context, "id", MAX_NAME, errors)?,
@@ -266,10 +298,11 @@ fn own_id(
     // Senders that put the id of the object here, and not of the change, would lose every later change. So
     // the same id with other content is another event.
     let content = context::write(context, texts).ok()?;
-    Some(format!(
-        "event:{id}:{}",
-        hex::encode(Sha256::digest(content))
-    ))
+    let digest = hex::encode(Sha256::digest(content));
+    Some(Idempotency {
+        key: format!("event:{id}:{digest}"),
+        fingerprint: None,
+    })
 }
 
 /// Levels of nesting. The parser allows 128 at most, so the recursion is bounded.

@@ -8,7 +8,7 @@ use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
 
 use super::{
-    IngestError, cloudevents, context,
+    IngestError, cloudevents, context, encoding,
     event::{self, Identified, Incoming},
     request_idempotency,
 };
@@ -25,7 +25,8 @@ const MAX_ERRORS: usize = 100;
 
 /// The events of one `POST /v1/events`.
 ///
-/// The content type decides: `application/json` (or none) holds one event or an array, `application/x-ndjson`
+/// `Content-Encoding` is undone first. Then the content type decides: `application/json`, `text/json`, any
+/// `+json` (or none) holds one event or an array, `application/x-ndjson`
 /// one event a line, `application/cloudevents+json` and `application/cloudevents-batch+json` CloudEvents
 /// in structured and batch mode. With any other content type, a `ce-specversion` header makes it a
 /// CloudEvent in binary mode (CloudEvents HTTP binding 1.0.2, section 3).
@@ -62,18 +63,29 @@ pub fn parse_request(
             format!("must be 1 to {MAX_KEY} printable ASCII characters"),
         )));
     }
+    let decoded = encoding::decode(headers, body, limits.max_request_bytes)?;
+    let content_type = content_type.unwrap_or_default();
     let media_type = content_type
-        .and_then(|t| t.split(';').next())
+        .split(';')
+        .next()
         .map(|t| t.trim().to_ascii_lowercase())
         .unwrap_or_default();
     let format = Format::of(&media_type, headers)?;
+    // In binary mode the body is data of any kind.
+    let without_mark = |text| match format {
+        Format::Binary => text,
+        _ => json::without_mark(text),
+    };
+    let body = without_mark(&*decoded);
     let (parts, is_batch) = match format {
         Format::Json if first_byte(body) == Some(b'[') => (items(body, limits.max_batch)?, true),
         Format::CloudEvents => (items(body, limits.max_batch)?, true),
         Format::Lines => (lines(body, limits.max_batch)?, true),
         Format::Json | Format::CloudEvent | Format::Binary => (vec![body], false),
     };
-    let read = |raw: &[u8]| {
+    let read = |raw| {
+        // Files that were put together may have a mark at the beginning of each.
+        let raw: &[u8] = without_mark(raw);
         if raw.len() > limits.max_event_bytes {
             return Err(IngestError::TooLarge {
                 what: "the event".to_owned(),
@@ -81,11 +93,11 @@ pub fn parse_request(
             });
         }
         let found = match format {
-            Format::Binary => cloudevents::from_binary(&media_type, headers, raw)?,
+            Format::Binary => cloudevents::from_binary(content_type, &media_type, headers, raw)?,
             Format::Json | Format::Lines => Identified {
                 value: parse(raw)?,
                 texts: context::members(raw),
-                key: None,
+                idempotency: None,
             },
             Format::CloudEvent | Format::CloudEvents => {
                 let (value, texts) = (parse(raw)?, context::members(raw));
@@ -145,11 +157,16 @@ impl Format {
             "application/cloudevents+json" => Ok(Self::CloudEvent),
             "application/cloudevents-batch+json" => Ok(Self::CloudEvents),
             _ if headers.contains_key("ce-specversion") => Ok(Self::Binary),
-            "" | "application/json" | "text/json" => Ok(Self::Json),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Self::Lines),
+            other if other.is_empty() || is_json_of_events(other) => Ok(Self::Json),
             other => Err(IngestError::UnsupportedMediaType(other.to_owned())),
         }
     }
+}
+
+/// Whether this is JSON, and not another event format of CloudEvents that may come to be.
+fn is_json_of_events(media_type: &str) -> bool {
+    cloudevents::is_json(media_type) && !media_type.starts_with("application/cloudevents")
 }
 
 fn first_byte(body: &[u8]) -> Option<u8> {
@@ -159,6 +176,11 @@ fn first_byte(body: &[u8]) -> Option<u8> {
 fn parse(raw: &[u8]) -> Result<Value, IngestError> {
     if raw.trim_ascii().is_empty() {
         return Err(IngestError::Malformed("the body is empty".to_owned()));
+    }
+    if raw.starts_with(b"\xFF\xFE") || raw.starts_with(b"\xFE\xFF") {
+        return Err(IngestError::Malformed(
+            "this begins like UTF-16; JSON is sent as UTF-8".to_owned(),
+        ));
     }
     json::parse(raw, json::MAX_DEPTH).map_err(|e| malformed(&e))
 }

@@ -1,17 +1,22 @@
 //! Stage 1: bytes become an [`Event`].
 //!
 //! What comes in is one event, an array of them, NDJSON, or CloudEvents in any of their three modes
-//! ([`parse_request`] tells them apart). What comes out has been bounded in size, number and depth, has a
+//! ([`parse_request`] tells them apart), plain or compressed. What comes out has been bounded in size, number and depth, has a
 //! type and an object type as text, and carries everything the sender wrote, in the sender's order.
 //! NetBox's default webhook body is a valid event as it is.
 
 mod cloudevents;
 mod context;
+mod encoding;
 mod event;
 mod formats;
+mod object_type;
 
+pub use cloudevents::named_in as cloudevent_of_key;
+pub use encoding::ACCEPTED as ACCEPTED_ENCODINGS;
 pub use event::{Event, Incoming, parse_event};
 pub use formats::parse_request;
+pub use object_type::{PluginModel, is_netbox_app};
 
 use crate::{model::FieldErrors, queue::Idempotency};
 
@@ -26,6 +31,12 @@ pub enum IngestError {
          CloudEvent in binary mode"
     )]
     UnsupportedMediaType(String),
+    /// A content encoding that is not understood.
+    #[error(
+        "the content encoding {0:?} is not understood; send events plain or as one of {accepted}",
+        accepted = ACCEPTED_ENCODINGS
+    )]
+    UnsupportedEncoding(String),
     /// Over a size limit.
     #[error("{what} is over the limit of {limit} bytes")]
     TooLarge {
@@ -47,7 +58,7 @@ impl IngestError {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::UnsupportedMediaType(_) => 415,
+            Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding(_) => 415,
             Self::TooLarge { .. } => 413,
             Self::Malformed(_) => 400,
             Self::Invalid(_) => 422,

@@ -16,14 +16,23 @@ pub const MAX_DEPTH: usize = 100;
 /// under it as JSON again, with a fresh count of the depth, and so could be led to any depth.
 const RESERVED: &str = "$serde_json::private::";
 
+/// What some programs write before UTF-8 (U+FEFF). RFC 8259, section 8.1, lets a reader ignore it.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// The text without a byte-order mark at its beginning.
+#[must_use]
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
 /// Whether JSON text from outside may be parsed at all: it is one JSON value, no deeper than `max_depth`
 /// arrays and objects, and without keys that the parser reserves to itself. To be asked before any parse
-/// into something that holds a [`Value`]. One pass, no allocation.
+/// into something that holds a [`Value`]. One pass, no allocation. A byte-order mark before the text is ignored.
 ///
 /// # Errors
 /// The parser's, with line and column.
 pub fn check(bytes: &[u8], max_depth: usize) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let mut deserializer = serde_json::Deserializer::from_slice(without_mark(bytes));
     Check { depth: max_depth }.deserialize(&mut deserializer)?;
     deserializer.end()
 }
@@ -34,7 +43,7 @@ pub fn check(bytes: &[u8], max_depth: usize) -> Result<(), serde_json::Error> {
 /// The parser's, with line and column.
 pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, serde_json::Error> {
     check(bytes, max_depth)?;
-    serde_json::from_slice(bytes)
+    serde_json::from_slice(without_mark(bytes))
 }
 
 #[derive(Clone, Copy)]
@@ -156,6 +165,13 @@ mod tests {
             let error = parse(text.as_bytes(), 64).unwrap_err().to_string();
             assert!(error.contains("not allowed"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_ignored_before_the_text_and_nowhere_else() {
+        assert_eq!(parse(b"\xEF\xBB\xBF{}", 64).unwrap(), serde_json::json!({}));
+        assert!(parse(b"\xEF\xBB\xBF\xEF\xBB\xBF{}", 64).is_err());
+        assert!(parse(b"[\xEF\xBB\xBF1]", 64).is_err());
     }
 
     #[test]

@@ -218,10 +218,31 @@ async fn a_cloudevent_comes_as_headers_and_data() {
     assert_eq!(context["source"], "/netbox/Zürich");
     assert_eq!(context["timestamp"], "2026-03-06T15:11:23Z");
 
-    // Source and id name the event, whatever else it says.
-    let again = send(&api, &headers, "{}".to_owned()).await.expect(202);
-    assert_eq!(again["events"][0]["id"], event["id"]);
-    assert_eq!(again["events"][0]["duplicate"], true);
+    // The same event is recognised, in another mode and order too, and another one is not taken for it.
+    let structured = json!({"type": "object_created", "source": "/netbox/Zürich", "id": "7", "specversion": "1.0",
+        "data": data, "objecttype": "dcim.site", "time": "2026-03-06T15:11:23Z", "subject": null});
+    let kind = ("content-type", "application/cloudevents+json");
+    for again in [
+        send(&api, &headers, data.to_string()).await,
+        send(&api, &[kind], structured.to_string()).await,
+    ] {
+        let again = again.expect(202);
+        assert_eq!(again["events"][0]["id"], event["id"]);
+        assert_eq!(again["events"][0]["duplicate"], true);
+    }
+    let mut other = structured.clone();
+    other["data"] = json!({"name": "Bergen"});
+    for other in [
+        send(&api, &headers, "{}".to_owned()).await,
+        send(&api, &[kind], other.to_string()).await,
+    ] {
+        let detail = other.problem(409, "event-mismatch");
+        assert!(
+            detail.contains("id \"7\"") && detail.contains("Zürich"),
+            "{detail}"
+        );
+    }
+    assert_eq!(api.get("/v1/usage").await.expect(200)["events"], 1);
 
     let without_id: Vec<_> = headers.into_iter().filter(|h| h.0 != "ce-id").collect();
     let refused = send(&api, &without_id, "{}".to_owned()).await;
@@ -307,4 +328,239 @@ async fn events_that_were_received_in_time_are_accepted_however_long_the_store_t
     let (answer, ()) = tokio::join!(api.post("/v1/events", &events), free);
     let event = stored(&api, &answer).await;
     assert_eq!(event["context"]["data"]["name"], "Oslo");
+}
+
+#[tokio::test]
+async fn a_header_of_a_cloudevent_that_cannot_be_decoded_is_named() {
+    let api = Api::start().await;
+    let with = |name: &'static str, value: &'static str| {
+        let mut headers = vec![
+            ("ce-specversion", "1.0"),
+            ("ce-id", "7"),
+            ("ce-source", "/nb"),
+            ("ce-type", "created"),
+        ];
+        headers.retain(|header| header.0 != name);
+        headers.push((name, value));
+        headers
+    };
+    for (name, value) in [
+        ("ce-source", "/50%"),
+        ("ce-subject", "%C0%A0"),
+        ("ce-team", "\"a"),
+    ] {
+        let refused = send(&api, &with(name, value), "{}".to_owned()).await;
+        let detail = refused.problem(400, "malformed-body");
+        assert!(detail.contains(&format!("the header {name} ")), "{detail}");
+    }
+    let headers = with("ce-subject", "\"two \\\"words\\\" %26 more\"");
+    let answer = send(&api, &headers, "{}".to_owned()).await;
+    let event = stored(&api, &answer).await;
+    assert_eq!(event["context"]["subject"], "two \"words\" & more");
+}
+
+#[tokio::test]
+async fn attributes_of_cloudevents_follow_the_specification() {
+    let api = Api::start().await;
+    let base =
+        |id: &str| json!({"specversion": "1.0", "id": id, "source": "/nb", "type": "created"});
+    let with = |id: &str, more: Value| {
+        let mut event = base(id);
+        for (name, value) in more.as_object().unwrap() {
+            event[name] = value.clone();
+        }
+        event
+    };
+    let kind = [("content-type", "application/cloudevents+json")];
+    // Null is as good as absent.
+    let nulls = with(
+        "1",
+        json!({"time": null, "objecttype": null, "subject": null, "data_base64": null}),
+    );
+    let answer = send(&api, &kind, nulls.to_string()).await;
+    let event = stored(&api, &answer).await;
+    assert_eq!(event["object_type"], "/nb");
+    assert!(event["context"]["timestamp"].is_string(), "{event:#}");
+    assert_eq!(event["context"].get("subject"), None);
+    let again = send(&api, &kind, base("1").to_string()).await.expect(202);
+    assert_eq!(again["events"][0]["duplicate"], true);
+
+    let long = "s".repeat(300);
+    for (more, field) in [
+        (json!({"source": long}), "source: at most 255 characters"),
+        (json!({"type": long}), "type: at most 150 characters"),
+        (
+            json!({"objecttype": long}),
+            "objecttype: at most 255 characters",
+        ),
+        (json!({"objecttype": 1}), "objecttype: must be a string"),
+        (json!({"time": 1}), "time: must be a string"),
+        (json!({"id": 1}), "id: must be a string"),
+        (json!({"id": "a\nb"}), "id: must hold no control character"),
+        (
+            json!({"data": 1, "data_base64": "MQ=="}),
+            "data_base64: must not",
+        ),
+    ] {
+        let refused = send(&api, &kind, with("2", more).to_string()).await;
+        let text = refused.problem(422, "validation-failed");
+        assert!(text.contains(field), "{field}: {text}");
+    }
+    // With a type of its own for the object, the source may be long.
+    let long = with("3", json!({"source": long, "objecttype": "a.b"}));
+    send(&api, &kind, long.to_string()).await.expect(202);
+    let again = send(&api, &kind, long.to_string()).await.expect(202);
+    assert_eq!(again["events"][0]["duplicate"], true);
+    let mut other = long;
+    other["data"] = json!(1);
+    send(&api, &kind, other.to_string())
+        .await
+        .problem(409, "event-mismatch");
+}
+
+#[tokio::test]
+async fn data_of_a_cloudevent_is_json_by_its_media_type() {
+    let api = Api::start().await;
+    for (id, content_type, data) in [
+        ("1", "text/json", json!({"a": 1})),
+        (
+            "2",
+            "application/vnd.x+json; charset=utf-8",
+            json!({"a": 1}),
+        ),
+        ("3", "text/plain; charset=utf-8", json!("{\"a\": 1}")),
+    ] {
+        let headers = [
+            ("ce-specversion", "1.0"),
+            ("ce-id", id),
+            ("ce-source", "/nb"),
+            ("ce-type", "created"),
+            ("content-type", content_type),
+        ];
+        let answer = send(&api, &headers, "{\"a\": 1}".to_owned()).await;
+        let event = stored(&api, &answer).await;
+        assert_eq!(event["context"]["data"], data, "{content_type}");
+        assert_eq!(event["context"]["datacontenttype"], content_type);
+    }
+}
+
+/// A sender whose key may post events and no more.
+async fn ingest_key(api: &Api, name: &str) -> String {
+    let made = api
+        .post("/v1/keys", &json!({"name": name, "scope": "ingest"}))
+        .await
+        .expect(201);
+    made["key"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn one_sender_cannot_have_the_events_of_another_taken_for_duplicates() {
+    let api = Api::start().await;
+    let (one, other) = (
+        ingest_key(&api, "one").await,
+        ingest_key(&api, "other").await,
+    );
+    let post = |key: String, data: Value| {
+        let event = json!({"specversion": "1.0", "id": "7", "source": "/nb", "type": "created", "data": data});
+        let request = api.request(Method::POST, "/v1/events").bearer_auth(key);
+        let request = request.header("content-type", "application/cloudevents+json");
+        api.send(request.body(event.to_string()))
+    };
+    post(one, json!("first")).await.expect(202);
+    post(other.clone(), json!("second"))
+        .await
+        .problem(409, "event-mismatch");
+    let same = post(other, json!("first")).await.expect(202);
+    assert_eq!(same["events"][0]["duplicate"], true);
+}
+
+/// As gzip and as zstd.
+fn compressed(plain: &[u8]) -> [(&'static str, Vec<u8>); 2] {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut gzip, plain).unwrap();
+    [
+        ("gzip", gzip.finish().unwrap()),
+        ("zstd", zstd::encode_all(plain, 3).unwrap()),
+    ]
+}
+
+async fn send_encoded(
+    api: &Api,
+    headers: &[(&str, &str)],
+    encoding: &str,
+    body: Vec<u8>,
+) -> Answer {
+    let mut request = api.request(Method::POST, "/v1/events").bearer_auth(ADMIN);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    api.send(request.header("content-encoding", encoding).body(body))
+        .await
+}
+
+#[tokio::test]
+async fn events_come_compressed_and_with_a_byte_order_mark_in_each_format() {
+    let api = Api::start().await;
+    let one = event("Oslo").to_string();
+    let cloud = |id: usize| json!({"specversion": "1.0", "id": id.to_string(), "source": "/nb", "type": "created"});
+    let binary = [
+        ("ce-specversion", "1.0"),
+        ("ce-source", "/nb"),
+        ("ce-type", "created"),
+        ("ce-id", "binary"),
+        ("content-type", "application/json"),
+    ];
+    for (n, mark) in ["", "\u{feff}"].into_iter().enumerate() {
+        for (headers, body) in [
+            (vec![("content-type", "application/json")], one.clone()),
+            (vec![("content-type", "text/json")], format!("[{one}]")),
+            (
+                vec![("content-type", "application/x-ndjson")],
+                format!("{one}\n"),
+            ),
+            (
+                vec![("content-type", "application/cloudevents+json")],
+                cloud(n).to_string(),
+            ),
+            (
+                vec![("content-type", "application/cloudevents-batch+json")],
+                json!([cloud(n)]).to_string(),
+            ),
+            (binary.to_vec(), "{\"name\": \"Oslo\"}".to_owned()),
+        ] {
+            let body = format!("{mark}{body}");
+            send(&api, &headers, body.clone()).await.expect(202);
+            for (encoding, body) in compressed(body.as_bytes()) {
+                let taken = send_encoded(&api, &headers, encoding, body).await;
+                assert_eq!(taken.expect(202)["events"].as_array().unwrap().len(), 1);
+            }
+        }
+    }
+    let utf16: Vec<u8> = "\u{feff}{}"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let json = [("content-type", "application/json")];
+    let refused = send_encoded(&api, &json, "identity", utf16).await;
+    assert!(refused.problem(400, "malformed-body").contains("UTF-16"));
+}
+
+#[tokio::test]
+async fn a_compressed_request_has_the_limits_of_a_plain_one() {
+    let api = Api::start().await;
+    let json = [("content-type", "application/json")];
+    let spaces = vec![b' '; (8 << 20) + 1];
+    for (encoding, body) in compressed(&spaces) {
+        assert!(body.len() < 64 << 10);
+        let refused = send_encoded(&api, &json, encoding, body).await;
+        let detail = refused.problem(413, "too-large");
+        assert!(detail.contains("8388608 bytes"), "{detail}");
+        let broken = send_encoded(&api, &json, encoding, b"{}".to_vec()).await;
+        broken.problem(400, "malformed-body");
+    }
+    let request = api.request(Method::POST, "/v1/events").bearer_auth(ADMIN);
+    let request = request.header("content-encoding", "br").body("{}");
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 415);
+    assert_eq!(answer.headers()["accept-encoding"], "gzip, zstd");
 }
