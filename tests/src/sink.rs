@@ -11,7 +11,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, Method, StatusCode, Uri},
     response::IntoResponse,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -21,6 +21,10 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 pub struct Received {
     /// When.
     pub at: Instant,
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
     /// All headers.
     pub headers: HeaderMap,
     /// The body.
@@ -161,6 +165,8 @@ impl Drop for Sink {
 
 async fn take(
     State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> impl IntoResponse {
@@ -169,6 +175,8 @@ async fn take(
         let mut received = lock(&shared.received);
         received.push(Received {
             at: Instant::now(),
+            method,
+            target: uri.to_string(),
             headers,
             body,
         });

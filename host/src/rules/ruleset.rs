@@ -12,7 +12,7 @@ use super::{
     conditions::{Fuel, shorten_text},
 };
 use crate::{
-    ingest::Event,
+    ingest::{Event, is_netbox_app},
     model::{EventRule, RuleId, Webhook, WebhookId, event_type_slug},
 };
 
@@ -23,6 +23,8 @@ const MAX_PATTERN_BYTES: usize = 32 << 20;
 /// Trace steps in the explanation of one event. An explanation is stored with each event, so its size must
 /// not be the product of all limits.
 const MAX_TRACE_STEPS: usize = 1000;
+/// Apps of plugins that have a model of the same name: far more than there can be.
+const MAX_APPS: usize = 50;
 
 /// A tenant's enabled and disabled rules, compiled once per configuration change.
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ pub struct RuleSet {
     /// The enabled rules that name an object type, and those that are for all.
     by_object_type: HashMap<String, Vec<usize>>,
     any_object_type: Vec<usize>,
+    /// The apps that rules name together with a model, but for NetBox's own: the apps of its plugins.
+    plugin_apps: HashMap<String, Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -120,6 +124,7 @@ impl RuleSet {
             if compiled.enabled {
                 set.index(index, &compiled.object_types);
             }
+            set.note_apps(&compiled.object_types);
             set.rules.push(compiled);
         }
         set
@@ -139,7 +144,25 @@ impl RuleSet {
         }
     }
 
-    /// Which webhooks an event runs, and what each rule said to it. Rules for other object types cost nothing
+    fn note_apps(&mut self, object_types: &[String]) {
+        for (app, model) in object_types.iter().filter_map(|t| t.split_once('.')) {
+            if is_netbox_app(app) {
+                continue;
+            }
+            let apps = self.plugin_apps.entry(model.to_owned()).or_default();
+            if apps.len() < MAX_APPS && !apps.iter().any(|known| known == app) {
+                apps.push(app.to_owned());
+            }
+        }
+    }
+
+    /// The event with the object type by which these rules know it: see [`Event::with_app_among`].
+    #[must_use]
+    pub fn recognize(&self, event: Event) -> Event {
+        event.with_app_among(|model| self.plugin_apps.get(model).map_or(&[], Vec::as_slice))
+    }
+
+    /// Which webhooks an event that these rules [recognize](Self::recognize) runs, and what each rule said to it. Rules for other object types cost nothing
     /// beyond their place in the explanation; the event's JSON is parsed only if a rule has conditions to
     /// evaluate on it. Never panics; the work is bounded for all rules together.
     #[must_use]

@@ -1,12 +1,14 @@
 //! Names that NetBox gave the parts of an event in one version or another.
 //!
-//! Templates outlive the version that they were written for. So one that names what another version has
-//! finds the same here: `model` (until 4.4), `username` and `request_id` (until 4.6), `request` (since 4.6).
-//! What an event holds itself always wins, and the default body is the event as it came.
+//! By default templates see the names that the event came with, as in the NetBox that sent it. Templates outlive
+//! that version, so a webhook may ask for the names of all of them (`"settings": {"netbox_names": "all"}`): `model`
+//! (until 4.4), `username` and `request_id` (until 4.6), `request` (since 4.6). What an event holds itself always
+//! wins, and the default body is the event as it came.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hookbox_guest::{Failure, Webhook};
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object};
 
@@ -14,7 +16,27 @@ use minijinja::value::{Enumerator, Object};
 #[derive(Debug)]
 struct Aliased(Value);
 
-/// What templates see of this context.
+/// The setting's key.
+const SETTING: &str = "netbox_names";
+
+/// Whether a webhook asks for the names of all versions.
+///
+/// # Errors
+/// If the setting has a value that means nothing.
+pub(crate) fn asked_for(webhook: &Webhook) -> Result<bool, Failure> {
+    match webhook.settings.get(SETTING) {
+        None | Some(serde_json::Value::Null) => Ok(false),
+        Some(value) => match value.as_str() {
+            Some("event") => Ok(false),
+            Some("all") => Ok(true),
+            _ => Err(Failure::in_settings(format!(
+                "{SETTING} must be \"event\", the names that an event has, or \"all\", those of every version of NetBox"
+            ))),
+        },
+    }
+}
+
+/// What templates see of this context when all names are asked for.
 pub(crate) fn with_aliases(context: Value) -> Value {
     Value::from_object(Aliased(context))
 }

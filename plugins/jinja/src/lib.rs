@@ -51,7 +51,10 @@ hookbox_guest::transformer!(transform, check);
 pub fn transform(event: &Event, webhook: &Webhook) -> Result<Decision, Failure> {
     let document = Document::new(event.text())?;
     let event_value = document.value()?;
-    let context = aliases::with_aliases(event_value.clone());
+    let context = match aliases::asked_for(webhook)? {
+        true => aliases::with_aliases(event_value.clone()),
+        false => event_value.clone(),
+    };
     let engine = engine(webhook, event.text().len());
     let headers = engine.render(Field::Headers, &webhook.additional_headers, &context)?;
     let headers = headers::parse(
@@ -79,6 +82,7 @@ pub fn transform(event: &Event, webhook: &Webhook) -> Result<Decision, Failure> 
 /// The first syntax error, by field and line. Filters, tests and functions are looked up only when a
 /// template runs to them: the engine shows nobody what a parsed template names.
 pub fn check(webhook: &Webhook) -> Result<(), Failure> {
+    aliases::asked_for(webhook)?;
     let engine = engine(webhook, 0);
     engine.check(Field::Url, &webhook.payload_url)?;
     engine.check(Field::Headers, &webhook.additional_headers)?;

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 /// A release whose shapes differ from the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
+    /// Object types are `content_types`, and objects have no page of their own in `display_url`.
+    V3_7,
     /// Without `owner`; event types in fields of their own.
     V4_0,
     /// The first with `owner`.
@@ -41,6 +43,9 @@ pub fn webhook(version: Version, id: i64, name: &str) -> Value {
     });
     if version < Version::V4_5 {
         remove(&mut webhook, "owner");
+    }
+    if version < Version::V4_0 {
+        remove(&mut webhook, "display_url");
     }
     if version >= Version::V4_7 {
         webhook["timeout"] = Value::Null;
@@ -90,6 +95,11 @@ pub fn rule(version: Version, id: i64, name: &str, webhook: &Value) -> Value {
         ] {
             rule[key] = json!(value);
         }
+    }
+    if version < Version::V4_0 {
+        rule["content_types"] = rule["object_types"].take();
+        remove(&mut rule, "object_types");
+        remove(&mut rule, "display_url");
     }
     rule
 }

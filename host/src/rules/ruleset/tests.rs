@@ -73,6 +73,7 @@ fn webhooks() -> Vec<Webhook> {
             enabled: id != "off",
             ..WebhookSpec::default()
         },
+        warnings: Vec::new(),
         created: Timestamp::from_millis(0),
         updated: Timestamp::from_millis(0),
     };

@@ -48,6 +48,13 @@ async fn what_is_the_same_is_shown_once() {
         "{out}"
     );
     assert!(!out.contains("one-token"), "{out}");
+    // This name holds a quote, and what both send is no JSON.
+    assert!(
+        out.contains("note: with a quote")
+            && out.contains("data.name")
+            && out.contains("body_escape"),
+        "{out}"
+    );
     assert!(out.ends_with("1 compared, 0 differ\n"), "{out}");
 }
 

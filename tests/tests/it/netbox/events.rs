@@ -31,6 +31,13 @@ fn spec(body_template: &str, additional_headers: &str) -> WebhookSpec {
     }
 }
 
+fn all_names(spec: WebhookSpec) -> WebhookSpec {
+    WebhookSpec {
+        settings: serde_json::json!({"netbox_names": "all"}),
+        ..spec
+    }
+}
+
 #[tokio::test]
 async fn the_default_body_of_each_version_is_what_that_version_sent() {
     let renderer = Renderer::new();
@@ -121,13 +128,14 @@ async fn text_that_is_not_unicode_is_refused() {
 }
 
 #[tokio::test]
-async fn templates_written_for_any_version_work_with_the_feed_of_any() {
+async fn templates_written_for_any_version_work_with_the_feed_of_any_if_that_is_asked_for() {
     let renderer = Renderer::new();
     let template = "{{ model }} {{ object_type }} {{ username }} {{ request_id }} {{ request.user }} {{ request.id }} \
                     {{ event }} {{ data.slug }} {{ snapshots.postchange.status }}";
     let headers = "X-User: {{ username }}/{{ request.user }}\nX-Model: {{ model }}";
     for (version, body) in BODIES {
-        let sent = renderer.send(&spec(template, headers), body).await.unwrap();
+        let spec = all_names(spec(template, headers));
+        let sent = renderer.send(&spec, body).await.unwrap();
         let id = "17af32f0-852a-46ca-a7d4-33ecd0c13de6";
         assert_eq!(
             String::from_utf8(sent.3).unwrap(),
@@ -147,12 +155,21 @@ async fn what_an_event_says_itself_is_not_replaced() {
         "request": {"user": "u", "id": null}, "request_id": "r"}"#;
     let template =
         "{{ model }} {{ username }} {{ request.user }} {{ request.id }} {{ request_id }}";
-    let sent = renderer.send(&spec(template, ""), body).await.unwrap();
-    assert_eq!(sent.3, b"own None u None r");
+    let sent = renderer.send(&all_names(spec(template, "")), body).await;
+    assert_eq!(sent.unwrap().3, b"own None u None r");
     // Without any of them there is nothing to say.
     let body = r#"{"event": "x", "data": {}}"#;
     let template =
         "[{{ model }}{{ username }}{{ request_id }}{{ request }}]{{ username is defined }}";
-    let sent = renderer.send(&spec(template, ""), body).await.unwrap();
-    assert_eq!(sent.3, b"[]False");
+    let sent = renderer.send(&all_names(spec(template, "")), body).await;
+    assert_eq!(sent.unwrap().3, b"[]False");
+}
+
+#[tokio::test]
+async fn a_setting_that_means_nothing_is_an_error() {
+    let renderer = Renderer::new();
+    let mut spec = spec("x", "");
+    spec.settings = serde_json::json!({"netbox_names": "some"});
+    let error = renderer.send(&spec, BODIES[0].1).await.unwrap_err();
+    assert!(error.contains("netbox_names must be"), "{error}");
 }

@@ -28,7 +28,13 @@ fn inventory(version: Version) -> (Vec<Value>, Vec<Value>) {
 #[tokio::test]
 async fn every_version_comes_over_and_a_second_run_finds_nothing_to_do() {
     let session = Session::start();
-    for version in [Version::V4_0, Version::V4_5, Version::V4_6, Version::V4_7] {
+    for version in [
+        Version::V3_7,
+        Version::V4_0,
+        Version::V4_5,
+        Version::V4_6,
+        Version::V4_7,
+    ] {
         let (mut webhooks, rules) = inventory(version);
         webhooks[1]["additional_headers"] = json!("X-Event: {{ event }}");
         webhooks[1]["body_template"] = json!("{{ data.name }}\r\n");
@@ -319,4 +325,28 @@ async fn a_rule_that_was_imported_runs_its_webhook() {
     // The default body is what NetBox sent, byte for byte.
     assert_eq!(received[0].body, body.trim_end());
     assert_eq!(received[0].header("x-hook-signature").len(), 128);
+}
+
+#[tokio::test]
+async fn a_template_whose_json_a_quote_breaks_is_told_in_the_plan() {
+    let session = Session::start();
+    let hook = with(
+        webhook(Version::V4_6, 1, "slack"),
+        "body_template",
+        json!("{\"text\": \"{{ data['name'] }}\"}"),
+    );
+    let rule = rule(Version::V4_6, 2, "rule", &hook);
+    let netbox = NetBox::start(vec![hook], vec![rule]).await;
+    for arguments in [["--dry-run"], ["--yes"]] {
+        let ended = session
+            .import(&[&["--url", &netbox.url], &arguments[..]].concat())
+            .await;
+        let out = ended.expect(0);
+        assert!(
+            out.contains("note: with a quote") && out.contains("set body_escape to \"json\""),
+            "{out}"
+        );
+    }
+    let stored = session.stored("webhooks", "slack").await;
+    assert_eq!(stored["warnings"].as_array().unwrap().len(), 1);
 }

@@ -9,6 +9,7 @@ mod json_bodies;
 mod methods;
 mod python;
 mod question;
+mod releases;
 mod sources;
 mod wire;
 
