@@ -66,6 +66,8 @@ pub struct WebhookView {
     pub plugin: Option<String>,
     /// Handed to the transformer as it is.
     pub settings: Value,
+    /// What may go wrong with it, as found when it was last saved.
+    pub warnings: Vec<String>,
     /// When it was first stored.
     pub created: Timestamp,
     /// When it was last changed.
@@ -96,6 +98,7 @@ impl From<Webhook> for WebhookView {
             body_escape: spec.body_escape,
             plugin: spec.plugin,
             settings: spec.settings,
+            warnings: webhook.warnings,
             created: webhook.created,
             last_updated: webhook.updated,
         }
@@ -181,12 +184,13 @@ pub(super) async fn create_webhook(
     let draft = validate::webhook(&input, Draft::default(), state.engine.config())?;
     // Parsed JSON takes many times its text, and what follows waits.
     drop(input);
-    state.engine.check_webhook(&key.tenant, &draft.spec).await?;
+    let warnings = state.engine.check_webhook(&key.tenant, &draft.spec).await?;
     let now = Timestamp::now();
     let webhook = Webhook {
         id: WebhookId::generate(),
         external_id: draft.external_id,
         spec: draft.spec,
+        warnings,
         created: now,
         updated: now,
     };
@@ -285,11 +289,12 @@ async fn rewrite(
         spec: base(stored.spec.clone()),
     };
     let draft = validate::webhook(input, draft, state.engine.config())?;
-    state.engine.check_webhook(tenant, &draft.spec).await?;
+    let warnings = state.engine.check_webhook(tenant, &draft.spec).await?;
     let webhook = Webhook {
         id: stored.id.clone(),
         external_id: draft.external_id,
         spec: draft.spec,
+        warnings,
         created: stored.created,
         updated: Timestamp::now(),
     };

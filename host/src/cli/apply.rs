@@ -68,13 +68,22 @@ pub(super) async fn run(args: ApplyArgs) -> CliResult {
         for (name, item) in items {
             let before = stored.get(name);
             let done = if args.dry_run {
-                Ok(planned(before, item))
+                Ok((planned(before, item), Vec::new()))
             } else {
                 put(&client, path, before, item).await
             };
             let name = one_line(name);
             match done {
-                Ok(what) => writeln!(out, "{word} {name}: {what}")?,
+                Ok((what, warnings)) => {
+                    writeln!(out, "{word} {name}: {what}")?;
+                    for warning in warnings {
+                        writeln!(
+                            io::stderr(),
+                            "warning: {word} {name}: {}",
+                            one_line(&warning)
+                        )?;
+                    }
+                }
                 // What does not depend on it is done nevertheless.
                 Err(CliError::Failed(why)) => {
                     failed += 1;
@@ -137,10 +146,10 @@ async fn put(
     path: &str,
     before: Option<&Value>,
     item: &Value,
-) -> CliResult<String> {
+) -> CliResult<(String, Vec<String>)> {
     let Some(before) = before else {
-        client.post(&[path], Payload::Json(item)).await?;
-        return Ok("created".to_owned());
+        let created = client.post(&[path], Payload::Json(item)).await?;
+        return Ok(("created".to_owned(), warnings(&created)));
     };
     let id = text(before, "id");
     let after = client
@@ -155,11 +164,19 @@ async fn put(
     {
         changed.push("secret set again".to_owned());
     }
-    Ok(if changed.is_empty() {
+    let what = if changed.is_empty() {
         "unchanged".to_owned()
     } else {
         format!("updated ({})", changed.join(", "))
-    })
+    };
+    Ok((what, warnings(&after)))
+}
+
+/// What the server says of a webhook that may go wrong.
+fn warnings(answer: &Value) -> Vec<String> {
+    let warnings = answer.get("warnings").and_then(Value::as_array);
+    let texts = warnings.into_iter().flatten().filter_map(Value::as_str);
+    texts.map(str::to_owned).collect()
 }
 
 /// The fields in which two answers of the server differ.
@@ -167,7 +184,8 @@ fn changes(before: &Value, after: &Value) -> Vec<String> {
     let fields = after.as_object().into_iter().flatten();
     fields
         .filter(|(key, value)| {
-            key.as_str() != "last_updated" && before.get(key.as_str()) != Some(*value)
+            !["last_updated", "warnings"].contains(&key.as_str())
+                && before.get(key.as_str()) != Some(*value)
         })
         .map(|(key, _)| one_line(key))
         .collect()

@@ -20,7 +20,7 @@ use crate::{engine::BUILT_IN, model::split_reference};
 const MAX_ITEMS: usize = 100_000;
 
 /// What the server adds of its own.
-const SERVERS_OWN: [&str; 4] = ["id", "created", "last_updated", "secret_set"];
+const SERVERS_OWN: [&str; 5] = ["id", "created", "last_updated", "secret_set", "warnings"];
 
 /// Print all webhooks and event rules as a file for `hookbox apply`
 ///

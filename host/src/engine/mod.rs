@@ -1,10 +1,12 @@
 //! All stages, put together: what the API, the command line and the worker call.
 
 mod attempt;
+pub(crate) mod json_body;
 mod plugins;
 mod refusals;
 mod replay;
 mod report;
+pub(crate) mod template;
 mod turns;
 
 use std::{
@@ -330,7 +332,7 @@ impl Engine {
     }
 
     /// Checks a webhook's templates, or its settings, as its transformer sees them, in the sandbox. Waits for
-    /// a plugin that has to be loaded first.
+    /// a plugin that has to be loaded first. Answers with what may go wrong although it is accepted.
     ///
     /// # Errors
     /// [`CheckError::Invalid`] says the field, the line and what is wrong.
@@ -338,7 +340,7 @@ impl Engine {
         &self,
         tenant: &TenantId,
         spec: &WebhookSpec,
-    ) -> Result<(), CheckError> {
+    ) -> Result<Vec<String>, CheckError> {
         let snapshot = self.directory.snapshot(tenant).await?;
         let pick = match self
             .pick_and_wait(&snapshot, spec.plugin.as_deref())
@@ -359,7 +361,12 @@ impl Engine {
             .check(&pick.transformer, guest_view(spec))
             .await
         {
-            Ok(()) => Ok(()),
+            Ok(()) if is_built_in(spec) => {
+                let owner = tenant.as_str().into();
+                let warning = json_body::warning(&self.sandbox, &self.jinja, spec, owner).await;
+                Ok(warning.into_iter().collect())
+            }
+            Ok(()) => Ok(Vec::new()),
             Err(error) => Err(FieldErrors(vec![FieldError {
                 field: error.field.unwrap_or_else(|| {
                     let field = if spec.plugin.is_some() {
@@ -380,6 +387,7 @@ impl Engine {
 /// What follows from one event by the tenant's rules.
 fn match_event(snapshot: &Snapshot, incoming: Incoming) -> NewEvent {
     let Incoming { event, idempotency } = incoming;
+    let event = snapshot.rules().recognize(event);
     let (targets, explanation) = snapshot.rules().match_event(&event).into_parts();
     let deliveries = targets
         .iter()
@@ -406,6 +414,11 @@ impl From<NoTurn> for AcceptError {
             )),
         }
     }
+}
+
+/// Whether the webhook's templates are what is rendered.
+fn is_built_in(spec: &WebhookSpec) -> bool {
+    spec.plugin.as_deref().is_none_or(|name| name == BUILT_IN)
 }
 
 /// The sandbox and the built-in transformer. Blocking.

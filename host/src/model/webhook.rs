@@ -18,6 +18,10 @@ pub struct Webhook {
     pub external_id: Option<i64>,
     /// What its owner wrote.
     pub spec: WebhookSpec,
+    /// What was found when it was last saved that may go wrong, one sentence each. None either if that was before
+    /// hookbox looked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// When it was first stored.
     pub created: Timestamp,
     /// When it was last changed.

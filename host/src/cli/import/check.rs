@@ -66,11 +66,12 @@ pub(super) async fn run(
     let paint = Paint::for_stdout();
     let mut out = io::stdout();
     let (mut pairs, mut differ) = (0usize, 0usize);
+    let mut seen = BTreeSet::new();
     for path in events {
         let shown = one_line(&path.display().to_string());
         let fail = |why: &str| CliError::failed(format!("{shown}: {}", one_line(why)));
         let bytes = read_input(path, bench.config.ingest.max_event_bytes as u64)?;
-        let event = parse(&bytes, bench).map_err(|why| fail(&why))?;
+        let event = rules.recognize(parse(&bytes, bench).map_err(|why| fail(&why))?);
         let matched = rules.match_event(&event);
         if matched.targets().is_empty() {
             writeln!(out, "{shown}: no rule runs a webhook for it")?;
@@ -90,6 +91,7 @@ pub(super) async fn run(
             else {
                 continue;
             };
+            seen.insert(place);
             let rule = all.rules.iter().find(|rule| rule.id == *target.rule());
             let action_data = rule.and_then(|rule| rule.spec.action_data.as_ref());
             let context = event.context_with(action_data);
@@ -100,6 +102,16 @@ pub(super) async fn run(
                 .map_or_else(String::new, |place| Bench::name_of(all, place));
             let title = format!("{shown}, {rule_name}, {}", Bench::name_of(all, place));
             differ += usize::from(!compare(&mut out, paint, &title, &old, &new)?);
+        }
+    }
+    // These events may be harmless, and the next one not; both sides would send what is no JSON.
+    for place in seen {
+        let Some(webhook) = all.webhooks.get(place) else {
+            continue;
+        };
+        if let Some(warning) = bench.json_warning(&webhook.spec).await {
+            let name = Bench::name_of(all, place);
+            writeln!(out, "{name}: note: {}", one_line(&warning))?;
         }
     }
     writeln!(out, "{pairs} compared, {differ} differ")?;

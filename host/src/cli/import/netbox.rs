@@ -28,7 +28,7 @@ use crate::{
         terminal::{one_line, shortened},
     },
     config::Config,
-    engine::open_sandbox,
+    engine::{json_body, open_sandbox},
     guard::{Guard, GuardError},
     model::{Secret, WebhookSpec},
     registry::directory::guest_view,
@@ -251,6 +251,7 @@ impl Bench {
             }
             let found = inspect::inspect(spec);
             item.notes.extend(found.notes);
+            item.notes.extend(self.json_warning(spec).await);
             env.extend(found.env);
             for filter in found.filters {
                 if !known.contains_key(&filter) && known.len() >= MAX_FILTERS {
@@ -274,6 +275,11 @@ impl Bench {
             }
         }
         (broken, env)
+    }
+
+    /// Says so if the body is JSON only as long as values are harmless.
+    pub(super) async fn json_warning(&self, spec: &WebhookSpec) -> Option<String> {
+        json_body::warning(&self.sandbox, &self.transformer, spec, Arc::default()).await
     }
 
     /// Whether the transformer has a filter of this name: it is tried, as only it knows.

@@ -39,6 +39,7 @@ const IGNORED: &[&str] = &[
     "secret_set",
     "tags",
     "url",
+    "warnings",
 ];
 
 /// The longest name, in characters, as in NetBox.

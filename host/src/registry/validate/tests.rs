@@ -52,6 +52,7 @@ fn stored(name: &str, external_id: Option<i64>) -> Webhook {
             name: name.to_owned(),
             ..WebhookSpec::default()
         },
+        warnings: Vec::new(),
         created: Timestamp::from_millis(0),
         updated: Timestamp::from_millis(0),
     }

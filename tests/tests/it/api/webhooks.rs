@@ -296,3 +296,89 @@ async fn a_template_as_long_as_the_configuration_allows_is_taken() {
     long["body_template"] = "x".repeat(5 << 19).into();
     api.create("/v1/webhooks", &long).await;
 }
+
+#[tokio::test]
+async fn a_body_that_a_quote_in_a_name_breaks_is_told_wherever_the_webhook_is_shown() {
+    let api = Api::start().await;
+    let with = |name: &str, template: &str| {
+        let mut webhook = webhook(name);
+        webhook["body_template"] = json!(template);
+        webhook
+    };
+    let slack = with(
+        "slack",
+        r#"{"text": "Device {{ data['name'] }} is {{ data.status.value }}"}"#,
+    );
+    let created = api.post("/v1/webhooks", &slack).await;
+    let shown = created.expect(201);
+    let warning = shown["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.contains("data.name") && warning.contains("body_escape"),
+        "{warning}"
+    );
+    assert!(!warning.contains("status"), "{warning}");
+    let path = created.headers["location"].to_str().unwrap();
+    assert_eq!(
+        api.get(path).await.expect(200)["warnings"],
+        shown["warnings"]
+    );
+    let list = api.get("/v1/webhooks").await.expect(200);
+    assert_eq!(list["results"][0]["warnings"], shown["warnings"]);
+    // What was answered can be sent back.
+    let again = api.put(path, &shown).await.expect(200);
+    assert_eq!(again["warnings"], shown["warnings"]);
+    let mended = api.patch(path, &json!({"body_escape": "json"})).await;
+    assert_eq!(mended.expect(200)["warnings"], json!([]));
+    assert_eq!(api.get(path).await.expect(200)["warnings"], json!([]));
+}
+
+#[tokio::test]
+async fn templates_that_are_safe_or_are_no_json_have_no_warning_and_all_others_have_one() {
+    let api = Api::start().await;
+    let mut n = 0;
+    for (breaks, template) in [
+        (true, r#"{"text": "{{ data.custom_fields.owner.name }}"}"#),
+        (
+            true,
+            r#"[{% for tag in data.tags %}"{{ tag.name }}"{{ ", " if not loop.last }}{% endfor %}]"#,
+        ),
+        (
+            true,
+            r#"{% if event == "deleted" %}{"gone": "{{ data.name }}"}{% else %}{}{% endif %}"#,
+        ),
+        (true, r#"{"site": "{{ data.name.split('-')[1] }}"}"#),
+        // The quote alone is escaped.
+        (true, r#"{"text": "{{ data.name|replace('"', '\\"') }}"}"#),
+        (true, r#"{"text": "{{ data.name|e }}"}"#),
+        (true, r#"{% set n = data.a.b %}{"text": "{{ n.c|upper }}"}"#),
+        (
+            true,
+            r#"{"extra_vars": {"cpus": {{ data.vcpus }}, "name": "{{ data['name'] }}"}}"#,
+        ),
+        (
+            false,
+            r#"{"text": {{ data.name|tojson }}, "data": {{ data|tojson }}}"#,
+        ),
+        (
+            false,
+            r#"{"cpus": {{ data.vcpus }}, "status": "{{ data.status.value }}", "id": "{{ data.id }}"}"#,
+        ),
+        (false, "name={{ data.name|urlencode }}"),
+        (false, "{{ data.name }}"),
+        (false, "{{ data.id }}"),
+        (false, ""),
+        (false, r#"{"text": "always the same"}"#),
+        // Nothing can be told of what never ends.
+        (
+            false,
+            "{% for i in range(99999) %}{% for j in range(99999) %}{{ i }}{% endfor %}{% endfor %}",
+        ),
+    ] {
+        n += 1;
+        let mut webhook = webhook(&format!("hook {n}"));
+        webhook["body_template"] = json!(template);
+        let shown = api.post("/v1/webhooks", &webhook).await.expect(201);
+        let warnings = shown["warnings"].as_array().unwrap();
+        assert_eq!(!warnings.is_empty(), breaks, "{template}: {warnings:?}");
+    }
+}

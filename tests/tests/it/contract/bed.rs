@@ -169,6 +169,7 @@ pub(crate) fn webhook(change: impl FnOnce(&mut WebhookSpec)) -> Webhook {
         id,
         external_id: Some(7),
         spec,
+        warnings: Vec::new(),
         created: Timestamp::from_millis(1),
         updated: Timestamp::from_millis(2),
     }

@@ -103,6 +103,7 @@ pub(super) fn webhook(
         id: WebhookId::from(place_id(place)),
         external_id: draft.external_id,
         spec,
+        warnings: Vec::new(),
         created: Timestamp::from_millis(0),
         updated: Timestamp::from_millis(0),
     };
