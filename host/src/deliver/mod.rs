@@ -3,7 +3,7 @@
 //! **Only vetted addresses are dialled.** [`Client::send`] takes nothing but a [`GuardedRequest`], and whenever
 //! a connection has to be made for it, the guard is asked again where to. The connector dials what the guard
 //! answers and nothing else: no other resolver, no proxy from the environment, no redirect. A pooled
-//! connection was made in the same way and goes where it went then; it is only used again for the same scheme,
+//! connection was made in the same way and goes where it went then; it is only used again for the same tenant, scheme,
 //! host, port and TLS settings. So an answer that changes between the guard's look and the connection (DNS
 //! rebinding) is judged like the first.
 //!
@@ -47,7 +47,7 @@ pub use response::Response;
 
 use crate::{
     config::DeliveryConfig,
-    guard::{Guard, GuardedRequest},
+    guard::{Guard, GuardedRequest, Owner},
     model::HttpMethod,
 };
 use connect::Connector;
@@ -155,10 +155,10 @@ impl Client {
         options: &SendOptions<'_>,
     ) -> Result<(Answer, Place), SendError> {
         let (request, owner) = request.into_parts();
-        let guard = self.0.connector.guard.owned_by(owner);
+        let guard = self.0.connector.guard.owned_by(Arc::clone(&owner));
         let shown_host = request.shown_host().to_owned();
         let request = Outgoing::new(request)?;
-        let place = self.place(&request, options).await?;
+        let place = self.place(&request, owner, options).await?;
         let answer = self.exchange(&request, &place, &guard).await;
         match answer {
             Ok(answer) => Ok((answer, place)),
@@ -171,6 +171,7 @@ impl Client {
     async fn place(
         &self,
         request: &Outgoing,
+        owner: Owner,
         options: &SendOptions<'_>,
     ) -> Result<Place, SendError> {
         const NOT_TAKEN: SendError = SendError::Internal("its HTTP client did not take the URL");
@@ -187,6 +188,7 @@ impl Client {
             }
         };
         Ok(Place {
+            owner,
             host: url.host_str().ok_or(NOT_TAKEN)?.to_owned(),
             port: url.port_or_known_default().ok_or(NOT_TAKEN)?,
             trust,

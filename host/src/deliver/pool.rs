@@ -10,6 +10,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{http1::Http1, http2::Http2, tls::Trust};
+use crate::guard::Owner;
 
 /// Places that something is kept for. Strangers choose the hosts: without a bound, idle connections to ever new ones would
 /// use up the process's file descriptors.
@@ -22,9 +23,12 @@ const IDLE: usize = 1024;
 /// How long is remembered that a receiver wants HTTP/1.1.
 const MEMORY: Duration = Duration::from_secs(600);
 
-/// Where a connection goes to, and how it was secured: requests share connections if all of it is the same.
+/// Whose a connection is, where it goes to, and how it was secured: requests share connections if all of it is the same.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Place {
+    /// The tenant. A request of one could be written so that a receiver which misreads it takes the next request on the
+    /// connection for a part of it, so the next one must not be another tenant's.
+    pub(super) owner: Owner,
     /// As in the URL, so that IPv6 addresses are in brackets. May be a secret: not for logs.
     pub(super) host: String,
     pub(super) port: u16,

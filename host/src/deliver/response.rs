@@ -99,12 +99,15 @@ impl Response {
     }
 }
 
+/// Bytes that a header takes in the record beside its text.
+const FIELD_BYTES: usize = 32;
+
 /// The headers to keep, and whether that is all of them.
 fn kept_headers(fields: &[(&str, &[u8])]) -> (Vec<(String, String)>, bool) {
     let mut room = HEADER_BYTES;
     let mut kept = Vec::new();
     for (name, value) in fields {
-        let Some(left) = room.checked_sub(name.len() + value.len()) else {
+        let Some(left) = room.checked_sub(name.len() + value.len() + FIELD_BYTES) else {
             return (kept, false);
         };
         room = left;

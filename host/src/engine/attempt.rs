@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     deliver::{Response, SendError, SendOptions},
-    guard::GuardError,
+    guard::{GuardError, Remedy},
     model::{RetryPolicy, Timestamp, WebhookSpec, WorkerId},
     queue::{Delivery, Leased, Settlement},
     record::{
@@ -314,9 +314,10 @@ impl Engine {
     ) {
         let delivery = &leased.delivery;
         let mut error = error.clone();
-        if let GuardError::Blocked { reason, .. } = &mut error
+        if let GuardError::Blocked { reason, remedy, .. } = &mut error
             && redactor.hides_destination()
         {
+            *remedy = Remedy::Secret;
             "why is not told, as a secret stands in the URL's host or port".clone_into(reason);
         }
         self.refusals.log(

@@ -117,6 +117,8 @@ pub enum Remedy {
     Host,
     /// Its port.
     Port,
+    /// It is not told: the destination is a secret.
+    Secret,
 }
 
 impl fmt::Display for Remedy {
@@ -130,6 +132,9 @@ impl fmt::Display for Remedy {
             ),
             Self::Host => f.write_str("name the host in guard.allow_hosts"),
             Self::Port => f.write_str("add the port to guard.allow_ports"),
+            Self::Secret => f.write_str(
+                "see where it leads, and allow its network, host or port (guard.allow_networks, allow_hosts, allow_ports)",
+            ),
         }
     }
 }

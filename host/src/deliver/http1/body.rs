@@ -46,12 +46,15 @@ impl Framing {
             let last = coding.rsplit(|byte| *byte == b',').next();
             let chunked = last.is_some_and(|c| c.trim_ascii().eq_ignore_ascii_case(b"chunked"));
             if has_length {
-                head.notes.push(
-                    "the receiver's answer has a Content-Length and a Transfer-Encoding; the second counts"
-                        .to_owned(),
-                );
+                let counts = if chunked { "second" } else { "first" };
+                head.notes.push(format!(
+                    "the receiver's answer has a Content-Length and a Transfer-Encoding; the {counts} counts"
+                ));
             }
-            return if chunked { Self::Chunked } else { Self::Close };
+            if chunked {
+                return Self::Chunked;
+            }
+            // As for Python's client, other codings say nothing of where the body ends.
         }
         if !has_length {
             return Self::Close;

@@ -122,11 +122,15 @@ fn parse_status(line: &[u8]) -> Option<(&'static str, u16)> {
     (100..=999).contains(&status).then_some((version, status))
 }
 
+/// Headers of one answer that are kept: each takes memory beside its text.
+const MAX_FIELDS: usize = 1000;
+
 /// Reads the headers up to the empty line.
 async fn fields(wire: &mut Wire, room: &mut usize, head: &mut Head) -> Result<(), NoLine> {
     let mut left_out = LeftOut::default();
     // Whether the line before is one that can be continued, and was not left out.
     let mut continued = Continued::Nothing;
+    let mut too_many = false;
     let ended = loop {
         let line = match wire.line(room).await {
             Ok(line) => wire.text(line),
@@ -149,6 +153,10 @@ async fn fields(wire: &mut Wire, room: &mut usize, head: &mut Head) -> Result<()
             continue;
         }
         continued = match parse_field(line) {
+            Ok(_) if head.fields.len() >= MAX_FIELDS => {
+                too_many = true;
+                Continued::LeftOut
+            }
             Ok(field) => {
                 head.fields.push(field);
                 Continued::Kept
@@ -159,6 +167,11 @@ async fn fields(wire: &mut Wire, room: &mut usize, head: &mut Head) -> Result<()
             }
         };
     };
+    if too_many {
+        let told =
+            format!("the receiver's answer has more headers than the {MAX_FIELDS} that are kept");
+        head.notes.push(told);
+    }
     head.notes.extend(left_out.told());
     ended
 }

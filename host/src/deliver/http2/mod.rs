@@ -130,12 +130,16 @@ impl Http2 {
     /// # Errors
     /// See [`Failure`].
     pub(super) async fn exchange(self, request: &Outgoing) -> Result<Answer, Failure> {
-        let mut turn = Turn::begin(Arc::clone(&self.shared));
+        let begun = Turn::begin(Arc::clone(&self.shared));
+        let mut turn = begun.ok_or(Failure::Unsent(SendError::Internal(
+            "its HTTP/2 connections were closed each time",
+        )))?;
         let head = head_of(request)?;
         let unsent = |error: h2::Error| {
             self.retire();
             match failure_of(&error) {
                 Failure::Final(error) => Failure::Unsent(error),
+                Failure::Malformed(error) => Failure::WantsHttp1(error),
                 other => other,
             }
         };
@@ -185,13 +189,19 @@ struct Turn {
 }
 
 impl Turn {
-    fn begin(shared: Arc<Shared>) -> Self {
-        shared.state().under_way += 1;
+    /// None if the connection takes no more requests, and may be about to be closed.
+    fn begin(shared: Arc<Shared>) -> Option<Self> {
+        let mut state = shared.state();
+        if state.retired {
+            return None;
+        }
+        state.under_way += 1;
+        drop(state);
         shared.meter.add(shared.answer_bytes);
-        Self {
+        Some(Self {
             shared,
             finished: false,
-        }
+        })
     }
 }
 

@@ -3,10 +3,14 @@
 
 use super::*;
 
-async fn answer(answer: &'static [u8]) -> Result<Response, SendError> {
-    let server = Server::start(move |mut stream| async move {
-        read_request(&mut stream).await;
-        let _ = stream.write_all(answer).await;
+async fn answer(answer: impl Into<Vec<u8>>) -> Result<Response, SendError> {
+    let answer = answer.into();
+    let server = Server::start(move |mut stream| {
+        let answer = answer.clone();
+        async move {
+            read_request(&mut stream).await;
+            let _ = stream.write_all(&answer).await;
+        }
     })
     .await;
     Sender::new().send(post(&server.url())).await
@@ -106,4 +110,16 @@ async fn a_malformed_line_does_not_hide_the_bodys_length() {
     assert_eq!(response.body, b"ok");
     assert!(!response.truncated);
     assert_eq!(response.retry_after, Some(Duration::from_secs(7)));
+}
+
+#[tokio::test]
+async fn headers_without_number_are_not_kept() {
+    let many = "a:\r\n".repeat(5000);
+    let told = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{many}\r\nok");
+    let response = answer(told).await.unwrap();
+    assert!(response.is_success());
+    assert_eq!(response.body, b"ok");
+    assert!(response.headers.len() <= 1000, "{}", response.headers.len());
+    let told = response.notes.concat();
+    assert!(told.contains("more headers"), "{told}");
 }

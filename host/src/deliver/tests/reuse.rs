@@ -45,6 +45,10 @@ async fn only_a_connection_that_is_surely_between_messages_is_used_again() {
             false,
         ),
         (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok",
+            false,
+        ),
+        (
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nno header\r\n\r\nok",
             false,
         ),
@@ -176,4 +180,27 @@ async fn a_body_of_the_largest_size_arrives_whole() {
     let request = Rendered::for_tests("POST", server.url(), Vec::new(), body.clone());
     Sender::new().send(request).await.unwrap();
     assert!(server.requests()[0].ends_with(&body));
+}
+
+#[tokio::test]
+async fn another_coding_than_chunked_does_not_make_it_wait_for_the_connections_end() {
+    // The server keeps the connection open after its answer.
+    let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok";
+    let server = Server::answering(answer).await;
+    let response = Sender::new().send(post(&server.url())).await.unwrap();
+    assert_eq!(response.body, b"ok");
+    assert!(!response.truncated, "{:?}", response.notes);
+}
+
+#[tokio::test]
+async fn tenants_do_not_share_connections() {
+    let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let sender = Sender::new();
+    for (tenant, connections) in [("a", 1), ("b", 2), ("a", 2), ("b", 2)] {
+        let guard = sender.guard.owned_by(tenant.into());
+        let request = guard.check(build(post(&server.url()))).await.unwrap();
+        let response = sender.client.send(request, &options()).await.unwrap();
+        assert!(response.is_success());
+        assert_eq!(server.connections(), connections, "{tenant}");
+    }
 }

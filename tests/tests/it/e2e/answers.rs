@@ -23,10 +23,10 @@ for line in sys.stdin:
     print(json.dumps(answer), flush=True)
 "#;
 
-/// Answers each request with the file whose name is the URL's path.
-async fn receiver(corpus: BTreeMap<String, Vec<u8>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
+/// Answers each request with the file whose name is the URL's path, at this port of every loopback address.
+async fn receiver(corpus: BTreeMap<String, Vec<u8>>) -> u16 {
+    let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
     let serve = move |mut stream: TcpStream| {
         let corpus = corpus.clone();
         async move {
@@ -49,7 +49,7 @@ async fn receiver(corpus: BTreeMap<String, Vec<u8>>) -> String {
             tokio::spawn(serve(stream));
         }
     });
-    format!("http://{address}")
+    port
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,15 +65,22 @@ async fn a_status_that_requests_takes_is_taken_and_nothing_is_sent_twice() {
         })
         .collect();
     assert!(corpus.len() > 70, "{} files", corpus.len());
-    let url = receiver(corpus.clone()).await;
+    let port = receiver(corpus.clone()).await;
+    // It closes each connection, and most of its answers do not say so. With an address of its own for each request none
+    // is sent on a connection that is just being closed.
+    let urls: Vec<String> = (1..=corpus.len())
+        .map(|n| format!("http://127.0.1.{n}:{port}"))
+        .collect();
 
     let names: Vec<String> = corpus.into_keys().collect();
-    let asked = (names.clone(), url.clone());
+    let asked = (names.clone(), urls.clone());
     let theirs: Vec<Value> = tokio::task::spawn_blocking(move || {
-        let (names, url) = asked;
+        let (names, urls) = asked;
         let mut script = Script::start(REQUESTS);
-        let ask = |name: &String| script.ask(&format!("{url}/{name}").into());
-        names.iter().map(ask).collect()
+        let asked = names.iter().zip(urls);
+        asked
+            .map(|(name, url)| script.ask(&format!("{url}/{name}").into()))
+            .collect()
     })
     .await
     .expect("answered");
@@ -82,13 +89,13 @@ async fn a_status_that_requests_takes_is_taken_and_nothing_is_sent_twice() {
     let server = Server::start(dir.path());
     server
         .webhook(json!({
-            "payload_url": format!("{url}/{{{{ data.name }}}}"),
+            "payload_url": "{{ data.url }}/{{ data.name }}",
             "retry": {"schedule": []},
         }))
         .await;
     let mut deliveries = Vec::new();
-    for name in &names {
-        let event = json!({"event": "created", "data": {"name": name}});
+    for (name, url) in names.iter().zip(&urls) {
+        let event = json!({"event": "created", "data": {"name": name, "url": url}});
         deliveries.push(server.send(&event).await);
     }
     let (mut taken, mut stricter) = (0, Vec::new());
