@@ -62,6 +62,9 @@ pub struct OutboundRequest {
     redactor: Redactor,
 }
 
+/// Bytes of all secrets that one request places, each counted once.
+const PLACED_BYTES: usize = 64 << 10;
+
 impl OutboundRequest {
     /// Validates what the guest returned, puts secrets in, adds signatures and standard headers.
     ///
@@ -78,7 +81,7 @@ impl OutboundRequest {
             .in_field("http_method")
         })?;
         let target = url::target(rendered.url(), ctx)?;
-        let redactor = redactor(&rendered, &target, ctx.secrets);
+        let redactor = redactor(&rendered, &target, ctx.secrets)?;
 
         let mut warnings = Vec::new();
         let mut headers = Headers::from_guest(rendered.headers(), ctx, &mut warnings)?;
@@ -211,7 +214,15 @@ impl fmt::Debug for OutboundRequest {
 }
 
 /// Knows the secrets whose handles the guest placed, and what came of them.
-fn redactor(rendered: &Rendered, target: &url::Target, secrets: &SecretValues) -> Redactor {
+/// What has to be hidden in the record of this request.
+///
+/// # Errors
+/// If it places more than [`PLACED_BYTES`] of secrets: each is searched for in several spellings.
+fn redactor(
+    rendered: &Rendered,
+    target: &url::Target,
+    secrets: &SecretValues,
+) -> Result<Redactor, RenderError> {
     let headers = rendered.headers().iter().map(|(_, value)| value.as_bytes());
     let texts = [rendered.url().as_bytes(), rendered.body()]
         .into_iter()
@@ -219,11 +230,18 @@ fn redactor(rendered: &Rendered, target: &url::Target, secrets: &SecretValues) -
     let basic = target.basic.as_deref();
     let basic = basic.and_then(|value| value.strip_prefix("Basic "));
     let host = target.url.host_str().filter(|_| target.is_secret);
-    let values = secrets.placed(texts).into_iter();
+    let placed = secrets.placed(texts);
+    let bytes: usize = placed.values().map(|value| value.len()).sum();
+    if bytes > PLACED_BYTES && !secrets.are_stand_ins() {
+        return Err(invalid(format!(
+            "the request places secrets of more than {PLACED_BYTES} bytes together; place fewer or shorter ones"
+        )));
+    }
+    let values = placed.into_iter();
     let values = values
         .chain(basic.map(|value| ("credentials", value)))
         .chain(host.map(|value| ("host", value)));
-    Redactor::new(values, target.is_secret)
+    Ok(Redactor::new(values, target.is_secret))
 }
 
 /// The body as sent and, if it differs, as shown.

@@ -263,6 +263,22 @@ fn a_secret_among_credentials_does_not_choose_the_host() {
 }
 
 #[test]
+fn a_request_places_so_much_of_secrets_and_no_more() {
+    let mut given = Given::new();
+    let value = |n: u8| Secret::new("x".repeat(8191) + &char::from(b'a' + n).to_string());
+    given.secrets =
+        SecretValues::new((0..9).map(|n| (format!("hbs_{n}"), format!("s{n}"), value(n))));
+    let placing = |count: u8| {
+        let handles: String = (0..count).map(|n| format!("hbs_{n}")).collect();
+        given.build(rendered("http://example.com/", &[], &handles))
+    };
+    assert!(placing(8).is_ok());
+    let refused = placing(9).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::InvalidRequest);
+    assert!(refused.message.contains("65536 bytes"), "{refused}");
+}
+
+#[test]
 fn header_injection_is_refused() {
     for value in ["a\r\nX-Evil: 1", "a\nb", "a\0b", "a\u{7f}b", "a\u{1b}b"] {
         let error = with_headers(&[("X-A", value)]).unwrap_err();
