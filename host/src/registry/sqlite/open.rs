@@ -195,6 +195,14 @@ fn version(conn: &Connection) -> Result<usize, Fault> {
 fn migrate(conn: &mut Connection) -> Result<(), Fault> {
     let from = version(conn)?;
     for (index, sql) in MIGRATIONS.iter().enumerate().skip(from) {
+        if from > 0 {
+            let (version, of) = (index + 1, MIGRATIONS.len());
+            tracing::info!(
+                version,
+                of,
+                "changing the database's schema; a large store takes minutes, do not stop hookbox meanwhile"
+            );
+        }
         let tx = conn.transaction()?;
         tx.execute_batch(sql)?;
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -11,6 +11,7 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use super::fault::unavailable;
@@ -24,6 +25,9 @@ const LOG: u32 = 0x377f_0682;
 const LOG_HEADER: u64 = 32;
 const FRAME_HEADER: u64 = 24;
 
+/// The wait before a look that found something wrong is repeated.
+const SECOND_LOOK: Duration = Duration::from_millis(20);
+
 /// The files of an open database.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -36,7 +40,7 @@ struct Inner {
     log: Watched,
     index: Watched,
     lock: Watched,
-    /// The size that the database had, which never shrinks.
+    /// The size that the database had at the last look. It shrinks only by a `VACUUM`.
     database_bytes: u64,
     /// The open database and index, for their headers. To close one would drop SQLite's locks on it, so they are open
     /// as long as this.
@@ -117,7 +121,11 @@ impl Files {
     /// What has happened to them and what to do. It is logged when it is first seen.
     pub(super) fn check(&self) -> Result<(), BackendError> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let looked = inner.look();
+        // A look is several reads, between which the writer may go on, so one that finds something is repeated.
+        let looked = inner.look().or_else(|_| {
+            std::thread::sleep(SECOND_LOOK);
+            inner.look()
+        });
         let was_lost = std::mem::replace(&mut inner.is_lost, looked.is_err());
         match looked {
             Ok(()) => {
@@ -141,6 +149,20 @@ impl Files {
     }
 }
 
+/// The bytes of all pages that a database's header counts, if it begins as one:
+/// <https://www.sqlite.org/fileformat.html>, 1.3.
+fn database_bytes(file: &File) -> Option<u64> {
+    let mut header = [0; 32];
+    file.read_exact_at(&mut header, 0).ok()?;
+    let pages = header.strip_prefix(DATABASE)?;
+    let page = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 1 << 16,
+        page => u64::from(page),
+    };
+    let pages = u32::from_be_bytes(*pages.last_chunk()?);
+    Some(page * u64::from(pages))
+}
+
 fn id_of(found: &Metadata) -> Option<(u64, u64)> {
     Some((found.dev(), found.ino()))
 }
@@ -156,11 +178,14 @@ impl Inner {
     fn look_at_database(&mut self) -> Result<(), String> {
         let found = self.database.look()?;
         let size = found.map_or(0, |found| found.len());
-        let mut header = [0; DATABASE.len()];
         // A new one is empty until its first checkpoint.
-        let is_right = size == 0
-            || (self.database_file.read_exact_at(&mut header, 0).is_ok() && header == *DATABASE);
-        if size < self.database_bytes || !is_right {
+        if size == 0 && self.database_bytes == 0 {
+            return Ok(());
+        }
+        let shrunk = size < self.database_bytes;
+        let needed =
+            database_bytes(&self.database_file).filter(|needed| !shrunk || size >= *needed);
+        if needed.is_none() {
             return Err(self.database.truncated());
         }
         self.database_bytes = size;

@@ -141,3 +141,29 @@ async fn a_checkpoint_by_another_program_is_no_reason_to_stop() {
     bed.send_one(&t, &hook).await;
     bed.ping().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_vacuum_from_outside_is_no_reason_to_stop() {
+    let (dir, t) = (tempfile::tempdir().unwrap(), tenant("t"));
+    let (_backend, bed) = open_in(dir.path()).await;
+    let hook = bed.webhook(&t, |_| ()).await;
+    let path = dir.path().join("hookbox.db");
+    let other = rusqlite::Connection::open(&path).unwrap();
+    let run = |sql: &str| other.execute_batch(sql).unwrap();
+    // Pages that are free again, and in the file.
+    run(
+        "CREATE TABLE large (bytes BLOB); INSERT INTO large VALUES (zeroblob(1000000)); DROP TABLE large;",
+    );
+    let checkpoint = || {
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy: i64 = other.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(busy, 0);
+        fs::metadata(&path).unwrap().len()
+    };
+    let large = checkpoint();
+    bed.send_one(&t, &hook).await;
+    run("VACUUM");
+    assert!(checkpoint() + 900_000 < large);
+    bed.send_one(&t, &hook).await;
+    bed.ping().await.unwrap();
+}
