@@ -234,6 +234,7 @@ pub(super) async fn requeue_matching(
 ) -> Answer<axum::Json<Requeued>> {
     filter.status.get_or_insert(Status::Failed);
     let backend = state.engine.backend();
+    let _turn = state.engine.moving(&Caller::from(&key)).await?;
     let requeued = backend
         .requeue_matching(&key.tenant, &filter, MOVE_LIMIT)
         .await?;
@@ -262,6 +263,7 @@ pub(super) async fn cancel_matching(
         ));
     }
     let backend = state.engine.backend();
+    let _turn = state.engine.moving(&Caller::from(&key)).await?;
     let cancelled = backend
         .cancel_matching(&key.tenant, &filter, MOVE_LIMIT)
         .await?;

@@ -277,6 +277,15 @@ impl Engine {
         Ok(enqueued)
     }
 
+    /// The caller's turn to move many deliveries in one step of the store, which takes as much of it as the largest
+    /// batch of events.
+    ///
+    /// # Errors
+    /// If the turn does not come in time.
+    pub(crate) async fn moving(&self, caller: &Caller) -> Result<Turn, NoTurn> {
+        self.storing.turn(caller, u32::MAX, self.patience()).await
+    }
+
     /// What follows from each event. A tenant's conditions may cost a good part of a second, so this happens within
     /// the caller's share of the processors, a few milliseconds at a time.
     async fn match_events(

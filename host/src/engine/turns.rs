@@ -138,7 +138,7 @@ struct Share {
     used: u32,
     /// Requests that hold something or wait.
     places: usize,
-    /// Nanoseconds.
+    /// Nanoseconds for which units were held, those of each unit.
     clock: u64,
 }
 
@@ -250,8 +250,9 @@ impl Share {
         self.used == 0 || self.used.saturating_add(units) <= limit
     }
 
-    fn enter(&mut self, now: u64) {
-        if self.places == 0 {
+    /// `waits` says whether something of this share waits already: what did not wait has no claim to the past.
+    fn enter(&mut self, now: u64, waits: bool) {
+        if !waits {
             self.clock = self.clock.max(now);
         }
         self.places = self.places.saturating_add(1);
@@ -265,6 +266,7 @@ impl Share {
 
     fn give_back(&mut self, units: u32, held: u64) {
         self.used = self.used.saturating_sub(units);
+        let held = held.saturating_mul(u64::from(units));
         self.clock = self.clock.saturating_add(held);
     }
 
@@ -305,10 +307,10 @@ impl State {
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
         let tenant = self.tenants.entry(caller.tenant.clone()).or_default();
-        tenant.share.enter(self.now);
+        tenant.share.enter(self.now, tenant.waiting > 0);
         let now = tenant.now;
         let key = tenant.keys.entry(Arc::clone(&caller.key)).or_default();
-        key.share.enter(now);
+        key.share.enter(now, !key.waiting.is_empty());
         key.waiting.push_back(Waiting { id, units, granted });
         tenant.waiting = tenant.waiting.saturating_add(1);
         self.waiting = self.waiting.saturating_add(1);
