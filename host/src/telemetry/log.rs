@@ -11,7 +11,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use prometheus_client::metrics::counter::Counter;
@@ -90,11 +90,18 @@ impl LogWriter {
 
     fn flush(&self, at_most: Duration) {
         let (done, is_done) = sync_channel(1);
-        // A full queue means that the sink is stuck, and the wait would be in vain.
-        match self.messages.try_send(Message::Flush(done)) {
-            Ok(()) => drop(is_done.recv_timeout(at_most)),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        let begun = Instant::now();
+        let mut flush = Message::Flush(done);
+        // A full queue may be emptied in time; if the sink is stuck, it is not.
+        while let Err(TrySendError::Full(again)) = self.messages.try_send(flush) {
+            if begun.elapsed() >= at_most {
+                return;
+            }
+            flush = again;
+            thread::sleep(Duration::from_millis(5));
         }
+        // In time or not, the process ends now.
+        let _ = is_done.recv_timeout(at_most.saturating_sub(begun.elapsed()));
     }
 }
 
