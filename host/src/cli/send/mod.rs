@@ -44,7 +44,8 @@ pub(super) struct SendArgs {
     /// Longest time to follow them, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "wait")]
     timeout: u64,
-    /// Makes sending the same file again harmless: the server takes each key once
+    /// Makes sending the same file again harmless, as long as event rules and the server's limits stay as they are: the
+    /// server takes each key once
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     /// Print the server's answer as JSON
@@ -176,7 +177,8 @@ impl<'a> Sending<'a> {
         match (self.sent, &self.key) {
             (1.., Some(key)) => CliError::Failed(format!(
                 "{why}; {} of {} events had been accepted before, the first of the file. Sent again with \
-                 --idempotency-key {} they are recognised and not taken twice",
+                 --idempotency-key {} they are recognised and not taken twice, as long as event rules and the server's limits \
+                 stay as they are",
                 self.sent,
                 self.events.len(),
                 one_line(key)
