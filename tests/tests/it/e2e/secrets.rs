@@ -164,13 +164,8 @@ async fn a_destination_that_holds_a_secret_is_told_nowhere() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.local_addr().expect("bound").port().to_string()
     };
-    let open = sink
-        .url()
-        .rsplit(':')
-        .next()
-        .expect("a port")
-        .trim_end_matches('/')
-        .to_owned();
+    let open = url::Url::parse(&sink.url()).expect("a URL");
+    let open = open.port().expect("a port").to_string();
     for (name, value) in [
         ("host", "127.0.0.1"),
         ("local", "localhost"),
