@@ -42,8 +42,8 @@ use refusals::Refusals;
 /// The name of the built-in transformer.
 pub const BUILT_IN: &str = "jinja";
 
-/// Rows (events and deliveries) that are on their way into the store at once: what comes after waits for them. A
-/// thousand take some ten milliseconds, and one request may have more.
+/// Rows (events and deliveries) that are on their way into the store at once, with one more for each kilobyte of an
+/// event: what comes after waits for them. A thousand take some ten milliseconds, and one request may have more.
 const STORED_AT_ONCE: u32 = 4000;
 /// How long work on a processor goes on before others get their turn, if it can be cut.
 const SLICE: Duration = Duration::from_millis(5);
@@ -266,8 +266,10 @@ impl Engine {
         }
         let snapshot = self.directory.snapshot(caller.tenant()).await?;
         let batch = self.match_events(caller, &snapshot, incoming).await?;
-        let rows = batch.iter().fold(batch.len(), |sum, event| {
-            sum.saturating_add(event.deliveries.len())
+        let rows = batch.iter().fold(0_usize, |sum, new| {
+            let kilobytes = new.event.context().len() / 1024;
+            sum.saturating_add(1 + new.deliveries.len())
+                .saturating_add(kilobytes)
         });
         let rows = u32::try_from(rows).unwrap_or(u32::MAX);
         let turn = self.storing.turn(caller, rows, self.patience()).await?;
