@@ -59,7 +59,7 @@ impl Drop for Address {
     }
 }
 
-/// What counts as one address: of IPv6 the network, as whoever has one address there has 2^64.
+/// The part of an address that is counted: of IPv6 the /64 network, since its owner has 2^64 addresses in it.
 fn network_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),

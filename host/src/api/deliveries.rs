@@ -43,7 +43,7 @@ pub(super) struct DeliveryQuery {
     event: Option<EventId>,
     /// Of this object type.
     object_type: Option<String>,
-    /// Whose last attempt failed with an error of this kind, such as `blocked`.
+    /// Only deliveries whose last attempt failed with an error of this kind, such as `blocked`.
     #[param(value_type = Option<String>)]
     error: Option<FailureKind>,
     /// Accepted at this time or later.

@@ -33,7 +33,7 @@ pub(super) struct Limits {
     probes: Arc<Semaphore>,
 }
 
-/// What a request holds until it ends, first of all its place among those under way: it is given back once no
+/// The resources that a request holds until it ends, first of all its place among those under way. They are given back once no
 /// clone of this lives. What goes on when the client has gone away keeps one.
 #[derive(Clone, Debug)]
 pub(super) struct UnderWay {

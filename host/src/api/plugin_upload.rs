@@ -47,7 +47,7 @@ const COME_AGAIN: Duration = Duration::from_secs(5);
 /// The longest name.
 const NAME_BYTES: usize = 64;
 
-/// Whose uploads are under way: one of a tenant, without a queue within it.
+/// The uploads under way: one for each tenant, without a queue within it.
 #[derive(Debug)]
 pub(super) struct Uploads(Turns);
 
@@ -176,7 +176,7 @@ async fn take_in(
     let decide = |existing: TenantConfig| {
         with_version(existing, name, version.clone(), introduction, limits)
     };
-    // What the upload removes goes only once it is stored, so for a moment both are there.
+    // The upload removes old versions only once it is stored, so for a moment both are there.
     let freed = decide(backend.tenant(tenant).await?)?.freed();
     let most = Some(limits.plugin_bytes.saturating_add(freed));
     let stored = backend.put_component(tenant, &version.sha256, &component, most);
@@ -216,7 +216,7 @@ fn unlooked(sha256: String, component_bytes: u64) -> PluginVersion {
     }
 }
 
-/// What an upload comes to.
+/// The outcome of an upload.
 #[derive(Clone)]
 struct Stored {
     plugin: Plugin,
@@ -287,7 +287,7 @@ fn with_version(
     let is_new = plugin.add(version, introduction, now)?;
     if is_new {
         let mut pins: Vec<_> = pins(&existing.webhooks, name).collect();
-        // What is held back is needed by nothing yet.
+        // Nothing needs an upload that is held back yet.
         pins.push(("this upload", &sha256));
         let before = plugin.versions.clone();
         let gone = plugin.prune(limits.plugin_versions_kept, &pins, now);

@@ -49,7 +49,7 @@ pub(super) async fn render(
         },
     };
     let (engine, id) = (Arc::clone(&state.engine), body.webhook_id.clone());
-    // What was parsed ends here: it takes many times its text, and what follows waits.
+    // The parsed JSON is dropped here: it takes many times its text, and the next step waits.
     let prepare = move || prepare(&key.tenant, &body, base, engine.config());
     let (spec, event) = state.engine.compute(&caller, prepare).await??;
     let report = state

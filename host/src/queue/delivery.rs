@@ -153,7 +153,7 @@ pub struct DeliveryFilter {
     pub event: Option<EventId>,
     /// Of this object type.
     pub object_type: Option<String>,
-    /// Whose last attempt failed with an error of this kind.
+    /// Only deliveries whose last attempt failed with an error of this kind.
     #[param(value_type = Option<String>)]
     pub error: Option<FailureKind>,
     /// Accepted at this time or later.
