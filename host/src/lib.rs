@@ -15,7 +15,7 @@
 pub mod ingest;
 pub mod rules;
 
-pub mod queue;
+pub mod backend;
 pub mod sandbox;
 
 pub mod request;
@@ -29,12 +29,12 @@ pub mod record;
 pub mod engine;
 pub mod worker;
 
-pub mod registry;
+pub mod tenant;
 
 pub mod api;
 pub mod cli;
 
 pub mod config;
-mod fair;
+mod eviction;
 pub mod model;
 pub mod telemetry;

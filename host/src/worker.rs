@@ -21,14 +21,13 @@ use tokio::{
 };
 
 use crate::{
-    engine::{Engine, Made, NoAttempt},
-    model::{Timestamp, WorkerId},
-    queue::{
-        LeaseToken, Leased, Settled, Settlement, WorkerInfo,
+    backend::{
+        BackendError, LeaseToken, Leased, Settled, Settlement, WorkerInfo,
         schedule::{self, HEARTBEAT},
     },
+    engine::{AttemptResult, Engine, NoAttempt},
+    model::{Timestamp, WorkerId},
     record::Next,
-    registry::BackendError,
     telemetry::Part,
 };
 
@@ -71,7 +70,7 @@ struct Worker {
     slots: Arc<Semaphore>,
     held: Mutex<HashSet<LeaseToken>>,
     /// Deliveries put off since that was last logged.
-    put_off: AtomicUsize,
+    defer: AtomicUsize,
 }
 
 impl Worker {
@@ -83,7 +82,7 @@ impl Worker {
             lease: Duration::from_secs(config.lease_seconds),
             slots: Arc::new(Semaphore::new(config.concurrency)),
             held: Mutex::default(),
-            put_off: AtomicUsize::new(0),
+            defer: AtomicUsize::new(0),
             engine,
         }
     }
@@ -154,12 +153,12 @@ impl Worker {
 
     async fn deliver(self: Arc<Self>, leased: Leased, mut slot: Option<OwnedSemaphorePermit>) {
         // Also if what follows panics: the lease must not be renewed for ever.
-        let _held = Held {
+        let _held = HeldLease {
             worker: &self,
             token: &leased.token,
         };
         match self.attempt(&leased, &mut slot).await {
-            Ok(Made {
+            Ok(AttemptResult {
                 settlement,
                 observation,
             }) => {
@@ -179,12 +178,12 @@ impl Worker {
                     self.engine.count(&observation).await;
                 }
             }
-            Err(NoAttempt::NotNow { why, reason, wait }) => {
+            Err(NoAttempt::Deferred { why, reason, wait }) => {
                 tracing::debug!(delivery = %leased.delivery.id, reason, "an attempt was put off");
-                self.put_off.fetch_add(1, Ordering::Relaxed);
-                self.engine.metrics().put_off(reason);
-                let put_off = self.engine.backend().put_off(&leased.token, wait, &why);
-                if let Err(error) = put_off.await {
+                self.defer.fetch_add(1, Ordering::Relaxed);
+                self.engine.metrics().defer(reason);
+                let defer = self.engine.backend().defer(&leased.token, wait, &why);
+                if let Err(error) = defer.await {
                     tracing::warn!(%error, "cannot give a lease back; it will expire");
                 }
             }
@@ -204,7 +203,7 @@ impl Worker {
         &self,
         leased: &Leased,
         slot: &mut Option<OwnedSemaphorePermit>,
-    ) -> Result<Made, NoAttempt> {
+    ) -> Result<AttemptResult, NoAttempt> {
         let mut begun = self.engine.begin(leased).await?;
         if begun.is_waiting() {
             drop(slot.take());
@@ -266,8 +265,8 @@ impl Worker {
             );
             self.give_back(&left).await;
         }
-        if let Err(error) = self.engine.backend().farewell(&self.id).await {
-            tracing::debug!(%error, "cannot say farewell");
+        if let Err(error) = self.engine.backend().deregister(&self.id).await {
+            tracing::debug!(%error, "cannot say deregister");
         }
     }
 
@@ -303,11 +302,11 @@ impl Worker {
         loop {
             tick.tick().await;
             if logged.elapsed() >= PUT_OFF_LOG
-                && let put_off @ 1.. = self.put_off.swap(0, Ordering::Relaxed)
+                && let defer @ 1.. = self.defer.swap(0, Ordering::Relaxed)
             {
                 logged = Instant::now();
                 tracing::warn!(
-                    put_off,
+                    defer,
                     "deliveries were put off, as their plugins are not ready to run here yet"
                 );
             }
@@ -367,12 +366,12 @@ impl Worker {
 }
 
 /// A delivery that a task works on.
-struct Held<'a> {
+struct HeldLease<'a> {
     worker: &'a Worker,
     token: &'a LeaseToken,
 }
 
-impl Drop for Held<'_> {
+impl Drop for HeldLease<'_> {
     fn drop(&mut self) {
         self.worker.held().remove(self.token);
         self.worker.count();

@@ -5,10 +5,10 @@ use std::{path::Path, sync::Arc};
 
 use hookbox::{
     api,
+    backend::{ApiKey, Backend, KeyScope, sqlite::SqliteBackend},
     config::Config,
     engine::Engine,
     model::{Secret, TenantId},
-    registry::{ApiKey, Backend, KeyScope, sqlite::SqliteBackend},
 };
 use reqwest::{
     Client, Method, RequestBuilder, StatusCode,

@@ -19,13 +19,13 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Shared,
-    limits::UnderWay,
+    limits::InFlight,
     problem::{Answer, Kind, Problem},
 };
 use crate::{
-    engine::Caller,
+    backend::{ApiKey, Backend, BackendError, KeyScope},
     model::{Secret, TenantId, Timestamp},
-    registry::{ApiKey, Backend, BackendError, KeyScope},
+    tenant::limiter::Caller,
 };
 
 /// What every key begins with, so that people and secret scanners know one when they see it.
@@ -329,7 +329,7 @@ async fn authenticate(parts: &Parts, state: &Shared) -> Answer<ApiKey> {
         Err(unknown) => unknown,
     };
     // `None` only if the semaphore were closed, which it is not.
-    let _turn = match is_known {
+    let _permit = match is_known {
         true => None,
         false => state.strangers.acquire().await.ok(),
     };
@@ -356,8 +356,8 @@ impl From<&ApiKey> for Caller {
 /// Gives the request a place in its key's share of those under way, and says whose it is to what comes after.
 fn admit(parts: &mut Parts, state: &Shared, key: &ApiKey) -> Answer<()> {
     let caller = Caller::from(key);
-    if let Some(under_way) = parts.extensions.get::<UnderWay>() {
-        let place = state.places.try_turn(&caller).ok_or_else(|| {
+    if let Some(under_way) = parts.extensions.get::<InFlight>() {
+        let place = state.places.try_acquire(&caller).ok_or_else(|| {
             let why = "too many requests of this key, or of its tenant, are under way; try again";
             Problem::new(Kind::Overloaded, why).after(Duration::from_secs(1))
         })?;

@@ -1,7 +1,7 @@
 //! Changes to what a tenant has: read, decided and stored as if nobody else did.
 //!
 //! What makes them right is the store: a change names the state that it was decided on, and the store
-//! refuses it once that state is gone ([`crate::registry::Registry`]), whichever process changed it. Here it
+//! refuses it once that state is gone ([`crate::backend::Registry`]), whichever process changed it. Here it
 //! is then read and decided again.
 //!
 //! Within this process the changes of one tenant queue up all the same. Without that, of a hundred that
@@ -17,8 +17,8 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Shared, problem::Answer};
 use crate::{
+    backend::{Backend, BackendError, TenantConfig},
     model::{EventRule, Plugin, Secret, TenantId, Webhook},
-    registry::{Backend, BackendError, TenantConfig},
 };
 
 /// Tries of one change. A try is lost only to a change that somebody else has made.
@@ -29,12 +29,12 @@ const MAX_DOUBLINGS: u32 = 8;
 /// Whose turn it is to change a tenant. Tenants share a few locks, drawn by a hash that nobody can foresee:
 /// a large or busy tenant holds up hardly any other, and what strangers name takes no memory.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(super) struct StripedLocks {
     locks: [Mutex<()>; Self::LOCKS],
     hash: RandomState,
 }
 
-impl Turns {
+impl StripedLocks {
     const LOCKS: usize = 32;
 
     /// Waits until it is the caller's turn; first come, first served.
@@ -46,12 +46,12 @@ impl Turns {
 
 /// What a tenant has, and what a change stores.
 pub(super) trait Item: Sync {
-    /// Stores it, if the tenant is still as it was `decided_on`.
+    /// Stores it, if the tenant is still as it was `expected_revision`.
     fn put(
         &self,
         backend: &dyn Backend,
         tenant: &TenantId,
-        decided_on: u64,
+        expected_revision: u64,
     ) -> impl Future<Output = Result<(), BackendError>> + Send;
 }
 
@@ -60,9 +60,11 @@ impl Item for &Webhook {
         &self,
         backend: &dyn Backend,
         tenant: &TenantId,
-        decided_on: u64,
+        expected_revision: u64,
     ) -> Result<(), BackendError> {
-        backend.put_webhook(tenant, self, Some(decided_on)).await
+        backend
+            .put_webhook(tenant, self, Some(expected_revision))
+            .await
     }
 }
 
@@ -71,9 +73,11 @@ impl Item for Plugin {
         &self,
         backend: &dyn Backend,
         tenant: &TenantId,
-        decided_on: u64,
+        expected_revision: u64,
     ) -> Result<(), BackendError> {
-        backend.put_plugin(tenant, self, Some(decided_on)).await
+        backend
+            .put_plugin(tenant, self, Some(expected_revision))
+            .await
     }
 }
 
@@ -82,9 +86,11 @@ impl Item for EventRule {
         &self,
         backend: &dyn Backend,
         tenant: &TenantId,
-        decided_on: u64,
+        expected_revision: u64,
     ) -> Result<(), BackendError> {
-        backend.put_rule(tenant, self, Some(decided_on)).await
+        backend
+            .put_rule(tenant, self, Some(expected_revision))
+            .await
     }
 }
 
@@ -94,10 +100,10 @@ impl Item for (&str, &Secret) {
         &self,
         backend: &dyn Backend,
         tenant: &TenantId,
-        decided_on: u64,
+        expected_revision: u64,
     ) -> Result<(), BackendError> {
         let (name, value) = self;
-        let stored = backend.put_secret(tenant, name, value, Some(decided_on));
+        let stored = backend.put_secret(tenant, name, value, Some(expected_revision));
         stored.await
     }
 }
@@ -112,7 +118,7 @@ pub(super) async fn change<T: Item>(
     tenant: &TenantId,
     decide: impl Fn(TenantConfig) -> Answer<T>,
 ) -> Answer<T> {
-    let _turn = state.turns.take(tenant).await;
+    let _permit = state.turns.take(tenant).await;
     decide_and_store(&**state.engine.backend(), tenant, decide).await
 }
 
@@ -123,10 +129,10 @@ async fn decide_and_store<T: Item>(
 ) -> Answer<T> {
     for doublings in 0..TRIES {
         let existing = backend.tenant(tenant).await?;
-        let decided_on = existing.revision;
+        let expected_revision = existing.revision;
         let item = decide(existing)?;
-        match item.put(backend, tenant, decided_on).await {
-            Err(BackendError::Changed) => {}
+        match item.put(backend, tenant, expected_revision).await {
+            Err(BackendError::RevisionMismatch) => {}
             stored => return Ok(stored.map(|()| item)?),
         }
         // A random wait, so that rivals do not meet again and again.
@@ -134,7 +140,7 @@ async fn decide_and_store<T: Item>(
         tokio::time::sleep(Duration::from_micros(rand::random_range(0..most))).await;
     }
     tracing::warn!(%tenant, "a change was given up: others were faster each time");
-    Err(BackendError::Changed.into())
+    Err(BackendError::RevisionMismatch.into())
 }
 
 #[cfg(test)]
@@ -146,8 +152,8 @@ mod tests {
     use super::*;
     use crate::{
         api::problem::{Kind, Problem},
+        backend::{Registry, sqlite::SqliteBackend},
         config::Config,
-        registry::{Registry, sqlite::SqliteBackend},
     };
 
     /// A secret that meets a rival in each of its first tries, who stores one of their own.
@@ -162,13 +168,15 @@ mod tests {
             &self,
             backend: &dyn Backend,
             tenant: &TenantId,
-            decided_on: u64,
+            expected_revision: u64,
         ) -> Result<(), BackendError> {
             let value = Secret::new("x");
             if self.tried.fetch_add(1, Ordering::Relaxed) < self.rivals {
                 backend.put_secret(tenant, "rival", &value, None).await?;
             }
-            ("own", &value).put(backend, tenant, decided_on).await
+            ("own", &value)
+                .put(backend, tenant, expected_revision)
+                .await
         }
     }
 

@@ -12,10 +12,11 @@ use super::{
     problem::{Answer, Kind, Problem},
 };
 use crate::{
-    engine::{Caller, ReplayInput},
+    backend::{Delivery, DeliveryFilter, Status},
+    engine::ReplayInput,
     model::{DeliveryId, EventId, RuleId, TenantId, Timestamp, WebhookId},
-    queue::{Delivery, DeliveryFilter, Status},
     record::{Attempt, FailureKind},
+    tenant::limiter::Caller,
 };
 
 /// Deliveries that one request requeues or calls off at most.
@@ -234,7 +235,7 @@ pub(super) async fn requeue_matching(
 ) -> Answer<axum::Json<Requeued>> {
     filter.status.get_or_insert(Status::Failed);
     let backend = state.engine.backend();
-    let _turn = state.engine.moving(&Caller::from(&key)).await?;
+    let _permit = state.engine.moving(&Caller::from(&key)).await?;
     let requeued = backend
         .requeue_matching(&key.tenant, &filter, MOVE_LIMIT)
         .await?;
@@ -263,7 +264,7 @@ pub(super) async fn cancel_matching(
         ));
     }
     let backend = state.engine.backend();
-    let _turn = state.engine.moving(&Caller::from(&key)).await?;
+    let _permit = state.engine.moving(&Caller::from(&key)).await?;
     let cancelled = backend
         .cancel_matching(&key.tenant, &filter, MOVE_LIMIT)
         .await?;

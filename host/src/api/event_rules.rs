@@ -18,10 +18,12 @@ use super::{
 };
 use crate::{
     config::Config,
-    engine::Caller,
     model::{EventRule, EventRuleSpec, RuleId, TenantId, Timestamp, WebhookId},
-    registry::validate::{self, Draft},
     rules::{Conditions, Evaluation},
+    tenant::{
+        limiter::Caller,
+        validate::{self, Draft},
+    },
 };
 
 /// An event rule as it is answered.

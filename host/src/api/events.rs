@@ -15,15 +15,15 @@ use super::{
     Shared,
     auth::{Reader, Sender},
     extract::{Id, read_body},
-    limits::{UnderWay, to_its_end},
+    limits::{InFlight, run_to_completion},
     problem::{Answer, Kind, Problem},
 };
 use crate::{
-    engine::Caller,
+    backend::{Delivery, Enqueued},
     ingest::parse_request,
     model::{EventId, TenantId, Timestamp},
-    queue::{Delivery, Enqueued},
     rules::Explanation,
+    tenant::limiter::Caller,
 };
 
 /// What became of the events of one request, in their order.
@@ -51,7 +51,7 @@ pub(super) struct Accepted {
 pub(super) async fn post_events(
     Sender(key): Sender,
     State(state): State<Shared>,
-    Extension(under_way): Extension<UnderWay>,
+    Extension(under_way): Extension<InFlight>,
     headers: HeaderMap,
     body: Body,
 ) -> Answer<(StatusCode, axum::Json<Accepted>)> {
@@ -60,7 +60,7 @@ pub(super) async fn post_events(
     let content_type = text_of(&headers, header::CONTENT_TYPE.as_str())?.map(str::to_owned);
     let idempotency_key = text_of(&headers, "idempotency-key")?.map(str::to_owned);
     let caller = Caller::from(&key);
-    let events = to_its_end(async move {
+    let events = run_to_completion(async move {
         // Megabytes of JSON take longer than other requests should wait, and parsed far more room.
         let parse = move || {
             let (content_type, idempotency) = (content_type.as_deref(), idempotency_key.as_deref());

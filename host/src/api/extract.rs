@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     config::Config,
-    engine::Caller,
     model::{FieldError, FieldErrors, json},
+    tenant::limiter::Caller,
 };
 
 /// Bytes of a JSON body other than events, so that whatever the limits of its parts allow fits in: a
@@ -218,7 +218,7 @@ fn wrong_shape(path: &str, message: &str) -> Problem {
         && let Some(word) = words.next()
     {
         let known: Vec<&str> = words.collect();
-        if let Some(close) = crate::registry::validate::did_you_mean(word, &known) {
+        if let Some(close) = crate::tenant::validate::did_you_mean(word, &known) {
             message.push_str(&format!("; did you mean {close}?"));
         }
     }

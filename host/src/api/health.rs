@@ -15,8 +15,7 @@ use super::{
     problem::{Answer, Kind, Problem},
 };
 use crate::{
-    queue::QueueOverview,
-    registry::BackendError,
+    backend::{BackendError, QueueOverview},
     telemetry::{Exposition, Metrics},
 };
 

@@ -9,13 +9,13 @@ use super::{
     auth::{self, Admin},
     created, deleted,
     extract::{Id, Json, Params},
-    limits::to_its_end,
+    limits::run_to_completion,
     problem::{Answer, Kind, Problem},
 };
 use crate::{
-    engine::Caller,
+    backend::{ApiKey, KeyScope},
     model::{FieldErrors, TenantId, Timestamp},
-    registry::{ApiKey, KeyScope},
+    tenant::limiter::Caller,
 };
 
 /// Keys of one tenant.
@@ -127,7 +127,7 @@ pub(super) async fn delete_key(
         ));
     }
     let key = id.clone();
-    let existed = to_its_end(async move {
+    let existed = run_to_completion(async move {
         let backend = state.engine.backend();
         let existed = backend.delete_key(&caller.tenant, &key).await?;
         state.keys.clear();

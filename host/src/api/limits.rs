@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::problem::{Answer, Kind, Problem};
 use crate::{
     config::ServerConfig,
-    engine::{Limits as Shares, Turn},
+    tenant::limiter::{Limits as Shares, Permit},
 };
 
 /// Probes answered at once, beside all other requests.
@@ -36,19 +36,19 @@ pub(super) struct Limits {
 /// The resources that a request holds until it ends, first of all its place among those under way. They are given back once no
 /// clone of this lives. What goes on when the client has gone away keeps one.
 #[derive(Clone, Debug)]
-pub(super) struct UnderWay {
+pub(super) struct InFlight {
     held: Arc<Held>,
 }
 
 #[derive(Debug)]
 struct Held {
     _permit: OwnedSemaphorePermit,
-    turns: Mutex<Vec<Turn>>,
+    turns: Mutex<Vec<Permit>>,
 }
 
-impl UnderWay {
+impl InFlight {
     /// Holds something further until the request ends.
-    pub(super) fn hold(&self, turn: Turn) {
+    pub(super) fn hold(&self, turn: Permit) {
         let turns = &self.held.turns;
         turns
             .lock()
@@ -111,7 +111,7 @@ pub(super) async fn guard(
         .after(Duration::from_secs(1))
         .into_response();
     };
-    let under_way = UnderWay {
+    let under_way = InFlight {
         held: Arc::new(Held {
             _permit: permit,
             turns: Mutex::default(),
@@ -126,7 +126,7 @@ pub(super) async fn guard(
 }
 
 /// Does work that is not given up when the client goes away, so that it is either refused or done.
-pub(super) async fn to_its_end<T: Send + 'static>(
+pub(super) async fn run_to_completion<T: Send + 'static>(
     work: impl Future<Output = Answer<T>> + Send + 'static,
 ) -> Answer<T> {
     tokio::spawn(work)
@@ -142,8 +142,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        engine::{Caller, Turns},
         model::TenantId,
+        tenant::limiter::{Caller, TenantLimiter},
     };
 
     fn app(limits: Limits) -> Router {
@@ -159,7 +159,7 @@ mod tests {
         panic!("a defect")
     }
 
-    async fn leaves_a_task(Extension(under_way): Extension<UnderWay>) -> &'static str {
+    async fn leaves_a_task(Extension(under_way): Extension<InFlight>) -> &'static str {
         tokio::spawn(async move {
             std::future::pending::<()>().await;
             drop(under_way);
@@ -198,13 +198,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_request_takes_is_given_back_when_it_ends() {
-        let turns = Turns::new(Shares::shares(1));
+        let turns = TenantLimiter::new(Shares::shares(1));
         let caller = Caller::of(&TenantId::from("t"));
         let taking = {
             let (turns, caller) = (turns.clone(), caller.clone());
-            move |Extension(under_way): Extension<UnderWay>| async move {
-                under_way.hold(turns.try_turn(&caller).unwrap());
-                turns.try_turn(&caller).is_some().to_string()
+            move |Extension(under_way): Extension<InFlight>| async move {
+                under_way.hold(turns.try_acquire(&caller).unwrap());
+                turns.try_acquire(&caller).is_some().to_string()
             }
         };
         let app = Router::new()
@@ -214,14 +214,14 @@ mod tests {
         let response = app.oneshot(request).await.unwrap();
         let during = axum::body::to_bytes(response.into_body(), 10).await;
         assert_eq!(during.unwrap(), "false");
-        assert!(turns.try_turn(&caller).is_some());
+        assert!(turns.try_acquire(&caller).is_some());
     }
 
     #[tokio::test]
     async fn what_has_begun_is_done_although_nobody_waits_for_it() {
         let (go, gone) = oneshot::channel::<()>();
         let (done, is_done) = oneshot::channel::<()>();
-        let mut request = Box::pin(to_its_end(async move {
+        let mut request = Box::pin(run_to_completion(async move {
             drop(gone.await);
             done.send(()).unwrap();
             Ok(())
@@ -245,10 +245,10 @@ mod tests {
             max_connections: 8,
             ..crate::config::Config::defaults().server
         };
-        let turns = Turns::new(shares(&config));
+        let turns = TenantLimiter::new(shares(&config));
         let take = |key: &str, most: usize| {
             let caller = Caller::new(TenantId::from("t"), key);
-            let taken = (0..most).map_while(|_| turns.try_turn(&caller));
+            let taken = (0..most).map_while(|_| turns.try_acquire(&caller));
             taken.collect::<Vec<_>>()
         };
         let (first, second, third) = (take("a", 9), take("b", 9), take("c", 9));

@@ -6,26 +6,26 @@
 
 mod addresses;
 mod auth;
+mod body_drain;
 mod changes;
 mod extract;
 mod limits;
-mod linger;
 mod problem;
 
 mod deliveries;
 mod event_rules;
 mod events;
-mod front;
 mod health;
 mod keys;
+mod large_response;
 mod openapi;
 mod operations;
 mod plugin_upload;
 mod plugins;
 mod render;
 mod secrets;
-mod sending;
 mod serve;
+mod startup_gate;
 mod webhooks;
 
 use std::sync::Arc;
@@ -44,17 +44,17 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use auth::{ensure_admin_key, key_hash};
 pub use event_rules::{EventRuleBody, EventRuleView};
-pub use front::Front;
 pub use openapi::document;
 pub use serve::serve;
+pub use startup_gate::StartupGate;
 pub use webhooks::{WebhookBody, WebhookView};
 
 use crate::{
-    engine::{Engine, Turns},
+    backend::{BackendError, Page},
+    engine::Engine,
     model::Secret,
-    queue::Page,
-    registry::BackendError,
     telemetry::Part,
+    tenant::limiter::TenantLimiter,
 };
 use problem::{Answer, Kind, Problem};
 
@@ -68,19 +68,19 @@ struct ApiState {
     readiness: health::Readiness,
     queue_gauges: health::QueueGauges,
     /// Requests under way, by tenant and key.
-    places: Turns,
+    places: TenantLimiter,
     /// Look-ups of keys that have not been seen lately. Strangers make them up, and must not delay known ones.
     strangers: tokio::sync::Semaphore,
-    turns: changes::Turns,
+    turns: changes::StripedLocks,
     uploads: plugin_upload::Uploads,
-    sending: sending::Sending,
+    sending: large_response::Sending,
 }
 
 type Shared = Arc<ApiState>;
 
 impl ApiState {
     fn new(engine: Arc<Engine>, admin_key: Option<&Secret>) -> Shared {
-        let places = Turns::new(limits::shares(&engine.config().server));
+        let places = TenantLimiter::new(limits::shares(&engine.config().server));
         Arc::new(Self {
             engine,
             places,
@@ -89,9 +89,9 @@ impl ApiState {
             env_key_hash: admin_key.map(|key| key_hash(key.expose())),
             readiness: health::Readiness::default(),
             queue_gauges: health::QueueGauges::default(),
-            turns: changes::Turns::default(),
+            turns: changes::StripedLocks::default(),
             uploads: plugin_upload::Uploads::default(),
-            sending: sending::Sending::default(),
+            sending: large_response::Sending::default(),
         })
     }
 }
@@ -156,7 +156,7 @@ fn finish(router: Router<Shared>, not_found: &'static str, state: Shared) -> Rou
         .fallback(move || async move { Problem::new(Kind::NotFound, not_found) })
         .with_state(state)
         .layer(axum::middleware::from_fn_with_state(limits, limits::guard))
-        .layer(axum::middleware::from_fn(linger::read_the_rest))
+        .layer(axum::middleware::from_fn(body_drain::read_the_rest))
         .layer(axum::middleware::map_response(security_headers))
 }
 

@@ -14,9 +14,9 @@ use super::{
     problem::{Answer, Kind, Problem},
 };
 use crate::{
-    engine::Caller,
+    backend::{QueueOverview, Usage, WorkerInfo},
     model::{TenantId, Timestamp},
-    queue::{QueueOverview, Usage, WorkerInfo},
+    tenant::limiter::Caller,
 };
 
 const DEFAULT_SPAN: Duration = Duration::from_secs(30 * 24 * 3600);

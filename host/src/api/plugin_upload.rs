@@ -25,15 +25,16 @@ use super::{
     changes::change,
     check_room, created,
     extract::{Pace, Params, read_body_within},
-    limits::{UnderWay, to_its_end},
+    limits::{InFlight, run_to_completion},
     plugins::{PluginView, pins},
     problem::{Answer, Kind, Problem},
 };
 use crate::{
+    backend::TenantConfig,
     config::TenantLimits,
-    engine::{BUILT_IN, Caller, Limits, NoTurn, Turn, Turns},
+    engine::BUILT_IN,
     model::{FieldErrors, Introduction, Plugin, PluginVersion, TenantId, Timestamp},
-    registry::TenantConfig,
+    tenant::limiter::{Caller, LimiterError, Limits, Permit, TenantLimiter},
 };
 
 /// Bodies of plugins in memory at once, of up to `plugins.bytes` each.
@@ -49,11 +50,11 @@ const NAME_BYTES: usize = 64;
 
 /// The uploads under way: one for each tenant, without a queue within it.
 #[derive(Debug)]
-pub(super) struct Uploads(Turns);
+pub(super) struct Uploads(TenantLimiter);
 
 impl Default for Uploads {
     fn default() -> Self {
-        Self(Turns::new(Limits {
+        Self(TenantLimiter::new(Limits {
             all: BODIES,
             tenant: 1,
             key: 1,
@@ -65,15 +66,17 @@ impl Default for Uploads {
 
 impl Uploads {
     /// Waits for room for a body, up to so many seconds. Tenants wait in the order in which they come.
-    async fn begin(&self, tenant: &TenantId, seconds: u64) -> Answer<Turn> {
+    async fn begin(&self, tenant: &TenantId, seconds: u64) -> Answer<Permit> {
         let turn = self
             .0
-            .turn(&Caller::of(tenant), 1, Duration::from_secs(seconds))
+            .acquire(&Caller::of(tenant), 1, Duration::from_secs(seconds))
             .await;
         turn.map_err(|error| {
             let why = match error {
-                NoTurn::Crowded => "another plugin is being uploaded with a key of this tenant",
-                NoTurn::Late | NoTurn::Died => {
+                LimiterError::QueueFull => {
+                    "another plugin is being uploaded with a key of this tenant"
+                }
+                LimiterError::TimedOut | LimiterError::Panicked => {
                     "as many plugins as may be have been being uploaded all the time"
                 }
             };
@@ -135,7 +138,7 @@ pub(super) async fn upload_plugin(
     Admin(key): Admin,
     State(state): State<Shared>,
     Params(query): Params<UploadQuery>,
-    Extension(under_way): Extension<UnderWay>,
+    Extension(under_way): Extension<InFlight>,
     headers: HeaderMap,
     body: Body,
 ) -> Answer<Response> {
@@ -148,7 +151,7 @@ pub(super) async fn upload_plugin(
     let upload = state.uploads.begin(&key.tenant, most).await?;
     let pace = Pace::within(most).at_least(usual, LEAST_RATE);
     let wasm = read_body_within(pace, &headers, body, limit).await?;
-    to_its_end(async move {
+    run_to_completion(async move {
         let _held = (upload, under_way);
         take_in(&state, &key.tenant, &query.name, introduction, wasm).await
     })

@@ -14,17 +14,17 @@ use super::{
     changes::change,
     deleted,
     extract::{Id, Ids, Json, Params},
-    page_of,
+    large_response, page_of,
     problem::{Answer, Kind, Problem},
-    sending,
 };
 use crate::{
-    engine::{BUILT_IN, Caller},
+    backend::{Backend, BackendError},
+    engine::BUILT_IN,
     model::{
         Canary, Plugin, PluginVersion, RolledBack, Tallies, TenantId, Timestamp, VersionError,
         Webhook, split_reference,
     },
-    registry::{Backend, BackendError},
+    tenant::limiter::Caller,
 };
 
 /// A transformer.
@@ -270,7 +270,7 @@ pub(super) async fn get_version(
     });
     let pieces = futures_util::stream::iter([Ok(first)]).chain(rest);
     let wasm = HeaderValue::from_static("application/wasm");
-    Ok(sending::response(
+    Ok(large_response::response(
         wasm,
         version.component_bytes,
         pieces,

@@ -17,11 +17,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    engine::{AcceptError, AdmitError, CheckError, DryRunError, NoInput, NoTurn},
+    backend::{BackendError, TransitionError},
+    engine::{AcceptError, AdmitError, CheckError, DryRunError, NoInput},
     ingest::{ACCEPTED_ENCODINGS, IngestError, cloudevent_of_key},
     model::{FieldError, FieldErrors},
-    queue::TransitionError,
-    registry::BackendError,
+    tenant::limiter::LimiterError,
 };
 
 /// When to try again with a full store: room is not made in a moment.
@@ -226,7 +226,7 @@ impl From<BackendError> for Problem {
                 errors: vec![FieldError::new(field, message.clone())],
                 ..Self::new(Kind::Conflict, message)
             },
-            BackendError::Changed => Self::new(
+            BackendError::RevisionMismatch => Self::new(
                 Kind::Contended,
                 "others keep changing the tenant's configuration; nothing was stored, try again",
             )
@@ -280,11 +280,11 @@ impl From<AcceptError> for Problem {
     }
 }
 
-impl From<NoTurn> for Problem {
-    fn from(error: NoTurn) -> Self {
+impl From<LimiterError> for Problem {
+    fn from(error: LimiterError) -> Self {
         match error {
-            NoTurn::Crowded | NoTurn::Late => Self::busy(&error),
-            NoTurn::Died => Self::internal(&error),
+            LimiterError::QueueFull | LimiterError::TimedOut => Self::busy(&error),
+            LimiterError::Panicked => Self::internal(&error),
         }
     }
 }
@@ -293,7 +293,7 @@ impl From<CheckError> for Problem {
     fn from(error: CheckError) -> Self {
         match error {
             CheckError::Invalid(errors) => errors.into(),
-            CheckError::NotNow(why) => Self::new(Kind::Busy, why).after(Duration::from_secs(10)),
+            CheckError::Busy(why) => Self::new(Kind::Busy, why).after(Duration::from_secs(10)),
             CheckError::Backend(error) => error.into(),
         }
     }

@@ -10,10 +10,13 @@ use utoipa::ToSchema;
 use super::{Shared, WebhookBody, auth::Reader, extract::Json, problem::Answer, webhooks::find};
 use crate::{
     config::Config,
-    engine::{Caller, RenderReport},
+    engine::RenderReport,
     ingest::Event,
     model::{FieldErrors, TenantId, WebhookId, WebhookSpec},
-    registry::validate::{self, Draft},
+    tenant::{
+        limiter::Caller,
+        validate::{self, Draft},
+    },
 };
 
 /// A webhook, stored or not, and an event to try it on.

@@ -13,9 +13,9 @@ use super::{
     problem::Answer,
 };
 use crate::{
-    engine::Caller,
+    backend::SecretInfo,
     model::{FieldErrors, Secret},
-    registry::{SecretInfo, validate::secret_name},
+    tenant::{limiter::Caller, validate::secret_name},
 };
 
 /// As long as a header may be.

@@ -14,12 +14,15 @@ use super::{
     problem::{Answer, Kind, Problem},
 };
 use crate::{
-    engine::{Caller, check_reference},
+    engine::check_reference,
     model::{
         BodyEscape, FieldErrors, HttpMethod, Plugin, RetryPolicy, TenantId, Timestamp, Webhook,
         WebhookId, WebhookSpec,
     },
-    registry::validate::{self, Draft},
+    tenant::{
+        limiter::Caller,
+        validate::{self, Draft},
+    },
 };
 
 /// A webhook as it is answered. The secret is never shown.

@@ -13,10 +13,10 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use super::error::{CliError, CliResult};
 use crate::{
     api,
+    backend::{Backend, BackendError, redis::RedisBackend, sqlite::SqliteBackend},
     config::Config,
     engine::{Engine, StartError},
     model::Secret,
-    registry::{Backend, BackendError, redis::RedisBackend, sqlite::SqliteBackend},
     worker,
 };
 
@@ -138,7 +138,7 @@ impl Instance {
     /// One line for the operator.
     pub(super) async fn start(mut plan: Plan) -> CliResult<Self> {
         let (stop, stopped) = watch::channel(false);
-        let front = api::Front::default();
+        let front = api::StartupGate::default();
         let api = match plan.listener.take() {
             Some(listener) => {
                 let (router, server) = (front.router(), plan.config.server.clone());

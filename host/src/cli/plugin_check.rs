@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    engine::{SAMPLE_EVENT, Trial},
+    engine::{SAMPLE_EVENT, SmokeTest},
     ingest,
     model::TenantId,
     sandbox::{Admitted, Sandbox, has_stand_in},
@@ -72,7 +72,7 @@ pub(super) async fn run(args: CheckArgs) -> CliResult {
 }
 
 /// The plugin and its trial, or why it was refused before there could be one.
-async fn check(args: &CheckArgs) -> CliResult<Result<(Admitted, Trial), String>> {
+async fn check(args: &CheckArgs) -> CliResult<Result<(Admitted, SmokeTest), String>> {
     let config = Config::load(args.config.as_deref(), &[]).map_err(CliError::failed)?;
     let wasm = read_input(&args.file, Sandbox::MAX_COMPONENT_BYTES as u64)?;
     let event = match &args.event {
@@ -106,12 +106,12 @@ async fn check(args: &CheckArgs) -> CliResult<Result<(Admitted, Trial), String>>
         Err(why) => return Ok(Err(why)),
     };
 
-    let trial = Trial::run(&sandbox, &admitted.transformer, &event, &config).await;
+    let trial = SmokeTest::run(&sandbox, &admitted.transformer, &event, &config).await;
     Ok(Ok((admitted, trial)))
 }
 
 /// Why the plugin is refused for its trial, if it is.
-fn refusal(trial: &Trial) -> Option<String> {
+fn refusal(trial: &SmokeTest) -> Option<String> {
     let error = trial.refusal()?;
     Some(format!(
         "the trial render failed: {}",
@@ -119,7 +119,7 @@ fn refusal(trial: &Trial) -> Option<String> {
     ))
 }
 
-fn describe(admitted: &Admitted, trial: &Trial) -> Value {
+fn describe(admitted: &Admitted, trial: &SmokeTest) -> Value {
     let (wasi, imports): (Vec<_>, Vec<_>) = admitted
         .survey
         .imports
@@ -191,7 +191,7 @@ fn write_report(out: &mut impl Write, report: &Value) -> io::Result<()> {
         (Some(error), _) => format!("{} {}", paint.red("error"), error_line(error)),
         (None, outcome) => paint.green(outcome.unwrap_or_default()),
     };
-    line("Trial", came_to)?;
+    line("SmokeTest", came_to)?;
     line(
         "",
         format!(

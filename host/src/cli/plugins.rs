@@ -413,7 +413,7 @@ fn print(plugin: &Value) -> CliResult {
     if let Some(trial) = trial_of(plugin) {
         writeln!(
             out,
-            "Trial: {trial} of the deliveries{}",
+            "SmokeTest: {trial} of the deliveries{}",
             seen(plugin.get("tallies"))
         )?;
     }

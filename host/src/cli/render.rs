@@ -23,11 +23,11 @@ use crate::{
     guard::Guard,
     ingest::{self, Event},
     model::{TenantId, WebhookSpec, split_reference},
-    registry::{
+    sandbox::{Sandbox, Transformer},
+    tenant::{
         WebhookSecrets,
         validate::{self, Draft},
     },
-    sandbox::{Sandbox, Transformer},
 };
 
 const MAX_WEBHOOK: u64 = 8 * 1024 * 1024;

@@ -22,9 +22,9 @@ use crate::{
     engine::{BUILT_IN, ReplayInput, open_sandbox},
     model::{DeliveryId, Timestamp, VERSION_DIGITS, WebhookSpec, short, split_reference},
     record::RequestRecord,
-    registry::WebhookSecrets,
     request::{OutboundRequest, RequestContext},
     sandbox::{Output, RenderJob, Sandbox, Transformer},
+    tenant::WebhookSecrets,
 };
 
 /// Headers that hookbox itself adds, with keys and times that are not here.

@@ -11,7 +11,10 @@ use ipnet::IpNet;
 use tokio::net::TcpListener;
 
 use super::error::{CliError, CliResult};
-use crate::{config::Config, model::Secret, registry::redis::address::Address};
+use crate::{
+    config::{Config, redis_address::Address},
+    model::Secret,
+};
 
 /// Where the configuration comes from, and what is laid over it.
 #[derive(Debug, Args)]

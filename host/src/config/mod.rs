@@ -5,6 +5,8 @@
 
 mod load;
 mod proxy;
+mod queue;
+pub mod redis_address;
 mod redis_url;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -18,10 +20,9 @@ pub use proxy::{
 };
 pub use redis_url::RedisUrl;
 
-use crate::{
-    model::RetryPolicy,
-    queue::{QueueLimits, Retention},
-};
+pub use queue::{QueueLimits, Retention};
+
+use crate::model::RetryPolicy;
 
 /// All of it. The sections' fields are described in `config.default.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

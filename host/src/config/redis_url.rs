@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-use crate::registry::redis::address::Address;
+use crate::config::redis_address::Address;
 
 /// Where Redis is, or nothing for the embedded store, which an empty text stands for. It serialises without
 /// passwords, and what it serialises to is refused if it had one.

@@ -54,7 +54,7 @@ use connect::Connector;
 use http1::{HEAD_BYTES, Http1};
 use http2::Http2;
 use outgoing::Outgoing;
-use pool::{Place, Pool};
+use pool::{Pool, PoolKey};
 use proxy::Proxy;
 use tls::{CaFile, Configs, Kind, Trust};
 
@@ -153,7 +153,7 @@ impl Client {
         &self,
         request: GuardedRequest,
         options: &SendOptions<'_>,
-    ) -> Result<(Answer, Place), SendError> {
+    ) -> Result<(Answer, PoolKey), SendError> {
         let (request, owner) = request.into_parts();
         let guard = self.0.connector.guard.owned_by(Arc::clone(&owner));
         let shown_host = request.shown_host().to_owned();
@@ -173,7 +173,7 @@ impl Client {
         request: &Outgoing,
         owner: Owner,
         options: &SendOptions<'_>,
-    ) -> Result<Place, SendError> {
+    ) -> Result<PoolKey, SendError> {
         const NOT_TAKEN: SendError = SendError::Internal("its HTTP client did not take the URL");
         let url = &request.url;
         let ca_file = options.ca_file_path.filter(|path| !path.is_empty());
@@ -187,7 +187,7 @@ impl Client {
                 Some(Trust::File(blocking(found).await?))
             }
         };
-        Ok(Place {
+        Ok(PoolKey {
             owner,
             host: url.host_str().ok_or(NOT_TAKEN)?.to_owned(),
             port: url.port_or_known_default().ok_or(NOT_TAKEN)?,
@@ -200,7 +200,7 @@ impl Client {
     async fn exchange(
         &self,
         request: &Outgoing,
-        place: &Place,
+        place: &PoolKey,
         guard: &Guard,
     ) -> Result<Answer, SendError> {
         let pool = &self.0.pool;
@@ -226,7 +226,7 @@ impl Client {
     async fn exchange_once(
         &self,
         request: &Outgoing,
-        place: &Place,
+        place: &PoolKey,
         guard: &Guard,
     ) -> Result<Answer, Failure> {
         let (pool, bytes) = (&self.0.pool, self.answer_bytes());
@@ -274,7 +274,7 @@ impl Client {
     }
 
     /// Reads the body as far as the limits go. The times are the caller's to set.
-    async fn read(&self, answer: Answer, place: &Place, deadline: Instant) -> Response {
+    async fn read(&self, answer: Answer, place: &PoolKey, deadline: Instant) -> Response {
         let cap = self.0.response_bytes;
         let mut body = Vec::new();
         let (mut response, whole) = match answer {

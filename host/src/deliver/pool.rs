@@ -25,7 +25,7 @@ const MEMORY: Duration = Duration::from_secs(600);
 
 /// Whose a connection is, where it goes to, and how it was secured: requests share connections if all of it is the same.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct PoolKey {
     /// The tenant. A request of one could be written so that a receiver which misreads it takes the next request on the
     /// connection for a part of it, so the next one must not be another tenant's.
     pub(super) owner: Owner,
@@ -47,7 +47,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    places: HashMap<Place, Kept>,
+    places: HashMap<PoolKey, Kept>,
     /// HTTP/1.1 connections in all places.
     idle: usize,
     /// Whether somebody sees to it that nothing stays too long.
@@ -77,7 +77,7 @@ impl Pool {
     }
 
     /// An idle HTTP/1.1 connection that its receiver has not closed.
-    pub(super) fn take(&self, place: &Place) -> Option<Http1> {
+    pub(super) fn take(&self, place: &PoolKey) -> Option<Http1> {
         loop {
             let mut state = self.0.state();
             let kept = state.places.get_mut(place)?;
@@ -91,7 +91,7 @@ impl Pool {
     }
 
     /// Keeps a connection on which an exchange has ended.
-    pub(super) fn put(&self, place: &Place, connection: Http1) {
+    pub(super) fn put(&self, place: &PoolKey, connection: Http1) {
         let mut state = self.0.state();
         if state.idle >= IDLE {
             return;
@@ -107,7 +107,7 @@ impl Pool {
     }
 
     /// The HTTP/2 connection to a place.
-    pub(super) fn shared(&self, place: &Place) -> Option<Http2> {
+    pub(super) fn shared(&self, place: &PoolKey) -> Option<Http2> {
         let mut state = self.0.state();
         let kept = state.places.get_mut(place)?;
         kept.shared.take_if(|shared| shared.is_retired());
@@ -116,7 +116,7 @@ impl Pool {
     }
 
     /// Shares an HTTP/2 connection from now on. Returns the one to use: another if there was one already.
-    pub(super) fn share(&self, place: &Place, connection: Http2) -> Http2 {
+    pub(super) fn share(&self, place: &PoolKey, connection: Http2) -> Http2 {
         if let Some(shared) = self.shared(place) {
             connection.retire();
             return shared;
@@ -128,7 +128,7 @@ impl Pool {
     }
 
     /// Whether a receiver wants HTTP/1.1 although it offers HTTP/2.
-    pub(super) fn wants_http1(&self, place: &Place) -> bool {
+    pub(super) fn wants_http1(&self, place: &PoolKey) -> bool {
         let state = self.0.state();
         let kept = state.places.get(place);
         kept.is_some_and(|kept| {
@@ -138,7 +138,7 @@ impl Pool {
     }
 
     /// Remembers that it does.
-    pub(super) fn note_http1(&self, place: &Place) {
+    pub(super) fn note_http1(&self, place: &PoolKey) {
         let mut state = self.0.state();
         let kept = state.kept(place);
         kept.wants_http1 = Some(Instant::now());
@@ -175,7 +175,7 @@ impl Inner {
 
 impl State {
     /// What is kept for a place. The place that was used longest ago makes room for a new one.
-    fn kept(&mut self, place: &Place) -> &mut Kept {
+    fn kept(&mut self, place: &PoolKey) -> &mut Kept {
         if !self.places.contains_key(place) && self.places.len() >= PLACES {
             let oldest = self.places.iter().min_by_key(|(_, kept)| kept.used);
             if let Some(oldest) = oldest.map(|(place, _)| place.clone())

@@ -10,17 +10,17 @@ use super::{
     plugins::{LoadError, NoTransformer, Observation, Pick, PickedUp, Picking, Waiting, trial_of},
 };
 use crate::{
+    backend::{BackendError, Delivery, Leased, Settlement},
     deliver::{Response, SendError, SendOptions},
     guard::{GuardError, Remedy},
     model::{RetryPolicy, Timestamp, WebhookSpec, WorkerId},
-    queue::{Delivery, Leased, Settlement},
     record::{
         Attempt, AttemptError, AttemptOutcome, RenderInput, RenderRecord, RequestRecord,
         RetryInput, Timings, decide,
     },
-    registry::{BackendError, Prepared, RenderFor, Snapshot},
     request::{OutboundRequest, Redactor, RequestContext},
     sandbox::{Output, RenderError, RenderJob, Rendering, Transformer},
+    tenant::{CompiledWebhook, RenderFor, Snapshot},
 };
 
 /// Why no attempt was made. Nothing has been sent, and nothing counts.
@@ -32,7 +32,7 @@ pub enum NoAttempt {
     /// The webhook's transformer is not to be had just now, through no fault of its own. In words for the
     /// webhook's owner.
     #[error("{why}")]
-    NotNow {
+    Deferred {
         /// What is in the way.
         why: String,
         /// The same as a label.
@@ -44,7 +44,7 @@ pub enum NoAttempt {
 
 /// An attempt that was made.
 #[derive(Debug)]
-pub struct Made {
+pub struct AttemptResult {
     /// What is to be stored of it.
     pub settlement: Settlement,
     /// What it says of a version on trial: to be counted once it is stored.
@@ -53,7 +53,7 @@ pub struct Made {
 
 /// An attempt that has its webhook and its transformer, or waits for the latter.
 #[derive(Debug)]
-pub struct Begun {
+pub struct PreparedAttempt {
     begun: Instant,
     snapshot: Arc<Snapshot>,
     picked: Picked,
@@ -67,7 +67,7 @@ enum Picked {
     Coming(Waiting, PickedUp),
 }
 
-impl Begun {
+impl PreparedAttempt {
     /// Whether the transformer has to be loaded first, which may take a minute.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
@@ -92,7 +92,7 @@ impl Begun {
             Picked::Transformer(Err(NoTransformer::Load { error, .. })) if error.is_passing() => {
                 Err(match error {
                     LoadError::Store(error) => error.into(),
-                    error => NoAttempt::NotNow {
+                    error => NoAttempt::Deferred {
                         why: error.to_string(),
                         reason: error.reason(),
                         // At different times, so that they do not all come at once again.
@@ -111,7 +111,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the backend cannot say what the webhook is, or the transformer is not to be had just now.
-    pub async fn begin(&self, leased: &Leased) -> Result<Begun, NoAttempt> {
+    pub async fn begin(&self, leased: &Leased) -> Result<PreparedAttempt, NoAttempt> {
         let delivery = &leased.delivery;
         let begun = Instant::now();
         let snapshot = self
@@ -128,7 +128,7 @@ impl Engine {
                 }
             }
         };
-        Begun {
+        PreparedAttempt {
             begun,
             snapshot,
             picked,
@@ -145,9 +145,9 @@ impl Engine {
         &self,
         worker: &WorkerId,
         leased: &Leased,
-        begun: Begun,
-    ) -> Result<Made, NoAttempt> {
-        let Begun {
+        begun: PreparedAttempt,
+    ) -> Result<AttemptResult, NoAttempt> {
+        let PreparedAttempt {
             begun,
             snapshot,
             picked,
@@ -201,7 +201,7 @@ impl Engine {
             .attempted(&attempt, delivery.total_attempts == 0);
         let observation = trial.and_then(|trial| Observation::of(trial, delivery, &attempt));
         let pause = rest.retry_after.filter(|_| rest.one_receiver);
-        Ok(Made {
+        Ok(AttemptResult {
             settlement: Settlement {
                 lease: leased.token.clone(),
                 attempt,
@@ -215,7 +215,7 @@ impl Engine {
     async fn run_stages(
         &self,
         snapshot: &Snapshot,
-        prepared: &Prepared,
+        prepared: &CompiledWebhook,
         pick: Result<Pick, NoTransformer>,
         leased: &Leased,
         attempt: &mut Attempt,

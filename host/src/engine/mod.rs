@@ -7,7 +7,6 @@ mod refusals;
 mod replay;
 mod report;
 pub(crate) mod template;
-mod turns;
 
 use std::{
     num::NonZeroUsize,
@@ -18,25 +17,25 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-pub use attempt::{Begun, Made, NoAttempt};
-pub use plugins::{AdmitError, Observation, SAMPLE_EVENT, Taken, Trial, check_reference};
+pub use attempt::{AttemptResult, NoAttempt, PreparedAttempt};
+pub use plugins::{AdmitError, Observation, SAMPLE_EVENT, SmokeTest, Taken, check_reference};
 pub use replay::{NoInput, ReplayInput};
 pub use report::{DryRunError, GuardVerdict, Outcome, RenderReport, RenderSetup};
-pub(crate) use turns::{Caller, Limits, NoTurn, Turn, Turns};
 
+use crate::tenant::limiter::{Caller, LimiterError, Limits, Permit, TenantLimiter};
 use crate::{
+    backend::{Backend, BackendError, Enqueued, NewDelivery, NewEvent},
     config::Config,
     deliver::{Client, ClientError},
     guard::Guard,
     ingest::Incoming,
     model::{DeliveryId, FieldError, FieldErrors, TenantId, WebhookSpec},
-    queue::{Enqueued, NewDelivery, NewEvent},
-    registry::{Backend, BackendError, Directory, Snapshot, directory::guest_view},
     rules::ConditionLimits,
     sandbox::{JINJA, Sandbox, SandboxError, Transformer},
     telemetry::Metrics,
+    tenant::{Snapshot, SnapshotCache, snapshot::guest_view},
 };
-use plugins::{Shelf, admission};
+use plugins::{TransformerCache, admission};
 use refusals::Refusals;
 
 /// The name of the built-in transformer.
@@ -61,25 +60,25 @@ const ONE: Limits = Limits {
 pub struct Engine {
     config: Config,
     backend: Arc<dyn Backend>,
-    directory: Directory,
+    directory: SnapshotCache,
     sandbox: Sandbox,
     jinja: Transformer,
-    shelf: Shelf,
+    shelf: TransformerCache,
     guard: Guard,
     client: Client,
     metrics: Metrics,
     refusals: Refusals,
     /// Work for a processor that would hold up a thread of the runtime: parsing large requests, matching rules,
     /// evaluating conditions.
-    compute: Turns,
+    compute: TenantLimiter,
     /// Events and deliveries on their way into the store.
-    storing: Turns,
+    storing: TenantLimiter,
     /// Dry runs under way, name look-ups included.
-    dry_runs: Turns,
+    dry_runs: TenantLimiter,
     /// Render threads for dry runs: at most half of them, so that deliveries and checks find one.
-    dry_renders: Turns,
+    dry_renders: TenantLimiter,
     /// Checks of webhooks and trials of plugins, which are nobody's on the render threads.
-    checks: Turns,
+    checks: TenantLimiter,
     admitting: Semaphore,
 }
 
@@ -142,7 +141,7 @@ pub enum CheckError {
     Invalid(#[from] FieldErrors),
     /// Its plugin cannot be had just now.
     #[error("{0}")]
-    NotNow(String),
+    Busy(String),
     /// The backend.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -180,10 +179,11 @@ impl Engine {
                 .await
                 .map_err(|_| StartError::Interrupted)??
         };
-        let shelf = Shelf::new(sandbox.clone(), Arc::clone(&backend), &config);
+        let shelf = TransformerCache::new(sandbox.clone(), Arc::clone(&backend), &config);
         let guard = Guard::new(&config.guard, &config.delivery);
         let client = Client::new(&config.delivery, guard.clone())?;
-        let directory = Directory::open(Arc::clone(&backend), config.condition_limits()).await?;
+        let directory =
+            SnapshotCache::open(Arc::clone(&backend), config.condition_limits()).await?;
         let metrics = Metrics::default();
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let cores = u32::try_from(cores).unwrap_or(u32::MAX);
@@ -202,14 +202,14 @@ impl Engine {
             client,
             metrics,
             refusals: Refusals::default(),
-            compute: Turns::new(Limits::shares(cores.max(4))),
-            storing: Turns::new(Limits::shares(STORED_AT_ONCE)),
-            dry_runs: Turns::new(report::DRY_RUNS),
-            dry_renders: Turns::new(Limits {
+            compute: TenantLimiter::new(Limits::shares(cores.max(4))),
+            storing: TenantLimiter::new(Limits::shares(STORED_AT_ONCE)),
+            dry_runs: TenantLimiter::new(report::DRY_RUNS),
+            dry_renders: TenantLimiter::new(Limits {
                 tenant: (render_threads / 2).max(1),
                 ..Limits::shares((render_threads / 2).max(1))
             }),
-            checks: Turns::new(ONE),
+            checks: TenantLimiter::new(ONE),
             admitting: Semaphore::new(admission::AT_ONCE),
         }))
     }
@@ -241,7 +241,7 @@ impl Engine {
         &self,
         caller: &Caller,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, NoTurn> {
+    ) -> Result<T, LimiterError> {
         self.compute.run(caller, self.patience(), work).await
     }
 
@@ -272,9 +272,9 @@ impl Engine {
                 .saturating_add(kilobytes)
         });
         let rows = u32::try_from(rows).unwrap_or(u32::MAX);
-        let turn = self.storing.turn(caller, rows, self.patience()).await?;
+        let permit = self.storing.acquire(caller, rows, self.patience()).await?;
         let enqueued = self.backend.enqueue(batch).await?;
-        drop(turn);
+        drop(permit);
         self.metrics.accepted(&enqueued);
         Ok(enqueued)
     }
@@ -284,8 +284,10 @@ impl Engine {
     ///
     /// # Errors
     /// If the turn does not come in time.
-    pub(crate) async fn moving(&self, caller: &Caller) -> Result<Turn, NoTurn> {
-        self.storing.turn(caller, u32::MAX, self.patience()).await
+    pub(crate) async fn moving(&self, caller: &Caller) -> Result<Permit, LimiterError> {
+        self.storing
+            .acquire(caller, u32::MAX, self.patience())
+            .await
     }
 
     /// What follows from each event. A tenant's conditions may cost a good part of a second, so this happens within
@@ -336,9 +338,9 @@ impl Engine {
     }
 
     /// The tenant's turn to have something checked in the sandbox: one at a time, and tenants in turn.
-    async fn check_turn(&self, tenant: &TenantId) -> Result<Turn, NoTurn> {
+    async fn check_permit(&self, tenant: &TenantId) -> Result<Permit, LimiterError> {
         self.checks
-            .turn(&Caller::of(tenant), 1, self.patience())
+            .acquire(&Caller::of(tenant), 1, self.patience())
             .await
     }
 
@@ -361,12 +363,12 @@ impl Engine {
             Err(none) => {
                 return Err(match none.tell() {
                     (error, false) => FieldErrors::one("plugin", error.message).into(),
-                    (error, true) => CheckError::NotNow(error.message),
+                    (error, true) => CheckError::Busy(error.message),
                 });
             }
         };
-        let turn = self.check_turn(tenant).await;
-        let _turn = turn.map_err(|_| CheckError::NotNow(NOT_YOUR_TURN.to_owned()))?;
+        let permit = self.check_permit(tenant).await;
+        let _permit = permit.map_err(|_| CheckError::Busy(NOT_YOUR_TURN.to_owned()))?;
         match self
             .sandbox
             .check(&pick.transformer, guest_view(spec))
@@ -416,11 +418,11 @@ fn match_event(snapshot: &Snapshot, incoming: Incoming) -> NewEvent {
     }
 }
 
-impl From<NoTurn> for AcceptError {
-    fn from(error: NoTurn) -> Self {
+impl From<LimiterError> for AcceptError {
+    fn from(error: LimiterError) -> Self {
         match error {
-            NoTurn::Crowded | NoTurn::Late => Self::Busy,
-            NoTurn::Died => Self::Backend(BackendError::Internal(
+            LimiterError::QueueFull | LimiterError::TimedOut => Self::Busy,
+            LimiterError::Panicked => Self::Backend(BackendError::Internal(
                 "matching rules ended early".to_owned(),
             )),
         }

@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 
 use super::Engine;
 use crate::{
+    backend::BackendError,
     model::{DeliveryId, TenantId},
     record::RenderInput,
-    registry::BackendError,
 };
 
 /// What an attempt's transformer was given. With the same version of it, the same comes out.

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Caller, Engine, Limits, NoTurn};
+use super::Engine;
+use crate::tenant::limiter::{Caller, LimiterError, Limits};
 use crate::{
+    backend::BackendError,
     config::Config,
     guard::Guard,
     ingest::Event,
     model::{DeliveryId, Timestamp, WebhookId, WebhookSpec},
     record::RequestRecord,
-    registry::{BackendError, RenderFor, WebhookSecrets, directory::guest_view},
     request::{OutboundRequest, RequestContext},
     sandbox::{LogLine, Output, RenderError, RenderJob, Rendering, Sandbox, Transformer},
+    tenant::{RenderFor, WebhookSecrets, snapshot::guest_view},
 };
 
 /// What a webhook would do with an event, the same from the command line and the API.
@@ -219,7 +221,7 @@ impl Engine {
         event: &Event,
     ) -> Result<RenderReport, DryRunError> {
         // Name servers that a stranger has chosen may take their time, so nothing is held that others wait for.
-        let place = self.dry_runs.try_turn(caller);
+        let place = self.dry_runs.try_acquire(caller);
         let _place = place.ok_or(DryRunError::Crowded)?;
         let tenant = caller.tenant();
         let snapshot = self.directory.snapshot(tenant).await?;
@@ -234,7 +236,7 @@ impl Engine {
             secrets: snapshot.secrets(webhook, id, RenderFor::DryRun),
         };
         let rendering = {
-            let _turn = self.dry_renders.turn(caller, 1, self.patience()).await?;
+            let _permit = self.dry_renders.acquire(caller, 1, self.patience()).await?;
             let job = setup.job(webhook, event);
             self.sandbox.render(&pick.transformer, job).await
         };
@@ -242,8 +244,8 @@ impl Engine {
     }
 }
 
-impl From<NoTurn> for DryRunError {
-    fn from(_: NoTurn) -> Self {
+impl From<LimiterError> for DryRunError {
+    fn from(_: LimiterError) -> Self {
         Self::Crowded
     }
 }
@@ -278,10 +280,10 @@ mod tests {
 
     use super::*;
     use crate::{
+        backend::{ApiKey, KeyScope, sqlite::SqliteBackend},
         guard::Resolve,
         ingest::parse_event,
         model::TenantId,
-        registry::{ApiKey, KeyScope, sqlite::SqliteBackend},
     };
 
     /// Name servers that never answer; notifies of each question.
@@ -404,6 +406,6 @@ mod tests {
             dry_run.abort();
             drop(dry_run.await);
         }
-        assert!(engine.dry_runs.try_turn(&caller).is_some());
+        assert!(engine.dry_runs.try_acquire(&caller).is_some());
     }
 }

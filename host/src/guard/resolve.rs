@@ -95,11 +95,11 @@ impl Lookup {
 pub(crate) struct Names {
     resolver: Arc<dyn Resolve>,
     lookups: Mutex<HashMap<String, Lookup>>,
-    under_way: Arc<UnderWay>,
+    under_way: Arc<InFlight>,
 }
 
 #[derive(Default)]
-struct UnderWay {
+struct InFlight {
     /// How many of whom.
     owners: Mutex<HashMap<Arc<str>, usize>>,
     one_ended: Notify,
@@ -107,11 +107,11 @@ struct UnderWay {
 
 /// The right to look up one name, until it is dropped.
 struct Slot {
-    under_way: Arc<UnderWay>,
+    under_way: Arc<InFlight>,
     owner: Arc<str>,
 }
 
-impl UnderWay {
+impl InFlight {
     fn enter(self: &Arc<Self>, owner: &Arc<str>) -> Option<Slot> {
         let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = owners.values().sum();

@@ -21,10 +21,7 @@ use super::{
     event::{Identified, MAX_EVENT_TYPE, MAX_NAME, text},
     formats::malformed,
 };
-use crate::{
-    model::{FieldErrors, json},
-    queue::Idempotency,
-};
+use crate::model::{FieldErrors, Idempotency, json};
 
 /// What keys of CloudEvents begin with: then come the bytes of the source, the source and the id.
 const KEY: &str = "cloudevent:";

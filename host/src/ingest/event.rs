@@ -11,8 +11,7 @@ use super::{
 };
 use crate::{
     config::IngestConfig,
-    model::{EventId, FieldErrors, TenantId, Timestamp, event_type_slug, json},
-    queue::Idempotency,
+    model::{EventId, FieldErrors, Idempotency, TenantId, Timestamp, event_type_slug, json},
 };
 
 /// Characters of an event type, as NetBox bounds its slugs.

@@ -18,7 +18,7 @@ pub use event::{Event, Incoming, parse_event};
 pub use formats::parse_request;
 pub use object_type::{PluginModel, is_netbox_app};
 
-use crate::{model::FieldErrors, queue::Idempotency};
+use crate::model::{FieldErrors, Idempotency};
 
 /// Why a request was not accepted. The texts are for the sender.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -103,8 +103,8 @@ pub(super) fn of(context: &Map<String, Value>) -> Option<ObjectType> {
         })
     };
     Some(match url.and_then(Value::as_str).and_then(place) {
-        Some(Place::App(app)) => known(app),
-        Some(Place::Plugin(base_url)) => of_plugin(Some(base_url)),
+        Some(Segment::App(app)) => known(app),
+        Some(Segment::Plugin(base_url)) => of_plugin(Some(base_url)),
         None => match app_of(model) {
             Some(app) => known(app),
             None => of_plugin(None),
@@ -114,14 +114,14 @@ pub(super) fn of(context: &Map<String, Value>) -> Option<ObjectType> {
 
 /// Where an object is in NetBox's REST API.
 #[derive(Debug, PartialEq, Eq)]
-enum Place<'a> {
+enum Segment<'a> {
     App(&'a str),
     Plugin(&'a str),
 }
 
 /// Reads `…/api/<app>/…` and `…/api/plugins/<base URL>/…`. The URL may be absolute, and a NetBox may have a base
 /// path, which may itself hold the word `api`.
-fn place(url: &str) -> Option<Place<'_>> {
+fn place(url: &str) -> Option<Segment<'_>> {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let path = path.split_once("://").map_or(path, |(_, rest)| rest);
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).take(32).collect();
@@ -132,13 +132,13 @@ fn place(url: &str) -> Option<Place<'_>> {
     let mut guess = None;
     for (next, after) in after_api {
         if next == "plugins" && is_slug(after) {
-            return Some(Place::Plugin(after));
+            return Some(Segment::Plugin(after));
         }
         if is_netbox_app(next) {
-            return Some(Place::App(next));
+            return Some(Segment::App(next));
         }
         // An app of a release to come.
-        guess = is_name(next).then_some(Place::App(next));
+        guess = is_name(next).then_some(Segment::App(next));
     }
     guess
 }

@@ -5,6 +5,7 @@
 
 mod field_error;
 mod id;
+mod idempotency;
 pub mod json;
 mod plugin;
 mod rule;
@@ -14,6 +15,7 @@ mod webhook;
 
 pub use field_error::{FieldError, FieldErrors};
 pub use id::{DeliveryId, EventId, RuleId, TenantId, WebhookId, WorkerId};
+pub use idempotency::Idempotency;
 pub use plugin::{
     Arm, Canary, Choice, Introduction, Plugin, PluginVersion, RolledBack, Tallies, Tally,
     VERSION_DIGITS, VersionError, is_worse, short, split_reference,

@@ -21,7 +21,7 @@ pub struct EventRule {
     pub updated: Timestamp,
 }
 
-/// What the owner of a rule writes. Constructed by [`crate::registry::validate`] from untrusted JSON.
+/// What the owner of a rule writes. Constructed by [`crate::tenant::validate`] from untrusted JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventRuleSpec {

@@ -28,7 +28,7 @@ pub struct Webhook {
     pub updated: Timestamp,
 }
 
-/// What the owner of a webhook writes. Constructed by [`crate::registry::validate`] from untrusted
+/// What the owner of a webhook writes. Constructed by [`crate::tenant::validate`] from untrusted
 /// JSON; its limits are checked there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -31,7 +31,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::{Engine, component::Component};
 
 use super::artifact::Artifact;
-use crate::fair::{self, Held};
+use crate::eviction::{self, CacheEntry};
 
 /// Raised whenever the layout of the files changes.
 const FORMAT: &[u8] = b"hookbox compiled component 1";
@@ -318,13 +318,13 @@ fn make_room(dir: &OwnedFd, keep: &str, most_bytes: u64) -> io::Result<()> {
         let held = files
             .iter()
             .enumerate()
-            .map(|(n, (name, size, used))| Held {
+            .map(|(n, (name, size, used))| CacheEntry {
                 owner: (u64::try_from(used.0).unwrap_or(0) > idle).then(|| owner_of(name)),
                 amount: *size,
                 used,
                 key: (name != keep).then_some(n),
             });
-        let Some(n) = fair::superfluous(held, most_bytes) else {
+        let Some(n) = eviction::pick_victim(held, most_bytes) else {
             return Ok(());
         };
         let (name, ..) = files.swap_remove(n);

@@ -21,10 +21,10 @@ mod compile;
 mod component;
 mod engine;
 mod error;
+mod fair_queue;
 mod fault;
 mod imports;
 mod limits;
-mod line;
 mod log;
 mod outside;
 mod report;
@@ -42,7 +42,7 @@ use std::{
 
 use wasmtime::{Engine, component::Linker};
 
-pub use admit::{Admitted, Function, Measure, Place, Refusal, Survey, survey};
+pub use admit::{Admitted, Function, Location, Measure, Refusal, Survey, survey};
 pub use builtin::JINJA;
 pub use compile::serve_as_compiler;
 pub(crate) use component::digest;

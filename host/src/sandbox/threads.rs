@@ -1,7 +1,7 @@
 //! The render threads: a few OS threads that do nothing but run guests.
 //!
 //! A guest computes for about a millisecond and never waits, so it runs synchronously, on a stack whose
-//! size is known, away from the runtime that does the I/O. [`Line`] says whose turn it is.
+//! size is known, away from the runtime that does the I/O. [`FairQueue`] says whose turn it is.
 
 use std::{
     io,
@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::line::Line;
+use super::fair_queue::FairQueue;
 
 /// Native stack beside what Wasm may use, for the engine's and the host's own frames.
 const HOST_STACK: usize = 2 << 20;
@@ -33,7 +33,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    line: Line<Job>,
+    line: FairQueue<Job>,
     closed: bool,
 }
 
@@ -145,7 +145,7 @@ impl Thread {
 /// Charges a job's time to its owner when it ends, also by a panic.
 struct Ending<'a> {
     shared: &'a Shared,
-    job: Option<(super::line::Started, Instant)>,
+    job: Option<(super::fair_queue::Started, Instant)>,
 }
 
 impl Drop for Ending<'_> {

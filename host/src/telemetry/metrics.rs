@@ -19,8 +19,8 @@ use prometheus_client::{
 
 use super::{exposition::Exposition, log, process::Process};
 use crate::{
+    backend::{Enqueued, QueueOverview},
     model::Timestamp,
-    queue::{Enqueued, QueueOverview},
     record::{Attempt, AttemptOutcome, FailureKind},
 };
 
@@ -113,7 +113,7 @@ struct OfWorker {
     wait_seconds: Histogram,
     in_flight: Gauge,
     trials_ended: Counter,
-    put_off: Family<ReasonLabels, Counter>,
+    defer: Family<ReasonLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -199,7 +199,7 @@ impl OfWorker {
     fn new() -> Self {
         let attempts = Family::<AttemptLabels, Counter>::default();
         let failed = Family::<KindLabels, Counter>::default();
-        let put_off = Family::<ReasonLabels, Counter>::default();
+        let defer = Family::<ReasonLabels, Counter>::default();
         let fuel = Counter::default();
         // All from the start, so that the first of a kind is seen as an increase.
         for kind in FailureKind::all() {
@@ -212,7 +212,7 @@ impl OfWorker {
             drop(attempts.get_or_create(&AttemptLabels { result }));
         }
         for reason in NOT_READY {
-            drop(put_off.get_or_create(&ReasonLabels { reason }));
+            drop(defer.get_or_create(&ReasonLabels { reason }));
         }
         let attempt_seconds = Histogram::new(exponential_buckets(0.000_5, 2.0, 17));
         let render_seconds = Histogram::new(exponential_buckets(0.000_01, 2.0, 15));
@@ -254,7 +254,7 @@ impl OfWorker {
         registry.register(
             "deliveries_put_off",
             "Deliveries given back without an attempt, as their plugin was not ready to run",
-            put_off.clone(),
+            defer.clone(),
         );
         Self {
             registry,
@@ -267,7 +267,7 @@ impl OfWorker {
             wait_seconds,
             in_flight,
             trials_ended,
-            put_off,
+            defer,
         }
     }
 }
@@ -350,9 +350,9 @@ impl Metrics {
     }
 
     /// Counts a delivery that was put off.
-    pub fn put_off(&self, reason: &'static str) {
+    pub fn defer(&self, reason: &'static str) {
         let labels = ReasonLabels { reason };
-        self.worker.put_off.get_or_create(&labels).inc();
+        self.worker.defer.get_or_create(&labels).inc();
     }
 
     /// Tells how many deliveries are under way.
@@ -435,7 +435,7 @@ mod tests {
     fn waits_of_hours_and_of_no_time_are_told_apart() {
         let metrics = Metrics::default();
         metrics.runs(Part::Worker);
-        let mut attempt = crate::queue::schedule::lost_attempt(
+        let mut attempt = crate::backend::schedule::lost_attempt(
             1,
             crate::model::WorkerId::generate(),
             Timestamp::from_millis(0),

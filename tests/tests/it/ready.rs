@@ -13,12 +13,12 @@ use hookbox::{
     config::Config,
     ingest,
     model::{DeliveryId, TenantId, Timestamp, WebhookSpec},
-    registry::{
-        directory::guest_view,
-        validate::{self, Draft},
-    },
     request::{OutboundRequest, RequestContext, SecretValues},
     sandbox::{Output, RenderJob, Rendering, Sandbox, SecretHandles, Transformer},
+    tenant::{
+        snapshot::guest_view,
+        validate::{self, Draft},
+    },
 };
 use hookbox_tests::plugins::{Language, Project};
 use serde_json::{Value, json};

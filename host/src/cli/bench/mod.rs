@@ -25,9 +25,9 @@ use super::{
     terminal::write_table,
 };
 use crate::{
-    config::{Config, RedisConfig},
+    backend::redis::RedisBackend,
+    config::{Config, RedisConfig, redis_address::Address},
     model::Secret,
-    registry::redis::{RedisBackend, address::Address},
 };
 
 pub(super) use receiver::{BenchReceiverArgs, run_receiver};

@@ -18,7 +18,7 @@ use super::{
     error::{CliError, CliResult},
     terminal::{Json, Paint, one_line, shortened, write_table},
 };
-use crate::{model::Timestamp, queue::Status, record::FailureKind};
+use crate::{backend::Status, model::Timestamp, record::FailureKind};
 
 /// Look at deliveries, send them again, call them off
 #[derive(Debug, Args)]

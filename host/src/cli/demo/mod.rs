@@ -25,7 +25,7 @@ use super::{
     setup::temporary,
     terminal::{Paint, one_line},
 };
-use crate::{model::Secret, queue::Status};
+use crate::{backend::Status, model::Secret};
 
 const EVENT: &str = include_str!("../../../../examples/netbox/event.json");
 const WEBHOOKS: &str = include_str!("../../../../examples/netbox/webhooks.json");

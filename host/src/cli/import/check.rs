@@ -20,10 +20,10 @@ use crate::{
     },
     ingest::{self, Event},
     model::{DeliveryId, TenantId, Timestamp, Webhook},
-    registry::{WebhookSecrets, directory::guest_view},
     request::{OutboundRequest, RequestContext, is_credential},
     rules::RuleSet,
     sandbox::{Output, RenderError, RenderJob},
+    tenant::{WebhookSecrets, snapshot::guest_view},
 };
 
 /// Pairs of an event and a webhook; each takes a Python process.

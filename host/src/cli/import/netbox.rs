@@ -31,8 +31,8 @@ use crate::{
     engine::{json_body, open_sandbox},
     guard::{Guard, GuardError},
     model::{Secret, WebhookSpec},
-    registry::directory::guest_view,
     sandbox::{ErrorKind, Output, RenderJob, Sandbox, SecretHandles, Transformer},
+    tenant::snapshot::guest_view,
 };
 
 /// Names of filters that are looked up; nobody's templates name more.

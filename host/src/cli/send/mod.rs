@@ -20,7 +20,7 @@ use super::{
     error::{CliError, CliResult},
     terminal::{Json, Paint, one_line, read_input},
 };
-use crate::{config::Config, queue::Status};
+use crate::{backend::Status, config::Config};
 use batches::{Events, Room};
 
 /// Larger files are refused here; the server's own limit is lower and says so itself.

@@ -13,8 +13,8 @@ use serde_json::Value;
 use self::sample::{Filling, Sample};
 use crate::{
     model::{BodyEscape, WebhookSpec, json},
-    registry::directory::guest_view,
     sandbox::{ErrorKind, Output, RenderJob, Sandbox, SecretHandles, Transformer},
+    tenant::snapshot::guest_view,
 };
 
 /// Values that a warning names.

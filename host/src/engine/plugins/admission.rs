@@ -2,7 +2,7 @@
 
 use super::{
     Engine, Timestamp,
-    trial::{Trial, sample_event},
+    smoke_test::{SmokeTest, sample_event},
 };
 use crate::{
     model::{PluginVersion, TenantId},
@@ -58,7 +58,7 @@ impl Engine {
         wasm: Vec<u8>,
     ) -> Result<Taken, AdmitError> {
         let failed = |e: &dyn std::fmt::Display| AdmitError::Failed(e.to_string());
-        let _turn = self.admitting.acquire().await.map_err(|e| failed(&e))?;
+        let _permit = self.admitting.acquire().await.map_err(|e| failed(&e))?;
         let (sandbox, limits) = (self.sandbox.clone(), self.config.plugins.clone());
         let owned = name.to_owned();
         let admit = move || sandbox.admit(&owned, &wasm, &limits);
@@ -67,8 +67,8 @@ impl Engine {
             .map_err(|e| failed(&e))??;
         let event = sample_event(&self.config).map_err(|e| failed(&e))?;
         let trial = {
-            let _turn = self.check_turn(tenant).await.map_err(|e| failed(&e))?;
-            Trial::run(&self.sandbox, &admitted.transformer, &event, &self.config).await
+            let _permit = self.check_permit(tenant).await.map_err(|e| failed(&e))?;
+            SmokeTest::run(&self.sandbox, &admitted.transformer, &event, &self.config).await
         };
         if let Some(error) = trial.refusal() {
             return Err(AdmitError::Refused(format!(

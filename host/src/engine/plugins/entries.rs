@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::LoadError;
 use crate::{
-    fair::{self, Held},
+    eviction::{self, CacheEntry},
     model::TenantId,
 };
 
@@ -61,11 +61,11 @@ enum Entry<T> {
 /// What is known of a component.
 pub(super) enum Found<T> {
     /// It is here, or not to be had for now.
-    Here(Outcome<T>),
+    Ready(Outcome<T>),
     /// It is on its way.
-    Coming(Announced<T>),
+    Loading(Announced<T>),
     /// Nothing.
-    Nothing,
+    Missing,
 }
 
 impl<T> Default for Entries<T> {
@@ -88,11 +88,13 @@ impl<T: Clone> Entries<T> {
         match self.entries.get_mut(key) {
             Some(Entry::Here { item, used, at, .. }) => {
                 (*used, *at) = (self.clock, now);
-                Found::Here(Ok(item.clone()))
+                Found::Ready(Ok(item.clone()))
             }
-            Some(Entry::Failed { error, until }) if now < *until => Found::Here(Err(error.clone())),
-            Some(Entry::Coming(outcome)) => Found::Coming(outcome.clone()),
-            Some(Entry::Failed { .. }) | None => Found::Nothing,
+            Some(Entry::Failed { error, until }) if now < *until => {
+                Found::Ready(Err(error.clone()))
+            }
+            Some(Entry::Coming(outcome)) => Found::Loading(outcome.clone()),
+            Some(Entry::Failed { .. }) | None => Found::Missing,
         }
     }
 
@@ -126,16 +128,16 @@ impl<T: Clone> Entries<T> {
             },
         };
         self.entries.insert(key.clone(), entry);
-        while let Some(key) = self.superfluous(key, room, now) {
+        while let Some(key) = self.pick_victim(key, room, now) {
             self.entries.remove(&key);
         }
         self.forget(now);
     }
 
     /// What has to go, if all that is here is too much.
-    fn superfluous(&self, new: &Key, room: Room, now: Instant) -> Option<Key> {
-        fair::superfluous(self.here(new, now, |bytes| bytes), room.bytes)
-            .or_else(|| fair::superfluous(self.here(new, now, |_| 1), room.components))
+    fn pick_victim(&self, new: &Key, room: Room, now: Instant) -> Option<Key> {
+        eviction::pick_victim(self.here(new, now, |bytes| bytes), room.bytes)
+            .or_else(|| eviction::pick_victim(self.here(new, now, |_| 1), room.components))
             .cloned()
     }
 
@@ -145,7 +147,7 @@ impl<T: Clone> Entries<T> {
         new: &Key,
         now: Instant,
         amount: impl Fn(u64) -> u64,
-    ) -> impl Iterator<Item = Held<Option<&TenantId>, u64, &Key>> {
+    ) -> impl Iterator<Item = CacheEntry<Option<&TenantId>, u64, &Key>> {
         self.entries.iter().filter_map(move |(key, entry)| {
             let Entry::Here {
                 bytes, used, at, ..
@@ -153,7 +155,7 @@ impl<T: Clone> Entries<T> {
             else {
                 return None;
             };
-            Some(Held {
+            Some(CacheEntry {
                 owner: (now.saturating_duration_since(*at) < IDLE).then_some(&key.0),
                 amount: amount(*bytes),
                 used: *used,
@@ -206,7 +208,7 @@ mod tests {
     fn here_of(entries: &mut Entries<u64>, tenant: &str) -> Vec<usize> {
         let now = Instant::now();
         let is_here =
-            |n: &usize| matches!(entries.find(&key_of(tenant, *n), now), Found::Here(Ok(_)));
+            |n: &usize| matches!(entries.find(&key_of(tenant, *n), now), Found::Ready(Ok(_)));
         (0..10).filter(is_here).collect()
     }
 
@@ -223,7 +225,7 @@ mod tests {
             assert_eq!(here_of(&mut entries, "small"), [0, 1]);
             assert!(entries.len() <= 20, "{}", entries.len());
             let last = entries.find(&key_of("greedy", 999), now);
-            assert!(matches!(last, Found::Here(Ok(_))));
+            assert!(matches!(last, Found::Ready(Ok(_))));
         }
     }
 
@@ -255,7 +257,7 @@ mod tests {
             put(&mut entries, n, &Ok(25), now);
         }
         assert_eq!(here(&mut entries), [0, 1, 2, 3]);
-        assert!(matches!(entries.find(&key(0), now), Found::Here(Ok(25))));
+        assert!(matches!(entries.find(&key(0), now), Found::Ready(Ok(25))));
         put(&mut entries, 4, &Ok(40), now);
         assert_eq!(here(&mut entries), [0, 3, 4]);
     }
@@ -285,9 +287,9 @@ mod tests {
         let error = LoadError::Machine;
         put(&mut entries, 0, &Err(error.clone()), now);
         let last = now + error.remembered() - Duration::from_millis(1);
-        assert!(matches!(entries.find(&key(0), last), Found::Here(Err(_))));
+        assert!(matches!(entries.find(&key(0), last), Found::Ready(Err(_))));
         let over = now + error.remembered();
-        assert!(matches!(entries.find(&key(0), over), Found::Nothing));
+        assert!(matches!(entries.find(&key(0), over), Found::Missing));
         put(&mut entries, 1, &Ok(1), over);
         assert_eq!(entries.len(), 1);
     }
@@ -308,6 +310,6 @@ mod tests {
         entries.expect(key(0), outcome);
         put(&mut entries, 1, &Ok(1000), now);
         put(&mut entries, 2, &Ok(1000), now);
-        assert!(matches!(entries.find(&key(0), now), Found::Coming(_)));
+        assert!(matches!(entries.find(&key(0), now), Found::Loading(_)));
     }
 }

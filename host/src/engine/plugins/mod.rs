@@ -1,26 +1,27 @@
 //! From a webhook's `plugin` to a transformer that is ready to run.
 //!
-//! [`resolve`] says which component is meant, [`shelf`] has it or gets it, [`canary`] watches trials, and
+//! [`resolve`] says which component is meant, [`cache`] has it or gets it, [`rollout`] watches trials, and
 //! [`admission`] takes new ones in.
 
 pub(super) mod admission;
-mod canary;
+mod cache;
 mod entries;
-mod shelf;
-mod trial;
+mod rollout;
+mod smoke_test;
 
 pub use admission::{AdmitError, Taken};
-pub use canary::Observation;
-pub(super) use canary::OnTrial;
-pub use trial::{SAMPLE_EVENT, Trial};
+pub use rollout::Observation;
+pub(super) use rollout::OnTrial;
+pub use smoke_test::{SAMPLE_EVENT, SmokeTest};
 
-use self::shelf::{Asker, Place};
-pub(super) use self::shelf::{LoadError, Shelf, Waiting};
+use self::cache::{Asker, Lookup};
+pub(super) use self::cache::{LoadError, TransformerCache, Waiting};
 use super::{BUILT_IN, Engine};
 use crate::{
+    backend::BackendError,
     model::{Arm, DeliveryId, Plugin, TenantId, Timestamp, split_reference},
-    registry::{BackendError, Snapshot},
     sandbox::{ErrorKind, RenderError, Transformer},
+    tenant::Snapshot,
 };
 
 /// What a webhook's `plugin` means.
@@ -198,8 +199,8 @@ impl Engine {
             None => Asker::DryRun,
         };
         Ok(match self.shelf.get(tenant, &sha256, asker) {
-            Place::Here(loaded) => Picking::Ready(picked.pick(loaded)),
-            Place::Coming(waiting) => Picking::Waiting(waiting, picked),
+            Lookup::Ready(loaded) => Picking::Ready(picked.pick(loaded)),
+            Lookup::Loading(waiting) => Picking::Waiting(waiting, picked),
         })
     }
 

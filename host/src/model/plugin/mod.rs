@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use super::Timestamp;
 
 /// A stored plugin. Its components are stored beside it, by content; see
-/// [`crate::registry::Registry::put_component`].
+/// [`crate::backend::Registry::put_component`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plugin {
     /// Unique within the tenant, and how webhooks name it. It never changes.

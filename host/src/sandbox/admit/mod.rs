@@ -17,7 +17,7 @@ mod survey;
 use std::{borrow::Cow, fmt, time::Instant};
 
 pub use limits::Measure;
-pub use refusal::{Place, Refusal};
+pub use refusal::{Location, Refusal};
 pub use survey::{Function, Survey, survey};
 
 pub(super) use encode::component_of;

@@ -22,13 +22,13 @@ pub enum Refusal {
         /// The most there may be.
         limit: u64,
         /// Where the limit was passed.
-        place: Place,
+        place: Location,
     },
     /// The bytes are cut off or are not WebAssembly.
     #[error("{place} is damaged: {reason}; build it again, and upload the whole file")]
     Damaged {
         /// Where.
-        place: Place,
+        place: Location,
         /// The parser's words.
         reason: String,
     },
@@ -44,13 +44,13 @@ pub enum Refusal {
         /// Its number.
         id: u8,
         /// Where.
-        place: Place,
+        place: Location,
     },
 }
 
 impl Refusal {
     /// The parser's words, which may quote what a stranger wrote.
-    pub(super) fn damaged(error: &wasmparser::Error, mut place: Place) -> Self {
+    pub(super) fn damaged(error: &wasmparser::Error, mut place: Location) -> Self {
         place.offset = error.offset() as u64;
         Self::Damaged {
             place,
@@ -61,7 +61,7 @@ impl Refusal {
 
 /// Where in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// The section, in the words of the specification, if it is in one.
     pub section: Option<&'static str>,
     /// The core module, in the order of the file.
@@ -72,7 +72,7 @@ pub struct Place {
     pub offset: u64,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.function, self.section) {
             (Some(function), _) => write!(f, "function {function} of ")?,

@@ -16,7 +16,7 @@ use serde::Serialize;
 use wasmparser::{Chunk, Encoding, FunctionBody, ImportSectionReader, Parser, Payload, TypeRef};
 
 use self::load::Scales;
-use super::{Measure, Place, Refusal, code};
+use super::{Location, Measure, Refusal, code};
 use crate::{config::PluginConfig, sandbox::text::clean_line};
 
 /// The longest name of an import or export that is kept.
@@ -98,7 +98,7 @@ struct Surveyor<'a> {
 impl Surveyor<'_> {
     fn file(&mut self) -> Result<(), Refusal> {
         let wasm = self.wasm;
-        self.add(Measure::Bytes, wasm.len(), Place::default())?;
+        self.add(Measure::Bytes, wasm.len(), Location::default())?;
         let mut rest = wasm;
         let mut level = Level {
             parser: Parser::new(0),
@@ -106,10 +106,10 @@ impl Surveyor<'_> {
         };
         loop {
             let offset = wasm.len().saturating_sub(rest.len()) as u64;
-            let mut place = Place {
+            let mut place = Location {
                 module: level.module,
                 offset,
-                ..Place::default()
+                ..Location::default()
             };
             let chunk = level.parser.parse(rest, true);
             let (payload, consumed) =
@@ -177,7 +177,7 @@ impl Surveyor<'_> {
 
     /// A section of a module or component that holds no other. Its own count of what is in it is believed:
     /// a wrong one is damage that the validator finds.
-    fn section(&mut self, payload: Payload<'_>, place: Place) -> Result<(), Refusal> {
+    fn section(&mut self, payload: Payload<'_>, place: Location) -> Result<(), Refusal> {
         use Measure::{Functions, Instances, Items, Memories, Segments, Tables};
         let (measure, count) = match payload {
             Payload::TypeSection(s) => return self.types(s.count(), s.range().len(), place),
@@ -235,12 +235,12 @@ impl Surveyor<'_> {
     }
 
     /// A section of types: their number and their bytes.
-    fn types(&mut self, count: u32, bytes: usize, place: Place) -> Result<(), Refusal> {
+    fn types(&mut self, count: u32, bytes: usize, place: Location) -> Result<(), Refusal> {
         self.add(Measure::Types, count as usize, place.clone())?;
         self.add(Measure::TypeBytes, bytes, place)
     }
 
-    fn function(&mut self, body: &FunctionBody<'_>, mut place: Place) -> Result<(), Refusal> {
+    fn function(&mut self, body: &FunctionBody<'_>, mut place: Location) -> Result<(), Refusal> {
         let index = self.functions;
         self.functions = self.functions.saturating_add(1);
         place.function = Some(index);
@@ -260,13 +260,13 @@ impl Surveyor<'_> {
     }
 
     /// Counts more of what is limited over the whole file.
-    fn add(&mut self, measure: Measure, more: usize, place: Place) -> Result<(), Refusal> {
+    fn add(&mut self, measure: Measure, more: usize, place: Location) -> Result<(), Refusal> {
         let all = self.found.figure(measure).saturating_add(more as u64);
         self.most(measure, all, place)
     }
 
     /// Notes how much one place has of what is limited for each.
-    fn most(&mut self, measure: Measure, found: u64, place: Place) -> Result<(), Refusal> {
+    fn most(&mut self, measure: Measure, found: u64, place: Location) -> Result<(), Refusal> {
         let limit = measure.limit(self.limits);
         if found > limit {
             return Err(Refusal::TooMuch {
@@ -293,7 +293,7 @@ fn type_depth(section: &[u8]) -> u64 {
 }
 
 /// How many functions a module imports: its own are numbered from there.
-fn imported_functions(section: ImportSectionReader<'_>, place: &Place) -> Result<u64, Refusal> {
+fn imported_functions(section: ImportSectionReader<'_>, place: &Location) -> Result<u64, Refusal> {
     let mut functions: u64 = 0;
     for import in section.into_imports() {
         let import = import.map_err(|e| Refusal::damaged(&e, place.clone()))?;
@@ -307,7 +307,7 @@ fn imported_functions(section: ImportSectionReader<'_>, place: &Place) -> Result
 fn keep<'a>(
     names: impl Iterator<Item = wasmparser::Result<&'a str>>,
     kept: &mut Vec<String>,
-    place: &Place,
+    place: &Location,
 ) -> Result<(), Refusal> {
     for name in names.take(MAX_NAMES.saturating_sub(kept.len())) {
         let name = name.map_err(|e| Refusal::damaged(&e, place.clone()))?;
@@ -316,7 +316,7 @@ fn keep<'a>(
     Ok(())
 }
 
-fn cut_off(place: Place) -> Refusal {
+fn cut_off(place: Location) -> Refusal {
     Refusal::Damaged {
         place,
         reason: "it does not end where it should".to_owned(),

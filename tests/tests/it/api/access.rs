@@ -2,8 +2,8 @@
 
 use hookbox::{
     api::ensure_admin_key,
+    backend::KeyScope,
     model::{Secret, TenantId},
-    registry::KeyScope,
 };
 use hookbox_tests::api::{ADMIN, Api};
 use reqwest::{Method, StatusCode};
@@ -304,7 +304,7 @@ async fn the_first_admin_key_is_made_once_and_an_operators_own_takes_the_place_o
 
     let dir = tempfile::tempdir().unwrap();
     let limits = hookbox::config::Config::defaults().queue_limits();
-    let empty = hookbox::registry::sqlite::SqliteBackend::open(dir.path(), limits)
+    let empty = hookbox::backend::sqlite::SqliteBackend::open(dir.path(), limits)
         .await
         .unwrap();
     let made = ensure_admin_key(empty.as_ref(), None)

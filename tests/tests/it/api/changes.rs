@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use hookbox::{api, config::Config, registry::sqlite::SqliteBackend};
+use hookbox::{api, backend::sqlite::SqliteBackend, config::Config};
 use hookbox_tests::api::{Answer, Api};
 use serde_json::{Value, json};
 

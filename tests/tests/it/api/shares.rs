@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hookbox::registry::KeyScope;
+use hookbox::backend::KeyScope;
 use hookbox_tests::{
     api::{ADMIN, Api},
     crowd::{Kind, Stage, percentile},

@@ -5,17 +5,16 @@ use std::{
 };
 
 use hookbox::{
-    config::Config,
+    backend::{
+        Backend, Claim, Delivery, DeliveryFilter, Enqueued, LeaseToken, Leased, NewDelivery,
+        NewEvent, Registry, Settled, Settlement, Status,
+    },
+    config::{Config, QueueLimits},
     ingest::parse_event,
     model::{
         DeliveryId, EventId, RuleId, TenantId, Timestamp, Webhook, WebhookId, WebhookSpec, WorkerId,
     },
-    queue::{
-        Claim, Delivery, DeliveryFilter, Enqueued, LeaseToken, Leased, NewDelivery, NewEvent,
-        QueueLimits, Settled, Settlement, Status,
-    },
     record::{Attempt, AttemptError, AttemptOutcome, Next, Timings},
-    registry::{Backend, Registry},
     rules::{Explanation, RuleVerdict},
 };
 use serde_json::json;

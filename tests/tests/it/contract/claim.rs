@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use hookbox::{model::WorkerId, queue::Status, record::Next};
+use hookbox::{backend::Status, model::WorkerId, record::Next};
 
 use super::bed::{LIMITS, LONG, Open, SHORT, ids, tenant};
 

@@ -3,7 +3,7 @@
 use std::{cell::Cell, future::Future};
 
 use futures_util::future::join_all;
-use hookbox::{model::TenantId, registry::BackendError};
+use hookbox::{backend::BackendError, model::TenantId};
 use sha2::{Digest, Sha256};
 
 use super::{

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use hookbox::{
-    queue::{DeliveryFilter, Idempotency, NewEvent, QueueLimits, Status},
+    backend::{BackendError, DeliveryFilter, NewEvent, Status},
+    config::QueueLimits,
+    model::Idempotency,
     record::Next,
-    registry::BackendError,
 };
 
 use super::bed::{Bed, LIMITS, LONG, Open, event, no_event, tenant, until, webhook};

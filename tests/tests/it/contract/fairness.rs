@@ -6,8 +6,9 @@ use std::{
 };
 
 use hookbox::{
+    backend::Status,
+    config::QueueLimits,
     model::{TenantId, Timestamp, Webhook, WebhookId},
-    queue::{QueueLimits, Status},
     record::Next,
 };
 

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use hookbox::{
-    queue::{Delivery, QueueLimits, Settled, Status},
+    backend::{Delivery, Settled, Status},
+    config::QueueLimits,
     record::{AttemptOutcome, Next},
 };
 
@@ -61,7 +62,7 @@ pub(crate) async fn a_superseded_lease_changes_nothing(open: Open) {
         bed.renew(std::slice::from_ref(&old), LONG).await.unwrap(),
         std::slice::from_ref(&old)
     );
-    bed.put_off(&old, LONG, "late").await.unwrap();
+    bed.defer(&old, LONG, "late").await.unwrap();
     assert!(bed.overview(Some(&t)).await.unwrap().paused.is_empty());
     bed.release(&[old]).await.unwrap();
     assert_eq!(bed.get(&t, &sent).await, before);
@@ -176,7 +177,7 @@ pub(crate) async fn what_is_put_off_waits_uncounted_and_so_does_its_webhook(open
     assert_eq!(leased.delivery.id, sent);
     for _ in 0..2 {
         // Once more changes nothing.
-        bed.put_off(&leased.token, LONG, "not ready").await.unwrap();
+        bed.defer(&leased.token, LONG, "not ready").await.unwrap();
         let waiting = bed.get(&t, &sent).await;
         assert_eq!((waiting.status, waiting.receives), (Status::Queued, 0));
         assert_eq!((waiting.attempts, waiting.total_attempts), (0, 0));
@@ -210,7 +211,7 @@ pub(crate) async fn a_retry_that_is_put_off_stays_one(open: Open) {
     let leased = bed.claim_one().await;
     bed.end(&leased.token, Next::Retry(Duration::ZERO)).await;
     let retry = bed.claim_one().await;
-    bed.put_off(&retry.token, SHORT, "not ready").await.unwrap();
+    bed.defer(&retry.token, SHORT, "not ready").await.unwrap();
     // The pause ends by itself.
     let retry = bed.claim_when_due(LONG).await;
     assert_eq!((retry.delivery.id, retry.delivery.attempts), (sent, 1));

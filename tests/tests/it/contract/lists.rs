@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use hookbox::{
+    backend::{BackendError, DeliveryFilter, Leased, PAGE_ROWS, Status, Usage, WorkerInfo},
+    config::Retention,
     model::{RuleId, Timestamp, WorkerId},
-    queue::{DeliveryFilter, Leased, PAGE_ROWS, Retention, Status, Usage, WorkerInfo},
     record::{
         AttemptOutcome, Body, FailureKind, Next, RenderRecord, RequestRecord, ResponseRecord,
     },
-    registry::BackendError,
 };
 
 use super::bed::{LIMITS, LONG, Open, SHORT, event, event_about, settlement, tenant, until};
@@ -523,7 +523,7 @@ pub(crate) async fn workers_are_listed_until_they_say_farewell(open: Open) {
         workers[0].last_seen = info.last_seen;
         assert_eq!(workers[0], info);
     }
-    bed.farewell(&info.id).await.unwrap();
+    bed.deregister(&info.id).await.unwrap();
     assert!(bed.workers().await.unwrap().is_empty());
 }
 

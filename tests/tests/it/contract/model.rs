@@ -7,8 +7,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use hookbox::{
+    backend::{DeliveryFilter, LeaseToken, Settled, Status},
+    config::QueueLimits,
     model::{DeliveryId, Webhook, WebhookId},
-    queue::{DeliveryFilter, LeaseToken, QueueLimits, Settled, Status},
     record::Next,
 };
 use proptest::{
@@ -217,8 +218,8 @@ impl World {
                     let released = self.bed.release(std::slice::from_ref(&token));
                     released.await.unwrap();
                 } else {
-                    let put_off = self.bed.put_off(&token, Duration::ZERO, "not ready");
-                    put_off.await.unwrap();
+                    let defer = self.bed.defer(&token, Duration::ZERO, "not ready");
+                    defer.await.unwrap();
                 }
                 if counts {
                     let expected = self.model.get_mut(&token.delivery).unwrap();

@@ -2,11 +2,11 @@
 
 use futures_util::future::join_all;
 use hookbox::{
+    backend::{BackendError, Registry},
     model::{
         Arm, Canary, Plugin, PluginVersion, RolledBack, Tallies, Tally, TenantId, Timestamp,
         Webhook, WebhookId,
     },
-    registry::{BackendError, Registry},
 };
 
 use super::{
@@ -126,17 +126,17 @@ pub(crate) async fn changes_of_plugins_make_decisions_stale(open: Open) {
     assert_ne!(bed.revision(&t).await.unwrap(), before);
     let stale = plugin("it", &[&one, &one]);
     let refused = bed.put_plugin(&t, &stale, Some(before)).await;
-    assert_eq!(refused, Err(BackendError::Changed));
+    assert_eq!(refused, Err(BackendError::RevisionMismatch));
     // Before anything else.
     let dangling = plugin("it", &[&digest(b"nothing")]);
     let refused = bed.put_plugin(&t, &dangling, Some(before)).await;
-    assert_eq!(refused, Err(BackendError::Changed));
+    assert_eq!(refused, Err(BackendError::RevisionMismatch));
     assert_eq!(bed.plugin(&t, "it").await.unwrap(), Some(it.clone()));
 
     let before = now().await;
     assert!(bed.delete_plugin(&t, "it").await.unwrap());
     let refused = bed.put_webhook(&t, &webhook(|_| ()), Some(before)).await;
-    assert_eq!(refused, Err(BackendError::Changed));
+    assert_eq!(refused, Err(BackendError::RevisionMismatch));
 }
 
 pub(crate) async fn of_many_changes_of_a_plugin_on_one_state_one_is_stored(open: Open) {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hookbox::{
+    backend::{ApiKey, BackendError, KeyScope, Registry},
     model::{EventRule, EventRuleSpec, RuleId, Secret, TenantId, Timestamp, WebhookId},
-    registry::{ApiKey, BackendError, KeyScope, Registry},
 };
 use serde_json::json;
 
@@ -305,7 +305,7 @@ pub(crate) async fn what_was_decided_on_an_older_state_is_not_stored(open: Open)
 
     let before = hook.clone();
     hook.spec.enabled = false;
-    let changed = Err(BackendError::Changed);
+    let changed = Err(BackendError::RevisionMismatch);
     assert_eq!(bed.put_webhook(&t, &hook, stale).await, changed);
     assert_eq!(bed.put_webhook(&t, &webhook(|_| ()), stale).await, changed);
     assert_eq!(bed.put_rule(&t, &rule("r", &[]), stale).await, changed);
@@ -337,7 +337,7 @@ pub(crate) async fn every_change_makes_decisions_stale_and_no_other_tenant_does(
             let before = now().await;
             $step.await.unwrap();
             let late = bed.put_secret(&t, "late", &value, before).await;
-            assert_eq!(late, Err(BackendError::Changed), stringify!($step));
+            assert_eq!(late, Err(BackendError::RevisionMismatch), stringify!($step));
         )+};
     }
     makes_stale!(
@@ -368,7 +368,7 @@ pub(crate) async fn of_many_decisions_on_one_state_one_is_stored(open: Open) {
         let stored = join_all(hooks.iter().map(|hook| bed.put_webhook(&t, hook, revision))).await;
         let refused = stored
             .iter()
-            .filter(|done| **done == Err(BackendError::Changed));
+            .filter(|done| **done == Err(BackendError::RevisionMismatch));
         assert_eq!(refused.count(), 19, "{stored:?}");
         let found = bed.tenant(&t).await.unwrap().webhooks.len();
         assert_eq!(found, round);
@@ -387,7 +387,7 @@ pub(crate) async fn reading_and_deciding_again_comes_to_an_end(open: Open) {
             let hook = webhook(|_| ());
             match bed.put_webhook(&t, &hook, Some(now.revision)).await {
                 Ok(()) => return true,
-                Err(BackendError::Changed) => {}
+                Err(BackendError::RevisionMismatch) => {}
                 Err(error) => panic!("{error}"),
             }
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hookbox::{
+    backend::{DeliveryFilter, KEPT_ATTEMPTS, Status, TransitionError},
     model::DeliveryId,
-    queue::{DeliveryFilter, KEPT_ATTEMPTS, Status, TransitionError},
     record::Next,
 };
 

@@ -7,9 +7,9 @@ use hookbox::{
     config::Config,
     ingest,
     model::{DeliveryId, TenantId, Timestamp, WebhookSpec},
-    registry::directory::guest_view,
     request::{OutboundRequest, RequestContext, SecretValues},
     sandbox::{JINJA, Output, RenderJob, Sandbox, SecretHandles, Transformer},
+    tenant::snapshot::guest_view,
 };
 use serde_json::{Value, json};
 

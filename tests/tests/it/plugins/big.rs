@@ -192,7 +192,7 @@ async fn a_worker_that_has_to_compile_a_plugin_delivers_what_needs_none_meanwhil
     assert_eq!(waiting.len(), HOOKS);
     let cache = tempfile::tempdir().unwrap();
     let _worker = fleet.worker_with_cache(cache.path());
-    let (mut meanwhile, mut put_off) = (0, 0);
+    let (mut meanwhile, mut defer) = (0, 0);
     while other.arrived() == 0 {
         server
             .post(
@@ -208,7 +208,7 @@ async fn a_worker_that_has_to_compile_a_plugin_delivers_what_needs_none_meanwhil
         let now = list
             .iter()
             .filter(|d| why(d).contains("is being made ready"));
-        put_off = put_off.max(now.count());
+        defer = defer.max(now.count());
     }
     assert!(
         meanwhile > 20,
@@ -220,7 +220,7 @@ async fn a_worker_that_has_to_compile_a_plugin_delivers_what_needs_none_meanwhil
         let delivery = server.delivery(id.as_str().unwrap(), "finished").await;
         assert_eq!(delivery["total_attempts"], 1, "{delivery:#}");
     }
-    assert!(put_off > 0, "more would have waited than may");
+    assert!(defer > 0, "more would have waited than may");
     let artifacts = std::fs::read_dir(cache.path()).unwrap().count();
     assert_eq!(
         artifacts, 3,

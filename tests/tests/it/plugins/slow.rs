@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hookbox::{
+    backend::KeyScope,
     model::{Plugin, PluginVersion, TenantId, Timestamp},
-    registry::KeyScope,
 };
 use hookbox_tests::api::Api;
 use reqwest::{Method, StatusCode};

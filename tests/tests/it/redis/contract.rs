@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use hookbox::queue::QueueLimits;
+use hookbox::config::QueueLimits;
 use hookbox_tests::redis::{Options, RedisServer};
 
 use super::open_at;

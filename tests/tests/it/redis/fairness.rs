@@ -11,11 +11,10 @@ use std::{
 };
 
 use hookbox::{
+    backend::{Queue, Registry, redis::RedisBackend},
     config::Config,
     engine::Engine,
     model::{DeliveryId, TenantId, WebhookId},
-    queue::Queue,
-    registry::{Registry, redis::RedisBackend},
     worker,
 };
 use hookbox_tests::{

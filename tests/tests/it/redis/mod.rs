@@ -17,7 +17,10 @@ mod weather;
 
 use std::sync::Arc;
 
-use hookbox::{config::Config, queue::QueueLimits, registry::redis::RedisBackend};
+use hookbox::{
+    backend::redis::RedisBackend,
+    config::{Config, QueueLimits},
+};
 
 /// The backend at this URL, with further changes to the configuration.
 async fn open_at(

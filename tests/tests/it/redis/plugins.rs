@@ -2,9 +2,9 @@
 
 use futures_util::future::join_all;
 use hookbox::{
+    backend::{BackendError, Registry},
+    config::Retention,
     model::{Arm, Canary, Timestamp},
-    queue::Retention,
-    registry::{BackendError, Registry},
 };
 use hookbox_tests::redis::{Options, RedisServer, User};
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use hookbox::{
+    backend::{BackendError, Queue, redis::RedisBackend},
     config::Config,
-    queue::Queue,
-    registry::{BackendError, redis::RedisBackend},
 };
 use hookbox_tests::{
     redis::{Cluster, Options, RedisServer, User},

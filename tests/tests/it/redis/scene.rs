@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hookbox::queue::Status;
+use hookbox::backend::Status;
 use hookbox_tests::{
     fleet::{Fleet, Worker},
     redis::{Options, RedisServer},

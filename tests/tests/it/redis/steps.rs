@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use hookbox::{
-    config::Config,
-    queue::QueueLimits,
-    registry::{BackendError, redis::RedisBackend},
+    backend::{BackendError, redis::RedisBackend},
+    config::{Config, QueueLimits},
 };
 use hookbox_tests::redis::{Cluster, Options, RedisServer};
 
@@ -131,6 +130,6 @@ async fn a_delivery_whose_event_is_missing_fails_and_the_others_go_on() {
     redis.cli(&["del", &format!("hookbox:{{0}}:context:{event}")]);
     assert_eq!(ids(&bed.claim_all().await), [sound]);
     let failed = bed.get(&t, &lost).await;
-    assert_eq!(failed.status, hookbox::queue::Status::Failed);
+    assert_eq!(failed.status, hookbox::backend::Status::Failed);
     assert!(failed.last_result.unwrap().contains("event is missing"));
 }

@@ -2,8 +2,8 @@
 
 use hookbox::{
     api,
+    backend::{ApiKey, KeyScope, Registry},
     model::{TenantId, Timestamp},
-    registry::{ApiKey, KeyScope, Registry},
 };
 use hookbox_tests::server::KEY;
 

@@ -5,7 +5,7 @@ use std::{
     process::Stdio,
 };
 
-use hookbox::{model::DeliveryId, registry::BackendError};
+use hookbox::{backend::BackendError, model::DeliveryId};
 
 use super::{child, open_in};
 use crate::contract::bed::{event, tenant};

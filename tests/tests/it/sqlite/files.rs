@@ -9,10 +9,10 @@ use std::{
 };
 
 use hookbox::{
+    backend::{BackendError, DeliveryFilter, Queue, sqlite::SqliteBackend},
+    config::QueueLimits,
     model::DeliveryId,
-    queue::{DeliveryFilter, Queue, QueueLimits},
     record::{FailureKind, Next},
-    registry::{BackendError, sqlite::SqliteBackend},
 };
 
 use super::{open_in, prune::inside};
@@ -122,7 +122,7 @@ async fn what_a_dead_process_had_under_way_is_claimable_at_once() {
     let backend = SqliteBackend::open(dir.path(), limits).await.unwrap();
     let id = sent.unwrap();
     let delivery = backend.delivery(&t, &id).await.unwrap().unwrap();
-    assert_eq!(delivery.status, hookbox::queue::Status::Failed);
+    assert_eq!(delivery.status, hookbox::backend::Status::Failed);
     assert_eq!(backend.attempts(&t, &id).await.unwrap().len(), 2);
 }
 
@@ -215,9 +215,9 @@ async fn kinds_of_errors_from_before_they_were_kept_are_found() {
     let dir = tempfile::tempdir().unwrap();
     let conn = inside(dir.path());
     for sql in [
-        include_str!("../../../../host/src/registry/sqlite/migrations/0001_initial.sql"),
-        include_str!("../../../../host/src/registry/sqlite/migrations/0002_plugins.sql"),
-        include_str!("../../../../host/src/registry/sqlite/migrations/0003_component_bytes.sql"),
+        include_str!("../../../../host/src/backend/sqlite/migrations/0001_initial.sql"),
+        include_str!("../../../../host/src/backend/sqlite/migrations/0002_plugins.sql"),
+        include_str!("../../../../host/src/backend/sqlite/migrations/0003_component_bytes.sql"),
         "INSERT INTO events VALUES (1, 'evt_1', 't', 'object_created', 'dcim.site', 1, 1, 0, '{}', '{}');
          INSERT INTO outlets (id, tenant, webhook) VALUES (1, 't', 'whk_1')",
     ] {

@@ -1,7 +1,7 @@
 //! Group commit: many steps, few waits for the disk.
 
 use futures_util::future::join_all;
-use hookbox::queue::Settled;
+use hookbox::backend::Settled;
 
 use super::open_in;
 use crate::contract::bed::{event, settlement, tenant};

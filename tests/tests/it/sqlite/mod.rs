@@ -10,7 +10,7 @@ mod taken;
 
 use std::{path::Path, pin::Pin, sync::Arc};
 
-use hookbox::{queue::QueueLimits, registry::sqlite::SqliteBackend};
+use hookbox::{backend::sqlite::SqliteBackend, config::QueueLimits};
 
 use crate::contract::bed::{Bed, LIMITS};
 

@@ -2,9 +2,8 @@
 
 use futures_util::future::join_all;
 use hookbox::{
+    backend::{BackendError, Queue, Registry, sqlite::SqliteBackend},
     model::{Plugin, Webhook},
-    queue::Queue,
-    registry::{BackendError, Registry, sqlite::SqliteBackend},
 };
 use rusqlite::Connection;
 
@@ -158,7 +157,7 @@ async fn a_database_from_before_plugins_is_brought_up_to_date() {
     let dir = tempfile::tempdir().unwrap();
     let conn = inside(dir.path());
     conn.execute_batch(include_str!(
-        "../../../../host/src/registry/sqlite/migrations/0001_initial.sql"
+        "../../../../host/src/backend/sqlite/migrations/0001_initial.sql"
     ))
     .unwrap();
     conn.pragma_update(None, "application_id", 0x686b_6278)
@@ -206,8 +205,8 @@ async fn components_from_before_they_were_counted_are_counted() {
     let dir = tempfile::tempdir().unwrap();
     let conn = inside(dir.path());
     for sql in [
-        include_str!("../../../../host/src/registry/sqlite/migrations/0001_initial.sql"),
-        include_str!("../../../../host/src/registry/sqlite/migrations/0002_plugins.sql"),
+        include_str!("../../../../host/src/backend/sqlite/migrations/0001_initial.sql"),
+        include_str!("../../../../host/src/backend/sqlite/migrations/0002_plugins.sql"),
         "INSERT INTO components VALUES (7, 't', 'x', 2, 1, 9000000000000);
          INSERT INTO component_pieces VALUES (7, 0, zeroblob(300)), (7, 1, zeroblob(45))",
     ] {

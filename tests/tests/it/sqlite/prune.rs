@@ -3,10 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use hookbox::{
-    model::{DeliveryId, Timestamp},
-    queue::{Idempotency, Queue, QueueLimits, Retention, Usage},
+    backend::{Queue, Registry, Usage, sqlite::SqliteBackend},
+    config::{QueueLimits, Retention},
+    model::{DeliveryId, Idempotency, Timestamp},
     record::Next,
-    registry::{Registry, sqlite::SqliteBackend},
 };
 use rusqlite::Connection;
 

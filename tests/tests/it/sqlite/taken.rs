@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use hookbox::{queue::DeliveryFilter, registry::BackendError};
+use hookbox::backend::{BackendError, DeliveryFilter};
 
 use super::open_in;
 use crate::contract::bed::{event, tenant};

@@ -10,7 +10,7 @@ use crate::{
     },
     config::Config,
     model::{EventRule, RuleId, Timestamp},
-    registry::validate::{self, Draft},
+    tenant::validate::{self, Draft},
 };
 
 /// Event types that NetBox itself knows; further ones come from its plugins.

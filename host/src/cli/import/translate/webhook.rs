@@ -7,7 +7,7 @@ use crate::{
     cli::{import::outcome::Kind, terminal::shortened},
     config::Config,
     model::{Secret, Timestamp, Webhook, WebhookId},
-    registry::validate::{self, Draft},
+    tenant::validate::{self, Draft},
 };
 
 /// The webhook, and the engine's, whose id says its place among the items; or why it cannot be carried over.

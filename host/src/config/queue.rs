@@ -1,0 +1,23 @@
+//! What the queue enforces, and how long it keeps what has ended.
+
+use std::time::Duration;
+
+/// What the queue enforces by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// Claims of a delivery without a settlement before it counts as poisonous and fails.
+    pub max_receives: u32,
+    /// Deliveries under way at once for a webhook that does not say.
+    pub max_in_flight: u32,
+    /// How long an idempotency key is remembered.
+    pub idempotency_window: Duration,
+}
+
+/// How long ended deliveries are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// `finished`, `skipped` and `cancelled` ones.
+    pub finished: Duration,
+    /// `failed` ones.
+    pub failed: Duration,
+}

@@ -1,0 +1,11 @@
+//! What makes an event recognisable when it is sent again.
+
+/// What makes an event recognisable when it is sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Unique within the tenant.
+    pub key: String,
+    /// SHA-256 of what was sent under the key, hexadecimal, if the same key with other content shall be
+    /// an error; `None` if the key alone decides.
+    pub fingerprint: Option<String>,
+}

@@ -1,0 +1,12 @@
+//! What one tenant has: the validation of its webhooks and rules, and its compiled configuration.
+//!
+//! [`SnapshotCache`] keeps a compiled [`Snapshot`] of each tenant that is in use, so that neither ingest nor workers
+//! ask the backend for configuration.
+
+mod handles;
+pub(crate) mod limiter;
+pub mod snapshot;
+pub mod validate;
+
+pub use handles::{RenderFor, WebhookSecrets};
+pub use snapshot::{CompiledWebhook, Snapshot, SnapshotCache};

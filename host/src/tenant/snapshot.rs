@@ -1,0 +1,270 @@
+//! Cached, compiled snapshots of what tenants configured.
+//!
+//! Ingest needs a tenant's rules for every event and workers need its webhooks for every attempt, so
+//! neither asks the backend: a snapshot is taken once and kept until the registry's revision says that
+//! something has changed. Reading one is a lock held for a look-up.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    backend::{Backend, BackendError, TenantConfig},
+    tenant::{RenderFor, WebhookSecrets},
+};
+use crate::{
+    model::{Plugin, RuleId, Secret, TenantId, Webhook, WebhookId, WebhookSpec},
+    rules::{ConditionLimits, RuleSet},
+};
+
+/// Tenants whose snapshots are kept. Past that, all are dropped and taken again as they are needed.
+const MAX_SNAPSHOTS: usize = 10_000;
+
+/// Where a tenant's snapshot is kept. The lock is held while it is compiled.
+type Slot = Arc<tokio::sync::Mutex<Option<Arc<Snapshot>>>>;
+
+/// Snapshots by tenant.
+#[derive(Debug)]
+pub struct SnapshotCache {
+    backend: Arc<dyn Backend>,
+    limits: ConditionLimits,
+    handle_key: [u8; 32],
+    places: Mutex<HashMap<TenantId, Slot>>,
+}
+
+impl SnapshotCache {
+    /// A directory over this backend.
+    ///
+    /// # Errors
+    /// When the backend cannot give its instance key.
+    pub async fn open(
+        backend: Arc<dyn Backend>,
+        limits: ConditionLimits,
+    ) -> Result<Self, BackendError> {
+        let handle_key = backend.instance_key().await?;
+        Ok(Self {
+            backend,
+            limits,
+            handle_key,
+            places: Mutex::default(),
+        })
+    }
+
+    /// The tenant as it is now: changes made before this call are in it. After a change one caller compiles
+    /// (away from the runtime's threads, as that may take a while) and the others wait for it.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn snapshot(&self, tenant: &TenantId) -> Result<Arc<Snapshot>, BackendError> {
+        let place = self.place(tenant);
+        let mut place = place.lock().await;
+        let revision = self.backend.revision(tenant).await?;
+        if let Some(found) = place.as_ref()
+            && found.revision == revision
+        {
+            return Ok(Arc::clone(found));
+        }
+        let config = self.backend.tenant(tenant).await?;
+        self.take(&mut place, tenant, config).await
+    }
+
+    /// The same for who looks for this webhook: if it is not there, the backend is asked once more. It may
+    /// believe a revision for a moment, and a webhook with a delivery can be younger than that.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn snapshot_for(
+        &self,
+        tenant: &TenantId,
+        webhook: &WebhookId,
+    ) -> Result<Arc<Snapshot>, BackendError> {
+        let snapshot = self.snapshot(tenant).await?;
+        if snapshot.webhook(webhook).is_some() {
+            return Ok(snapshot);
+        }
+        let place = self.place(tenant);
+        let mut place = place.lock().await;
+        // Whoever was here first may have found it.
+        if let Some(found) = place.as_ref()
+            && found.webhook(webhook).is_some()
+        {
+            return Ok(Arc::clone(found));
+        }
+        let config = self.backend.tenant(tenant).await?;
+        if config.revision == snapshot.revision {
+            return Ok(snapshot);
+        }
+        self.take(&mut place, tenant, config).await
+    }
+
+    /// Compiles what a tenant has, and keeps it.
+    async fn take(
+        &self,
+        place: &mut Option<Arc<Snapshot>>,
+        tenant: &TenantId,
+        config: TenantConfig,
+    ) -> Result<Arc<Snapshot>, BackendError> {
+        let (owned, limits, key) = (tenant.clone(), self.limits, self.handle_key);
+        let compile = move || Snapshot::compile(&owned, config, limits, key);
+        let snapshot = tokio::task::spawn_blocking(compile)
+            .await
+            .map_err(|e| BackendError::Internal(format!("compiling rules ended early: {e}")))?;
+        Ok(Arc::clone(place.insert(Arc::new(snapshot))))
+    }
+
+    fn place(&self, tenant: &TenantId) -> Slot {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.len() >= MAX_SNAPSHOTS && !places.contains_key(tenant) {
+            places.clear();
+        }
+        Arc::clone(places.entry(tenant.clone()).or_default())
+    }
+}
+
+/// All of one tenant at one moment, compiled.
+#[derive(Debug)]
+pub struct Snapshot {
+    revision: u64,
+    tenant: TenantId,
+    handle_key: [u8; 32],
+    rules: RuleSet,
+    action_data: HashMap<RuleId, Map<String, Value>>,
+    webhooks: HashMap<WebhookId, Arc<CompiledWebhook>>,
+    secrets: Arc<BTreeMap<String, Secret>>,
+    plugins: HashMap<String, Plugin>,
+}
+
+/// A webhook, with what every render of it needs.
+#[derive(Debug)]
+pub struct CompiledWebhook {
+    /// The webhook.
+    pub webhook: Webhook,
+    /// The JSON object that its transformer gets.
+    pub guest_view: Arc<str>,
+}
+
+impl Snapshot {
+    /// Which state of the tenant's configuration this is.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn compile(
+        tenant: &TenantId,
+        config: TenantConfig,
+        limits: ConditionLimits,
+        handle_key: [u8; 32],
+    ) -> Self {
+        let rules = RuleSet::compile(&config.rules, &config.webhooks, limits);
+        let action_data = config
+            .rules
+            .into_iter()
+            .filter_map(|rule| Some((rule.id, rule.spec.action_data?)))
+            .filter(|(_, data)| !data.is_empty())
+            .collect();
+        let webhooks = config
+            .webhooks
+            .into_iter()
+            .map(|webhook| {
+                let prepared = CompiledWebhook {
+                    guest_view: guest_view(&webhook.spec),
+                    webhook,
+                };
+                (prepared.webhook.id.clone(), Arc::new(prepared))
+            })
+            .collect();
+        let plugins = config.plugins.into_iter();
+        let plugins = plugins.map(|plugin| (plugin.name.clone(), plugin));
+        let tenant = tenant.clone();
+        Self {
+            revision: config.revision,
+            tenant,
+            handle_key,
+            rules,
+            action_data,
+            webhooks,
+            secrets: Arc::new(config.secrets),
+            plugins: plugins.collect(),
+        }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// One plugin.
+    #[must_use]
+    pub fn plugin(&self, name: &str) -> Option<&Plugin> {
+        self.plugins.get(name)
+    }
+
+    /// The compiled rules.
+    #[must_use]
+    pub fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+
+    /// What this rule merges under an event's `data`, if anything.
+    #[must_use]
+    pub fn action_data(&self, rule: &RuleId) -> Option<&Map<String, Value>> {
+        self.action_data.get(rule)
+    }
+
+    /// One webhook.
+    #[must_use]
+    pub fn webhook(&self, id: &WebhookId) -> Option<&Arc<CompiledWebhook>> {
+        self.webhooks.get(id)
+    }
+
+    /// The secrets as a render of this webhook sees them, of this id if it is a stored one.
+    #[must_use]
+    pub fn secrets(
+        &self,
+        spec: &WebhookSpec,
+        webhook: Option<&WebhookId>,
+        render: RenderFor<'_>,
+    ) -> WebhookSecrets {
+        let secrets = if may_use_secrets(spec) {
+            Arc::clone(&self.secrets)
+        } else {
+            Arc::default()
+        };
+        let webhook = webhook.map_or("", WebhookId::as_str);
+        WebhookSecrets::new(&self.handle_key, &self.tenant, webhook, render, secrets)
+    }
+}
+
+/// The JSON object that a webhook's transformer gets, as `wit/transformer.wit` documents it. Its secret,
+/// TLS settings and policy are none of the transformer's business.
+#[must_use]
+pub fn guest_view(spec: &WebhookSpec) -> Arc<str> {
+    json!({
+        "name": spec.name,
+        "payload_url": spec.payload_url,
+        "http_method": spec.http_method,
+        "http_content_type": spec.http_content_type,
+        "additional_headers": spec.additional_headers,
+        "body_template": spec.body_template,
+        "body_escape": spec.body_escape,
+        "settings": spec.settings,
+    })
+    .to_string()
+    .into()
+}
+
+/// Spares the many webhooks that name no secret the making of handles.
+fn may_use_secrets(spec: &WebhookSpec) -> bool {
+    spec.plugin.is_some()
+        || [
+            &spec.payload_url,
+            &spec.additional_headers,
+            &spec.body_template,
+        ]
+        .iter()
+        .any(|template| template.contains("secret") || template.contains("env"))
+}
