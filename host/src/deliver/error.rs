@@ -3,7 +3,7 @@
 use std::{error::Error, fmt, io};
 
 use super::{proxy::ProxyError, tls_words};
-use crate::guard::GuardError;
+use crate::{guard::GuardError, record::FailureKind};
 
 /// What an attempt was doing when its time was up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,21 +58,17 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// All that [`SendError::kind`] answers, besides the guard's.
-    pub(crate) const KINDS: [&'static str; 6] =
-        ["connect", "proxy", "tls", "timeout", "protocol", "internal"];
-
     /// The kind in [`crate::record::AttemptError`].
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Guard(error) => error.kind(),
-            Self::Connect(_) => "connect",
-            Self::Proxy(_) => "proxy",
-            Self::Tls(_) | Self::CaFile(_) => "tls",
-            Self::Timeout(_) => "timeout",
-            Self::Protocol(_) => "protocol",
-            Self::Internal(_) => "internal",
+            Self::Connect(_) => FailureKind::CONNECT.as_str(),
+            Self::Proxy(_) => FailureKind::PROXY.as_str(),
+            Self::Tls(_) | Self::CaFile(_) => FailureKind::TLS.as_str(),
+            Self::Timeout(_) => FailureKind::TIMEOUT.as_str(),
+            Self::Protocol(_) => FailureKind::PROTOCOL.as_str(),
+            Self::Internal(_) => FailureKind::INTERNAL.as_str(),
         }
     }
 

@@ -31,6 +31,7 @@ pub use route::Route;
 use crate::{
     config::{DeliveryConfig, GuardConfig},
     model::TenantId,
+    record::FailureKind,
     request::OutboundRequest,
 };
 use resolve::LookupError;
@@ -140,15 +141,12 @@ impl fmt::Display for Remedy {
 }
 
 impl GuardError {
-    /// All that [`GuardError::kind`] answers.
-    pub(crate) const KINDS: [&'static str; 2] = ["blocked", "dns"];
-
     /// The kind in [`crate::record::AttemptError`].
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::Blocked { .. } => "blocked",
-            Self::Dns { .. } => "dns",
+            Self::Blocked { .. } => FailureKind::BLOCKED.as_str(),
+            Self::Dns { .. } => FailureKind::DNS.as_str(),
         }
     }
 

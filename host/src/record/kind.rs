@@ -11,28 +11,56 @@ use utoipa::{
     },
 };
 
-use crate::{deliver::SendError, guard::GuardError, sandbox::ErrorKind};
+use crate::sandbox::ErrorKind;
 
 /// A kind of error that an attempt can end in, such as `blocked`: what [`crate::record::AttemptError::kind`]
 /// holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FailureKind(&'static str);
 
-/// The kinds that no stage of the attempt gives: a status other than 2xx, a webhook that was deleted meanwhile, and
-/// a worker that did not come back.
-const OTHERS: [&str; 3] = ["status", "webhook_missing", "worker_lost"];
+/// The kinds that do not come from the sandbox, each with its name.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal;)+) => {
+        impl FailureKind {
+            $($(#[$doc])*
+            pub const $kind: Self = Self($name);)+
+
+            const NOT_OF_A_RENDER: [&'static str; [$($name),+].len()] = [$($name),+];
+        }
+    };
+}
+
+kinds! {
+    /// The guard refused the destination.
+    BLOCKED = "blocked";
+    /// The host's name has no address.
+    DNS = "dns";
+    /// There was no connection to the receiver.
+    CONNECT = "connect";
+    /// The proxy refused or failed.
+    PROXY = "proxy";
+    /// The TLS handshake failed, or the webhook's CA file cannot be used.
+    TLS = "tls";
+    /// The attempt took longer than it may.
+    TIMEOUT = "timeout";
+    /// The receiver's answer was not HTTP.
+    PROTOCOL = "protocol";
+    /// hookbox itself failed.
+    INTERNAL = "internal";
+    /// The receiver answered with a status other than 2xx.
+    STATUS = "status";
+    /// The webhook was deleted before the attempt.
+    WEBHOOK_MISSING = "webhook_missing";
+    /// The worker stopped, or lost its lease, before it stored the attempt.
+    WORKER_LOST = "worker_lost";
+}
 
 impl FailureKind {
-    /// All there are, sorted.
+    /// The names of all kinds, sorted.
     #[must_use]
     pub fn all() -> Vec<&'static str> {
         let renders = ErrorKind::ALL.map(ErrorKind::as_str);
-        let mut all: Vec<_> = renders
-            .into_iter()
-            .chain(GuardError::KINDS)
-            .chain(SendError::KINDS)
-            .chain(OTHERS)
-            .collect();
+        let mut all: Vec<_> = renders.into_iter().chain(Self::NOT_OF_A_RENDER).collect();
         all.sort_unstable();
         all.dedup();
         all

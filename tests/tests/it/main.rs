@@ -27,4 +27,6 @@ mod sandbox;
 #[cfg(test)]
 mod sqlite;
 #[cfg(test)]
+mod structure;
+#[cfg(test)]
 mod wit;
