@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 
 use crate::{
     model::{Timestamp, WorkerId},
-    record::{Attempt, AttemptError, AttemptOutcome, Next, Timings},
+    record::{Attempt, AttemptError, AttemptOutcome, FailureKind, Next, Timings},
 };
 
 /// Deliveries requeued or called off by one call at most.
@@ -13,6 +13,9 @@ pub(crate) const MAX_MOVED: usize = 10_000;
 
 /// Deliveries of one claim at most, whatever is asked for: they are in memory with their events.
 pub(crate) const MAX_CLAIM: usize = 1000;
+
+/// First attempts that a webhook's waiting retries let pass before one of them is next.
+pub(crate) const FIRSTS_PER_RETRY: u8 = 3;
 
 /// How often a worker says that it lives, and how much it has under way.
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(1500);
@@ -33,7 +36,7 @@ pub(crate) const WEBHOOK_DELETED: &str = "the webhook was deleted";
 pub(crate) const WORKER_LOST: &str = "the worker stopped or lost its lease before it said how the attempt ended; the request may have been sent";
 
 /// The kind of that attempt's error.
-pub(crate) const WORKER_LOST_KIND: &str = "worker_lost";
+pub(crate) const WORKER_LOST_KIND: &str = FailureKind::WORKER_LOST.as_str();
 
 /// Bytes of the sentence that a list shows; the attempt has it in full.
 const MAX_RESULT: usize = 500;

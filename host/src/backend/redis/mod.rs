@@ -9,6 +9,7 @@ mod clear;
 mod connection;
 mod durability;
 pub(crate) mod fault;
+mod keyspace;
 mod node;
 mod queue;
 mod registry;
@@ -26,10 +27,9 @@ use crate::{
     config::{QueueLimits, RedisConfig},
     model::TenantId,
 };
-use keys::Naming;
+use keyspace::Naming;
 use node::Nodes;
 use queue::Waker;
-use registry::keys;
 use store::Store;
 
 /// How long a tenant's revision is believed: changes made through other processes are in force after that.
@@ -93,12 +93,12 @@ impl RedisBackend {
         };
         let (prefixed, braced) = (with(Naming::Prefixed, 1)?, with(Naming::Braced, 1)?);
         durability::check(&prefixed, config).await?;
-        let naming = keys::naming(&prefixed, &braced).await?;
+        let naming = keyspace::naming(&prefixed, &braced).await?;
         let (first, other) = match naming {
             Naming::Prefixed => (prefixed, None),
             Naming::Braced => (braced, Some(prefixed)),
         };
-        let shards = keys::shards(&first, usize::from(config.shards)).await?;
+        let shards = keyspace::shards(&first, usize::from(config.shards)).await?;
         let store = with(naming, shards)?;
         Ok(Arc::new(Self {
             waker: Arc::new(Waker::new(shards)),
@@ -116,9 +116,9 @@ impl RedisBackend {
     /// If that has happened.
     pub(crate) async fn keep_shards(&self) -> Result<(), BackendError> {
         if let Some(other) = &self.other {
-            keys::keep_alone(other).await?;
+            keyspace::keep_alone(other).await?;
         }
-        keys::shards(&self.store, self.store.shards())
+        keyspace::shards(&self.store, self.store.shards())
             .await
             .map(drop)
     }

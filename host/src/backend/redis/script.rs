@@ -23,10 +23,14 @@ impl Script {
 const COMMON: &str = include_str!("lua/common.lua");
 
 macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident = ($flags:literal, $file:literal);)+) => {
-        $($(#[$doc])*
-        pub(crate) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new($file, $flags, include_str!(concat!("lua/", $file, ".lua"))));)+
+    ($($name:ident = ($flags:literal, $file:literal $(after $shared:literal)?);)+) => {
+        $(pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
+            let body = concat!(
+                $(include_str!(concat!("lua/", $shared, ".lua")),)?
+                include_str!(concat!("lua/", $file, ".lua")),
+            );
+            Script::new($file, $flags, body)
+        });)+
     };
 }
 
@@ -44,7 +48,11 @@ scripts! {
     HEARTBEAT = ("allow-oom", "heartbeat");
     OVERVIEW = ("no-writes", "overview");
     WAKE = ("allow-oom", "wake");
-    PUT = ("", "put");
+    PUT_WEBHOOK = ("", "put_webhook" after "named");
+    PUT_RULE = ("", "put_rule" after "named");
+    PUT_SECRET = ("", "put_secret" after "named");
+    PUT_PLUGIN = ("", "put_plugin" after "named");
+    PUT_KEY = ("", "put_key" after "named");
     DELETE = ("allow-oom", "delete");
     COMPONENT = ("", "component");
     GIVE_UP = ("allow-oom", "give_up");

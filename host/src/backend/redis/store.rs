@@ -16,8 +16,8 @@ pub(crate) use crate::backend::redis::answer::{Answer, int, list, text};
 use crate::backend::redis::{
     connection::{Away, ReconnectingConnection},
     fault::{Remedy, backend_error, remedy, unavailable},
+    keyspace::Naming,
     node::{Link, Nodes, timed_out},
-    registry::keys::Naming,
     script::Script,
 };
 use crate::{backend::BackendError, config::QueueLimits, model::TenantId};

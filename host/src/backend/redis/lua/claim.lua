@@ -1,11 +1,12 @@
 -- Does what time has brought about, then leases deliveries.
 -- ARGV[4] worker, [5] how many at most, [6] lease in microseconds, [7] bytes of events after which no more is
 -- taken, [8] the result of a delivery whose lease was lost, [9] of a poisonous one, with %d for its receives, [10] and
--- of one whose event is missing, [11] the kind of a lost lease's error
+-- of one whose event is missing, [11] the kind of a lost lease's error,
+-- [12] how many first attempts of a webhook go before one of its retries that are due
 -- Answers: now, when to ask again (microseconds from now; -1: nothing to wait for), the deliveries as
 -- id and fields in turn, the events they belong to as id and fields in turn.
 local worker, max, lease, max_bytes = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local STEP, FIRSTS_PER_RETRY = 500, 3
+local STEP, FIRSTS_PER_RETRY = 500, tonumber(ARGV[12])
 
 local touched = {}
 for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0, STEP)) do

@@ -14,7 +14,7 @@ use crate::{
             script::CLAIM,
             store::{Mode, list as parts_of, text},
         },
-        schedule::{self, MAX_CLAIM, WORKER_LOST},
+        schedule::{self, FIRSTS_PER_RETRY, MAX_CLAIM, WORKER_LOST},
     },
     ingest::Event,
     model::{EventId, WorkerId},
@@ -82,7 +82,7 @@ async fn one(
     lease: Duration,
 ) -> Result<Claim, BackendError> {
     let (max, lease, bytes) = (max.to_string(), micros(lease), MAX_BYTES.to_string());
-    let poisonous = schedule::poisonous(&"%d");
+    let (poisonous, firsts) = (schedule::poisonous(&"%d"), FIRSTS_PER_RETRY.to_string());
     let args = [
         worker.as_str().as_bytes(),
         max.as_bytes(),
@@ -92,6 +92,7 @@ async fn one(
         poisonous.as_bytes(),
         b"its event is missing from the store",
         schedule::WORKER_LOST_KIND.as_bytes(),
+        firsts.as_bytes(),
     ];
     let answer = backend.store.run(shard, &CLAIM, &args, Mode::CLAIM).await?;
     let mut answer = answer.ok()?;

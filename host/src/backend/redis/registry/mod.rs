@@ -1,7 +1,7 @@
 //! The registry in Redis.
 
 mod components;
-pub(in crate::backend::redis) mod keys;
+mod documents;
 pub(in crate::backend::redis) mod named;
 mod plugins;
 
@@ -39,7 +39,7 @@ impl Registry for RedisBackend {
         let mut get = redis::pipe();
         get.get(self.store.key(shard, &format!("rev:{tenant}")));
         let found = self.store.read(shard, &get).await?;
-        let revision = keys::revision(found.into_iter().next())?;
+        let revision = documents::revision(found.into_iter().next())?;
         self.believe(tenant, asked, revision);
         Ok(revision)
     }
@@ -49,19 +49,19 @@ impl Registry for RedisBackend {
         let (args, asked) = ([tenant.as_str().as_bytes()], Instant::now());
         let answer = self.store.run(shard, &TENANT, &args, Mode::REPEATABLE);
         let mut answer = answer.await?.ok()?;
-        let revision = keys::revision(Some(answer.next()?))?;
+        let revision = documents::revision(Some(answer.next()?))?;
         self.believe(tenant, asked, revision);
-        let mut webhooks: Vec<Webhook> = keys::documents(answer.next()?)?;
-        let mut rules: Vec<EventRule> = keys::documents(answer.next()?)?;
+        let mut webhooks: Vec<Webhook> = documents::documents(answer.next()?)?;
+        let mut rules: Vec<EventRule> = documents::documents(answer.next()?)?;
         webhooks.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         rules.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         Ok(TenantConfig {
             revision,
             webhooks,
             rules,
-            secrets: keys::secrets(answer.next()?)?,
+            secrets: documents::secrets(answer.next()?)?,
             plugins: {
-                let mut plugins: Vec<Plugin> = keys::documents(answer.next()?)?;
+                let mut plugins: Vec<Plugin> = documents::documents(answer.next()?)?;
                 plugins.sort_by(|a, b| a.name.cmp(&b.name));
                 plugins
             },
@@ -199,7 +199,7 @@ impl Registry for RedisBackend {
             .named_page(shard, SECRETS, tenant, limit, cursor)
             .await?;
         let infos = rows.into_iter().map(|(name, document)| {
-            let (updated, _) = keys::secret(&document)?;
+            let (updated, _) = documents::secret(&document)?;
             Ok(SecretInfo { name, updated })
         });
         let infos = infos.collect::<Result<Vec<_>, BackendError>>()?;
@@ -219,7 +219,7 @@ impl Registry for RedisBackend {
             tenant,
             id: name,
             name,
-            document: &keys::secret_document(value),
+            document: &documents::secret_document(value),
             expected_revision,
             at_most: None,
         };
@@ -329,7 +329,7 @@ impl Registry for RedisBackend {
             .document(HOME, KEYS, &TenantId::from(tenant), id)
             .await?;
         // It may have been changed between the two looks.
-        let key = found.as_deref().map(keys::read_key).transpose()?;
+        let key = found.as_deref().map(documents::read_key).transpose()?;
         Ok(key.filter(|key| key.hash == hash))
     }
 
@@ -340,7 +340,9 @@ impl Registry for RedisBackend {
         cursor: Option<&str>,
     ) -> Result<Page<ApiKey>, BackendError> {
         let rows = self.named_page(HOME, KEYS, tenant, limit, cursor).await?;
-        let found = rows.iter().map(|(_, document)| keys::read_key(document));
+        let found = rows
+            .iter()
+            .map(|(_, document)| documents::read_key(document));
         let found = found.collect::<Result<Vec<_>, _>>()?;
         Ok(cut(found, limit, |last| Cursor::Name(last.name.clone())))
     }
@@ -352,7 +354,7 @@ impl Registry for RedisBackend {
             tenant: &key.tenant,
             id: &key.id,
             name: &key.name,
-            document: &keys::key_document(key)?,
+            document: &documents::key_document(key)?,
             expected_revision: None,
             at_most,
         };
@@ -364,6 +366,6 @@ impl Registry for RedisBackend {
     }
 
     async fn instance_key(&self) -> Result<[u8; 32], BackendError> {
-        keys::instance_key(&self.store).await
+        super::keyspace::instance_key(&self.store).await
     }
 }

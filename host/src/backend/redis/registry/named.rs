@@ -1,9 +1,11 @@
 //! What is kept by name: webhooks, rules, secrets, plugins and keys, each kind in the same way.
 
+use std::sync::LazyLock;
+
 use crate::backend::redis::{
     RedisBackend,
     fault::stored,
-    script::{DELETE, PAGE, PUT},
+    script::{DELETE, PAGE, PUT_KEY, PUT_PLUGIN, PUT_RULE, PUT_SECRET, PUT_WEBHOOK, Script},
     store::{self, Mode},
 };
 use crate::{
@@ -15,15 +17,32 @@ use crate::{
     model::TenantId,
 };
 
-/// What is kept by name: the word in its keys, in the plural, and the word for people.
+/// A kind of what is kept by name.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kind(pub(super) &'static str, &'static str);
+pub(super) struct Kind {
+    /// The word in its keys, in the plural.
+    pub(super) plural: &'static str,
+    /// The word for people.
+    label: &'static str,
+    /// The step that stores one.
+    put: &'static LazyLock<Script>,
+}
 
-pub(super) const WEBHOOKS: Kind = Kind("webhooks", "webhook");
-pub(super) const RULES: Kind = Kind("rules", "event rule");
-pub(super) const SECRETS: Kind = Kind("secrets", "secret");
-pub(super) const PLUGINS: Kind = Kind("plugins", "plugin");
-pub(super) const KEYS: Kind = Kind("keys", "key");
+impl Kind {
+    const fn new(
+        plural: &'static str,
+        label: &'static str,
+        put: &'static LazyLock<Script>,
+    ) -> Self {
+        Self { plural, label, put }
+    }
+}
+
+pub(super) const WEBHOOKS: Kind = Kind::new("webhooks", "webhook", &PUT_WEBHOOK);
+pub(super) const RULES: Kind = Kind::new("rules", "event rule", &PUT_RULE);
+pub(super) const SECRETS: Kind = Kind::new("secrets", "secret", &PUT_SECRET);
+pub(super) const PLUGINS: Kind = Kind::new("plugins", "plugin", &PUT_PLUGIN);
+pub(super) const KEYS: Kind = Kind::new("keys", "key", &PUT_KEY);
 
 /// Something to be stored under its name.
 #[derive(Debug)]
@@ -81,7 +100,6 @@ impl RedisBackend {
             .unwrap_or_default();
         let at_most = named.at_most.map(|n| n.to_string()).unwrap_or_default();
         let mut args: Vec<&[u8]> = vec![
-            named.kind.0.as_bytes(),
             named.tenant.as_str().as_bytes(),
             named.id.as_bytes(),
             named.name.as_bytes(),
@@ -90,7 +108,10 @@ impl RedisBackend {
             at_most.as_bytes(),
         ];
         args.extend(more);
-        let mut answer = self.store.run(shard, &PUT, &args, Mode::STORE).await?;
+        let mut answer = self
+            .store
+            .run(shard, named.kind.put, &args, Mode::STORE)
+            .await?;
         self.forget_revision(named.tenant);
         let conflict = |field: &str, message| {
             Err(BackendError::Conflict {
@@ -101,10 +122,10 @@ impl RedisBackend {
         match answer.tag.as_str() {
             "CHANGED" => Err(BackendError::RevisionMismatch),
             "FULL" => Err(BackendError::LimitReached {
-                what: named.kind.0,
+                what: named.kind.plural,
                 limit: named.at_most.unwrap_or_default(),
             }),
-            "NAME" => Err(name_taken(named.kind.1, named.name)),
+            "NAME" => Err(name_taken(named.kind.label, named.name)),
             "HASH" => conflict("key", "this key is in use already".to_owned()),
             "WEBHOOK" => {
                 let webhook = answer.text()?;
@@ -122,12 +143,16 @@ impl RedisBackend {
         tenant: &TenantId,
         id: &str,
     ) -> Result<bool, BackendError> {
-        let args = [kind.0.as_bytes(), tenant.as_str().as_bytes(), id.as_bytes()];
+        let args = [
+            kind.plural.as_bytes(),
+            tenant.as_str().as_bytes(),
+            id.as_bytes(),
+        ];
         let mut answer = self.store.run(shard, &DELETE, &args, Mode::STORE).await?;
         self.forget_revision(tenant);
         if answer.tag == "USED" {
             let by = answer.text()?;
-            return Err(match kind.0 {
+            return Err(match kind.plural {
                 "plugins" => plugin_in_use(&by),
                 _ => webhook_in_use(&by),
             });
@@ -147,7 +172,7 @@ impl RedisBackend {
         let after = Cursor::parse_name(cursor)?;
         let rows = rows_for(limit).to_string();
         let args = [
-            kind.0.as_bytes(),
+            kind.plural.as_bytes(),
             tenant.as_str().as_bytes(),
             after.as_bytes(),
             rows.as_bytes(),
@@ -172,7 +197,10 @@ impl RedisBackend {
         id: &str,
     ) -> Result<Option<String>, BackendError> {
         let mut get = redis::pipe();
-        get.hget(self.store.key(shard, &format!("{}:{tenant}", kind.0)), id);
+        get.hget(
+            self.store.key(shard, &format!("{}:{tenant}", kind.plural)),
+            id,
+        );
         let mut found = self.store.read(shard, &get).await?.into_iter();
         match found.next() {
             None | Some(redis::Value::Nil) => Ok(None),

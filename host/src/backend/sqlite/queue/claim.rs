@@ -11,7 +11,7 @@ use crate::backend::sqlite::queue::{
 use crate::{
     backend::{
         Claim, LeaseToken, Leased,
-        schedule::MAX_CLAIM,
+        schedule::{FIRSTS_PER_RETRY, MAX_CLAIM},
         sqlite::{
             Tx,
             fault::{Fault, Sql},
@@ -19,9 +19,6 @@ use crate::{
     },
     model::{Timestamp, WorkerId},
 };
-
-/// After so many first attempts of a webhook a due retry has its turn, so that retries do not starve.
-const FIRSTS_PER_RETRY: i64 = 3;
 
 /// Opens the outlets whose moment has come.
 pub(super) const OPEN_DUE: &str =
@@ -120,7 +117,7 @@ fn next_outlet(tx: &Tx<'_>) -> Result<Option<Outlet>, Fault> {
 
 /// The delivery and its lane: 0 for first attempts, 1 for retries.
 fn next_delivery(tx: &Tx<'_>, outlet: &Outlet) -> Result<Option<(i64, i64)>, Fault> {
-    let lanes = if outlet.firsts < FIRSTS_PER_RETRY {
+    let lanes = if outlet.firsts < i64::from(FIRSTS_PER_RETRY) {
         [0, 1]
     } else {
         [1, 0]
@@ -153,7 +150,7 @@ fn lease_delivery(tx: &Tx<'_>, seq: i64, worker: &WorkerId, lease: Duration) -> 
 fn take_turn(tx: &Tx<'_>, scheduler: &Scheduler, outlet: &Outlet, lane: i64) -> Result<(), Fault> {
     let tick = scheduler.tick();
     let firsts = if lane == 0 {
-        (outlet.firsts + 1).min(FIRSTS_PER_RETRY)
+        (outlet.firsts + 1).min(FIRSTS_PER_RETRY.into())
     } else {
         0
     };

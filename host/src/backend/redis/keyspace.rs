@@ -1,99 +1,17 @@
-//! How the registry's values are written and read.
-
-use std::collections::BTreeMap;
+//! The names of a store's keys, and what is decided once for a whole store: naming, number of shards, instance key.
 
 use redis::Value;
-use serde::{Deserialize, Serialize};
 
-use crate::backend::redis::{
+use super::{
     HOME,
     fault::{self, stored},
-    registry::named::{read, write},
-    store::{Store, int, list, text},
+    store::{Store, int, text},
 };
-use crate::{
-    backend::{ApiKey, BackendError, KeyScope},
-    model::{Secret, TenantId, Timestamp},
-};
-
-/// A tenant that never changed anything has none.
-pub(in crate::backend::redis) fn revision(value: Option<Value>) -> Result<u64, BackendError> {
-    match value {
-        None | Some(Value::Nil) => Ok(0),
-        Some(value) => Ok(int(value)?.unsigned_abs()),
-    }
-}
-
-pub(in crate::backend::redis) fn documents<T: serde::de::DeserializeOwned>(
-    value: Value,
-) -> Result<Vec<T>, BackendError> {
-    let documents = list(value)?.into_iter();
-    documents.map(|document| read(&text(document)?)).collect()
-}
-
-/// When it was set (ms) and the value.
-pub(in crate::backend::redis) fn secret_document(value: &Secret) -> String {
-    format!("{} {}", Timestamp::now().as_millis(), value.expose())
-}
-
-pub(in crate::backend::redis) fn secret(
-    document: &str,
-) -> Result<(Timestamp, Secret), BackendError> {
-    let (updated, value) = document
-        .split_once(' ')
-        .ok_or_else(|| stored("a secret has no time"))?;
-    let updated = updated
-        .parse()
-        .map_err(|_| stored("a secret's time is no number"))?;
-    Ok((Timestamp::from_millis(updated), Secret::new(value)))
-}
-
-pub(in crate::backend::redis) fn secrets(
-    value: Value,
-) -> Result<BTreeMap<String, Secret>, BackendError> {
-    let pairs: BTreeMap<String, String> =
-        redis::from_redis_value(value).map_err(|_| stored("secrets were to be expected"))?;
-    let read = |(name, document): (String, String)| Ok((name, secret(&document)?.1));
-    pairs.into_iter().map(read).collect()
-}
-
-/// An API key as it is written; `hash` is read by the steps too.
-#[derive(Serialize, Deserialize)]
-struct KeyDocument {
-    id: String,
-    name: String,
-    tenant: TenantId,
-    scope: KeyScope,
-    created: i64,
-    hash: String,
-}
-
-pub(in crate::backend::redis) fn key_document(key: &ApiKey) -> Result<String, BackendError> {
-    write(&KeyDocument {
-        id: key.id.clone(),
-        name: key.name.clone(),
-        tenant: key.tenant.clone(),
-        scope: key.scope,
-        created: key.created.as_millis(),
-        hash: key.hash.clone(),
-    })
-}
-
-pub(in crate::backend::redis) fn read_key(document: &str) -> Result<ApiKey, BackendError> {
-    let key: KeyDocument = read(document)?;
-    Ok(ApiKey {
-        id: key.id,
-        name: key.name,
-        tenant: key.tenant,
-        scope: key.scope,
-        created: Timestamp::from_millis(key.created),
-        hash: key.hash,
-    })
-}
+use crate::backend::BackendError;
 
 /// How the keys of a store are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::backend::redis) enum Naming {
+pub(super) enum Naming {
     /// `PREFIX:{SHARD}:…`. All keys begin with the prefix, so that a user can be limited to `~PREFIX:*`.
     Prefixed,
     /// `{PREFIX:SHARD}:…`. Stores that were set up by earlier versions keep this.
@@ -102,7 +20,7 @@ pub(in crate::backend::redis) enum Naming {
 
 impl Naming {
     /// What all keys of a shard begin with. The braces hold the hash tag, by which a cluster keeps them in one slot.
-    pub(in crate::backend::redis) fn shard(self, prefix: &str, number: usize) -> String {
+    pub(super) fn shard(self, prefix: &str, number: usize) -> String {
         match self {
             Self::Prefixed => format!("{prefix}:{{{number}}}:"),
             Self::Braced => format!("{{{prefix}:{number}}}:"),
@@ -115,10 +33,7 @@ impl Naming {
 ///
 /// # Errors
 /// If the user may not use the keys.
-pub(in crate::backend::redis) async fn naming(
-    prefixed: &Store,
-    braced: &Store,
-) -> Result<Naming, BackendError> {
+pub(super) async fn naming(prefixed: &Store, braced: &Store) -> Result<Naming, BackendError> {
     let (new, old) = (prefixed.key(HOME, ""), braced.key(HOME, ""));
     let at_new = is_set_up(prefixed).await?;
     if at_new == Some(true) {
@@ -165,7 +80,7 @@ async fn is_set_up(store: &Store) -> Result<Option<bool>, BackendError> {
 ///
 /// # Errors
 /// If there is one.
-pub(in crate::backend::redis) async fn keep_alone(prefixed: &Store) -> Result<(), BackendError> {
+pub(super) async fn keep_alone(prefixed: &Store) -> Result<(), BackendError> {
     match is_set_up(prefixed).await? {
         Some(true) => Err(BackendError::Internal(format!(
             "Redis: the store has been set up anew under {}; restart this process to use it",
@@ -183,10 +98,7 @@ fn meta(store: &Store) -> String {
 ///
 /// # Errors
 /// If it is set up with another number than the configuration wants: tenants cannot move.
-pub(in crate::backend::redis) async fn shards(
-    store: &Store,
-    wanted: usize,
-) -> Result<usize, BackendError> {
+pub(super) async fn shards(store: &Store, wanted: usize) -> Result<usize, BackendError> {
     let mut set = redis::pipe();
     set.hset_nx(meta(store), "shards", wanted.max(1)).ignore();
     set.hget(meta(store), "shards");
@@ -206,9 +118,7 @@ pub(in crate::backend::redis) async fn shards(
 /// As many as the configuration allows.
 const MAX_SHARDS: usize = 64;
 
-pub(in crate::backend::redis) async fn instance_key(
-    store: &Store,
-) -> Result<[u8; 32], BackendError> {
+pub(super) async fn instance_key(store: &Store) -> Result<[u8; 32], BackendError> {
     let fresh: [u8; 32] = rand::random();
     let mut set = redis::pipe();
     set.hset_nx(meta(store), "instance_key", hex::encode(fresh))
