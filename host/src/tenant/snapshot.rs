@@ -6,9 +6,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    convert::Infallible,
+    sync::Arc,
 };
 
+use quick_cache::sync::Cache;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -20,10 +22,10 @@ use crate::{
     rules::{ConditionLimits, RuleSet},
 };
 
-/// Tenants whose snapshots are kept. Past that, all are dropped and taken again as they are needed.
+/// Tenants whose snapshots are kept. Past that, those that are used least are dropped and taken again when needed.
 const MAX_SNAPSHOTS: usize = 10_000;
 
-/// Where a tenant's snapshot is kept. The lock is held while it is compiled.
+/// A tenant's snapshot. The lock is held while it is compiled.
 type Slot = Arc<tokio::sync::Mutex<Option<Arc<Snapshot>>>>;
 
 /// Snapshots by tenant.
@@ -32,11 +34,11 @@ pub struct SnapshotCache {
     backend: Arc<dyn Backend>,
     limits: ConditionLimits,
     handle_key: [u8; 32],
-    places: Mutex<HashMap<TenantId, Slot>>,
+    slots: Cache<TenantId, Slot>,
 }
 
 impl SnapshotCache {
-    /// A directory over this backend.
+    /// An empty cache over this backend.
     ///
     /// # Errors
     /// When the backend cannot give its instance key.
@@ -49,7 +51,7 @@ impl SnapshotCache {
             backend,
             limits,
             handle_key,
-            places: Mutex::default(),
+            slots: Cache::new(MAX_SNAPSHOTS),
         })
     }
 
@@ -59,16 +61,16 @@ impl SnapshotCache {
     /// # Errors
     /// When the backend fails.
     pub async fn snapshot(&self, tenant: &TenantId) -> Result<Arc<Snapshot>, BackendError> {
-        let place = self.place(tenant);
-        let mut place = place.lock().await;
+        let slot = self.slot(tenant);
+        let mut slot = slot.lock().await;
         let revision = self.backend.revision(tenant).await?;
-        if let Some(found) = place.as_ref()
+        if let Some(found) = slot.as_ref()
             && found.revision == revision
         {
             return Ok(Arc::clone(found));
         }
         let config = self.backend.tenant(tenant).await?;
-        self.take(&mut place, tenant, config).await
+        self.take(&mut slot, tenant, config).await
     }
 
     /// The same for who looks for this webhook: if it is not there, the backend is asked once more. It may
@@ -85,10 +87,10 @@ impl SnapshotCache {
         if snapshot.webhook(webhook).is_some() {
             return Ok(snapshot);
         }
-        let place = self.place(tenant);
-        let mut place = place.lock().await;
+        let slot = self.slot(tenant);
+        let mut slot = slot.lock().await;
         // Whoever was here first may have found it.
-        if let Some(found) = place.as_ref()
+        if let Some(found) = slot.as_ref()
             && found.webhook(webhook).is_some()
         {
             return Ok(Arc::clone(found));
@@ -97,13 +99,13 @@ impl SnapshotCache {
         if config.revision == snapshot.revision {
             return Ok(snapshot);
         }
-        self.take(&mut place, tenant, config).await
+        self.take(&mut slot, tenant, config).await
     }
 
     /// Compiles what a tenant has, and keeps it.
     async fn take(
         &self,
-        place: &mut Option<Arc<Snapshot>>,
+        slot: &mut Option<Arc<Snapshot>>,
         tenant: &TenantId,
         config: TenantConfig,
     ) -> Result<Arc<Snapshot>, BackendError> {
@@ -112,15 +114,14 @@ impl SnapshotCache {
         let snapshot = tokio::task::spawn_blocking(compile)
             .await
             .map_err(|e| BackendError::Internal(format!("compiling rules ended early: {e}")))?;
-        Ok(Arc::clone(place.insert(Arc::new(snapshot))))
+        Ok(Arc::clone(slot.insert(Arc::new(snapshot))))
     }
 
-    fn place(&self, tenant: &TenantId) -> Slot {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if places.len() >= MAX_SNAPSHOTS && !places.contains_key(tenant) {
-            places.clear();
-        }
-        Arc::clone(places.entry(tenant.clone()).or_default())
+    fn slot(&self, tenant: &TenantId) -> Slot {
+        let Ok(slot) = self
+            .slots
+            .get_or_insert_with(tenant, || Ok::<_, Infallible>(Slot::default()));
+        slot
     }
 }
 
@@ -267,4 +268,29 @@ fn may_use_secrets(spec: &WebhookSpec) -> bool {
         ]
         .iter()
         .any(|template| template.contains("secret") || template.contains("env"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{backend::sqlite::SqliteBackend, config::Config};
+
+    #[tokio::test]
+    async fn a_tenant_that_is_in_use_keeps_its_snapshot_however_many_others_there_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::defaults();
+        let backend = SqliteBackend::open(dir.path(), config.queue_limits()).await;
+        let cache = SnapshotCache::open(backend.unwrap(), config.condition_limits());
+        let cache = cache.await.unwrap();
+
+        let in_use = TenantId::from("in-use");
+        let slot = cache.slot(&in_use);
+        for n in 0..3 * MAX_SNAPSHOTS {
+            cache.slot(&TenantId::from(format!("other-{n}").as_str()));
+            if n % 100 == 0 {
+                assert!(Arc::ptr_eq(&slot, &cache.slot(&in_use)), "after {n} others");
+            }
+        }
+        assert!(cache.slots.len() <= MAX_SNAPSHOTS, "{}", cache.slots.len());
+    }
 }

@@ -17,10 +17,11 @@ pub(crate) mod script;
 pub(crate) mod store;
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
+
+use quick_cache::unsync::Cache;
 
 use crate::{
     backend::BackendError,
@@ -36,11 +37,11 @@ use store::Store;
 const REVISION_AGE: Duration = Duration::from_millis(500);
 /// How often heartbeats say again how many shards there are.
 const KEEP: Duration = Duration::from_secs(15);
-/// Tenants whose revisions are remembered; past that, all are forgotten.
+/// Tenants whose revisions are remembered; past that, those that are used least are forgotten.
 const MAX_REVISIONS: usize = 10_000;
 
 /// By tenant: when it was asked, and the answer, unless it has been changed here since.
-type Revisions = HashMap<TenantId, (Instant, Option<u64>)>;
+type Revisions = Cache<TenantId, (Instant, Option<u64>)>;
 
 /// Where API keys and what belongs to no tenant live.
 pub(crate) const HOME: usize = 0;
@@ -105,7 +106,7 @@ impl RedisBackend {
             store: Arc::new(store),
             other,
             kept: Mutex::default(),
-            revisions: Mutex::default(),
+            revisions: Mutex::new(Cache::new(MAX_REVISIONS)),
         }))
     }
 
@@ -141,13 +142,10 @@ impl RedisBackend {
 
     fn believe(&self, tenant: &TenantId, asked: Instant, revision: u64) {
         let mut revisions = self.revisions();
-        if revisions.len() >= MAX_REVISIONS {
-            revisions.clear();
-        }
         // What was asked before a change here may have been answered before it, too.
         match revisions.get(tenant) {
             Some((when, _)) if *when > asked => {}
-            _ => drop(revisions.insert(tenant.clone(), (asked, Some(revision)))),
+            _ => revisions.insert(tenant.clone(), (asked, Some(revision))),
         }
     }
 
