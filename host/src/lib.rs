@@ -9,14 +9,17 @@
 //!   ──deliver──▶ Response ──record──▶ Attempt + Next
 //! ```
 //!
-//! `engine` puts the stages together and `worker` is the loop that drives them. `registry` holds what tenants configured. `api` and
-//! `cli` are the ways in.
+//! `engine` puts the stages together, and `worker` is the loop that drives them. `tenant` compiles what a tenant
+//! configured, and `backend` stores it and the queue. `api` and `cli` are the ways in. The sandbox is a crate of its own,
+//! so that all `unsafe` is there.
+
+#![forbid(unsafe_code)]
 
 pub mod ingest;
 pub mod rules;
 
 pub mod backend;
-pub mod sandbox;
+pub use hookbox_sandbox as sandbox;
 
 pub mod request;
 
@@ -35,6 +38,5 @@ pub mod api;
 pub mod cli;
 
 pub mod config;
-mod eviction;
 pub mod model;
 pub mod telemetry;

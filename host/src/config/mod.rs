@@ -14,6 +14,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use crate::sandbox::config::{PluginConfig, SandboxConfig};
 pub use load::{ConfigError, DEFAULTS};
 pub use proxy::{
     NoProxy, NoProxyError, ProxyAddress, ProxyCredentials, ProxyScheme, ProxyUrl, ProxyUrlError,
@@ -136,49 +137,6 @@ section!(
         lease_seconds: u64,
         max_receives: u32,
         max_in_flight: u32,
-    }
-);
-section!(
-    /// `[sandbox]`
-    SandboxConfig {
-        threads: usize,
-        fuel: u64,
-        deadline_ms: u64,
-        memory_bytes: usize,
-        stack_bytes: usize,
-        table_elements: usize,
-        body_bytes: usize,
-        headers: usize,
-        header_bytes: usize,
-        url_bytes: usize,
-        log_bytes: usize,
-        compile_seconds: u64,
-        compile_memory_bytes: u64,
-        compiled_bytes: u64,
-        cache_bytes: u64,
-    }
-);
-section!(
-    /// `[plugins]`
-    PluginConfig {
-        bytes: u64,
-        sections: u64,
-        modules: u64,
-        components: u64,
-        component_depth: u64,
-        instances: u64,
-        functions: u64,
-        function_bytes: u64,
-        locals: u64,
-        block_depth: u64,
-        branch_targets: u64,
-        types: u64,
-        type_bytes: u64,
-        items: u64,
-        segments: u64,
-        run_bytes: u64,
-        custom_bytes: u64,
-        loaded_bytes: u64,
     }
 );
 section!(

@@ -47,7 +47,7 @@ fn rendered(url: &str, headers: &[(&str, &str)], body: &str) -> Rendered {
     let headers = headers
         .iter()
         .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
-    Rendered::for_tests("POST", url, headers.collect(), body)
+    Rendered::new("POST", url, headers.collect(), body)
 }
 
 fn with_headers(headers: &[(&str, &str)]) -> Result<OutboundRequest, RenderError> {
@@ -434,7 +434,7 @@ fn methods_are_the_five_in_upper_case() {
     for method in [
         "post", "HEAD", "OPTIONS", "CONNECT", "TRACE", "", "GET ", "GET\r\n",
     ] {
-        let request = Rendered::for_tests(method, "http://example.com/", Vec::new(), "");
+        let request = Rendered::new(method, "http://example.com/", Vec::new(), "");
         let error = Given::new().build(request).map(|_| ()).unwrap_err();
         assert_eq!(error.field.as_deref(), Some("http_method"), "{method:?}");
     }
@@ -483,7 +483,7 @@ proptest! {
             ("[A-Za-z-]{1,8}|Host|TE|Content-Length|\\PC{0,8}", "[\\x00-\\x7f]{0,12}|\\PC{0,12}|hbs_[a-d]{4}"), 0..6),
         body in proptest::collection::vec(any::<u8>(), 0..50),
     ) {
-        let built = Given::new().build(Rendered::for_tests(method, url, headers, body));
+        let built = Given::new().build(Rendered::new(method, url, headers, body));
         if let Ok(request) = built {
             prop_assert!(request.url().as_str().bytes().all(|b| b.is_ascii_graphic()));
             let headers = request.headers();

@@ -426,7 +426,7 @@ async fn large_bodies_go_out_under_flow_control() {
         ..options()
     };
     let body = "x".repeat(1 << 20);
-    let request = Rendered::for_tests("POST", receiver.url(), Vec::new(), body);
+    let request = Rendered::new("POST", receiver.url(), Vec::new(), body);
     let response = Sender::new().send_with(request, &unverified).await.unwrap();
     assert_eq!((response.status, response.version), (200, "HTTP/2.0"));
 }

@@ -222,7 +222,7 @@ fn options() -> SendOptions<'static> {
 }
 
 fn post(url: &str) -> Rendered {
-    Rendered::for_tests("POST", url, Vec::new(), "{\"a\": 1}")
+    Rendered::new("POST", url, Vec::new(), "{\"a\": 1}")
 }
 
 fn build(request: Rendered) -> OutboundRequest {

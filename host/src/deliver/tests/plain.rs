@@ -32,7 +32,7 @@ async fn every_method_sends_its_body() {
     let server = Server::answering(OK).await;
     let sender = Sender::new();
     for method in HttpMethod::ALL {
-        let request = Rendered::for_tests(method.as_str(), server.url(), Vec::new(), "{\"a\": 1}");
+        let request = Rendered::new(method.as_str(), server.url(), Vec::new(), "{\"a\": 1}");
         sender.send(request).await.unwrap();
     }
     for (method, request) in HttpMethod::ALL.iter().zip(server.requests()) {
@@ -48,7 +48,7 @@ async fn every_method_sends_its_body() {
 #[tokio::test]
 async fn an_empty_body_of_a_post_has_a_length() {
     let server = Server::answering(OK).await;
-    let request = Rendered::for_tests("POST", server.url(), Vec::new(), "");
+    let request = Rendered::new("POST", server.url(), Vec::new(), "");
     Sender::new().send(request).await.unwrap();
     assert!(
         server.requests()[0].contains("Content-Length: 0\r\n"),
@@ -74,7 +74,7 @@ async fn the_host_header_can_be_set_and_is_otherwise_the_urls() {
     let by_name = format!("http://receiver.example:{}/", server.address.port());
     sender.send(post(&by_name)).await.unwrap();
     let host = vec![("Host".to_owned(), "other.example".to_owned())];
-    let request = Rendered::for_tests("POST", by_name, host, "");
+    let request = Rendered::new("POST", by_name, host, "");
     sender.send(request).await.unwrap();
     let hosts: Vec<String> = server
         .requests()

@@ -165,7 +165,7 @@ async fn an_answer_that_comes_before_the_request_has_been_taken_counts() {
         let _ = stream.read_to_end(&mut rest).await;
     })
     .await;
-    let request = Rendered::for_tests("POST", server.url(), Vec::new(), body);
+    let request = Rendered::new("POST", server.url(), Vec::new(), body);
     let response = Sender::new().send(request).await.unwrap();
     assert_eq!(
         (response.status, response.body.as_slice()),
@@ -177,7 +177,7 @@ async fn an_answer_that_comes_before_the_request_has_been_taken_counts() {
 async fn a_body_of_the_largest_size_arrives_whole() {
     let server = Server::answering(OK).await;
     let body = "0123456789abcdef".repeat(1 << 16);
-    let request = Rendered::for_tests("POST", server.url(), Vec::new(), body.clone());
+    let request = Rendered::new("POST", server.url(), Vec::new(), body.clone());
     Sender::new().send(request).await.unwrap();
     assert!(server.requests()[0].ends_with(&body));
 }

@@ -21,7 +21,7 @@ async fn header_names_arrive_as_they_are_spelled_and_recorded() {
             false => server.url(),
         };
         let headers = written.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let request = || Rendered::for_tests("POST", url.clone(), headers.to_vec(), "{\"a\": 1}");
+        let request = || Rendered::new("POST", url.clone(), headers.to_vec(), "{\"a\": 1}");
         let record = build(request()).record();
         let unverified = SendOptions {
             ssl_verification: false,

@@ -306,7 +306,7 @@ async fn http_2_is_spoken_where_it_is_offered_unless_the_host_is_set() {
         "Some(\"receiver.example\") None {\"a\": 1}"
     );
 
-    let request = Rendered::for_tests(
+    let request = Rendered::new(
         "POST",
         https(address),
         vec![("Host".to_owned(), "other.example".to_owned())],

@@ -8,10 +8,8 @@ use std::{
 use tokio::sync::watch;
 
 use super::LoadError;
-use crate::{
-    eviction::{self, CacheEntry},
-    model::TenantId,
-};
+use crate::model::TenantId;
+use crate::sandbox::eviction::{self, CacheEntry};
 
 /// What was not used for so long is in nobody's share any more, and all of it together in one: who does nothing must
 /// not keep others small. To load it again, from disk, costs some milliseconds.

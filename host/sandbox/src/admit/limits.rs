@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config::PluginConfig;
-use crate::sandbox::limits::{MEMORIES, TABLES};
+use crate::limits::{MEMORIES, TABLES};
 
 /// The depth of component types that the engine's own validator accepts, times two: ours is an upper bound.
 const TYPE_DEPTH: u64 = 200;

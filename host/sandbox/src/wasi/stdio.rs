@@ -2,7 +2,7 @@
 
 use wasmtime::component::{ComponentType, Lower, Resource};
 
-use crate::sandbox::{bindings::Level, log::Log};
+use crate::{bindings::Level, log::Log};
 
 /// `wasi:io/streams` `input-stream`: standard input, at its end.
 pub(super) enum InputStream {}
@@ -108,7 +108,7 @@ impl Stdio {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::LogLevel;
+    use crate::LogLevel;
 
     fn written(limit: usize, writes: &[(Output, &[u8])]) -> Vec<(LogLevel, String)> {
         let (mut stdio, mut log) = (Stdio::default(), Log::new(limit));

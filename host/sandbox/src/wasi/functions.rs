@@ -13,7 +13,7 @@ use super::{
         Descriptor, InputStream, Output, OutputStream, StreamError, TerminalInput, TerminalOutput,
     },
 };
-use crate::sandbox::imports::{State, charge};
+use crate::imports::{State, charge};
 
 /// What a stream says it takes in one write.
 const WRITE: u64 = 64 * 1024;

@@ -1,7 +1,7 @@
 //! The world of `wit/transformer.wit` as Rust types and typed calls.
 
 wasmtime::component::bindgen!({
-    path: "../wit",
+    path: "../../wit",
     world: "transformer",
 });
 

@@ -2,7 +2,7 @@
 
 use wit_component::ComponentEncoder;
 
-use crate::sandbox::{SandboxError, text::clean_line};
+use crate::{SandboxError, text::clean_line};
 
 /// Makes the component, which is what `wasm-tools component new` would make of it.
 ///
@@ -10,7 +10,7 @@ use crate::sandbox::{SandboxError, text::clean_line};
 ///
 /// # Errors
 /// What keeps the module from being one, for one that it has no embedded component type.
-pub(in crate::sandbox) fn component_of(module: &[u8]) -> Result<Vec<u8>, SandboxError> {
+pub(crate) fn component_of(module: &[u8]) -> Result<Vec<u8>, SandboxError> {
     ComponentEncoder::default()
         .validate(true)
         .module(module)

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Measure;
-use crate::sandbox::text::clean_line;
+use crate::text::clean_line;
 
 /// What is wrong with a plugin's structure, in words for its author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

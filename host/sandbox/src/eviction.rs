@@ -1,18 +1,18 @@
-//! Who makes room in a store that many fill. Pure.
+//! Which entry a cache that many owners share evicts next. Pure.
 
 use std::{collections::HashMap, hash::Hash};
 
 /// One thing in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CacheEntry<O, U, K> {
+pub struct CacheEntry<O, U, K> {
     /// Whose it is.
-    pub(crate) owner: O,
+    pub owner: O,
     /// How much room it takes.
-    pub(crate) amount: u64,
+    pub amount: u64,
     /// When it was used: the least was so longest ago.
-    pub(crate) used: U,
+    pub used: U,
     /// By what it can be removed; `None` if it stays in any case.
-    pub(crate) key: Option<K>,
+    pub key: Option<K>,
 }
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ struct Owner<U, K> {
 /// alike it is not always the same. If something stays in any case, the rest comes to `most` or less.
 ///
 /// Linear in what is held.
-pub(crate) fn pick_victim<O: Eq + Hash, U: Ord, K>(
+pub fn pick_victim<O: Eq + Hash, U: Ord, K>(
     held: impl IntoIterator<Item = CacheEntry<O, U, K>>,
     most: u64,
 ) -> Option<K> {

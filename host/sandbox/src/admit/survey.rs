@@ -17,7 +17,7 @@ use wasmparser::{Chunk, Encoding, FunctionBody, ImportSectionReader, Parser, Pay
 
 use self::load::Scales;
 use super::{Location, Measure, Refusal, code};
-use crate::{config::PluginConfig, sandbox::text::clean_line};
+use crate::{config::PluginConfig, text::clean_line};
 
 /// The longest name of an import or export that is kept.
 const MAX_NAME: usize = 200;

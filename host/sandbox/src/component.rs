@@ -45,7 +45,8 @@ impl fmt::Debug for Compiled {
 }
 
 /// The digest by which a component is known.
-pub(crate) fn digest(wasm: &[u8]) -> [u8; 32] {
+#[must_use]
+pub fn digest(wasm: &[u8]) -> [u8; 32] {
     Sha256::digest(wasm).into()
 }
 

@@ -180,7 +180,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::tests::Config;
 
     proptest! {
         /// However several memories grow, their sum stays within the limit and a refusal is remembered.

@@ -14,7 +14,7 @@ use wasmparser::{
     ComponentTypeRef, ElementItems, ElementKind, Instance, Payload,
 };
 
-use crate::{config::PluginConfig, sandbox::limits::CORE_INSTANCES};
+use crate::{config::PluginConfig, limits::CORE_INSTANCES};
 
 /// An instance itself, with what the store and the allocator keep of it.
 const INSTANCE: u64 = 512;

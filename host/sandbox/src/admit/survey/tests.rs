@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{config::Config, sandbox::JINJA};
+use crate::{JINJA, config::tests::Config};
 
 fn limits() -> PluginConfig {
     Config::defaults().plugins

@@ -28,7 +28,7 @@ pub enum Output {
 }
 
 /// A request as a guest returned it. Its sizes are within the sandbox's limits and nothing else is known
-/// of it; [`crate::request`] validates it.
+/// of it; `hookbox::request` validates it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     pub(super) method: String,
@@ -62,13 +62,14 @@ impl Rendered {
         &self.body
     }
 
-    pub(crate) fn into_body(self) -> Vec<u8> {
+    /// The body alone.
+    #[must_use]
+    pub fn into_body(self) -> Vec<u8> {
         self.body
     }
 
-    /// What a guest might have returned, for the tests of later stages.
-    #[cfg(test)]
-    pub(crate) fn for_tests(
+    /// What a guest returned. Nothing of it is validated.
+    pub fn new(
         method: impl Into<String>,
         url: impl Into<String>,
         headers: Vec<(String, String)>,
