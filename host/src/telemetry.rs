@@ -17,7 +17,7 @@ pub use metrics::{Metrics, Part};
 use crate::config::{LogConfig, LogFormat};
 
 /// Starts logging to standard error, panics included. `RUST_LOG` takes the place of the configured filter. Logging
-/// never fails or delays anybody: see [`log`]. Call [`flush`] before the process ends.
+/// never fails or delays anybody: see `telemetry/log.rs`. Call [`flush`] before the process ends.
 ///
 /// # Errors
 /// When the filter does not parse, or logging has been started before.

@@ -126,7 +126,7 @@ pub(super) fn response(
 }
 
 /// The pieces until the time is over, which ends the connection. The time is looked at when the client takes
-/// something; one that takes nothing at all is dropped by [`super::serve`].
+/// something; one that takes nothing at all is dropped by [`super::serve()`].
 fn within<H: Send + 'static>(
     most: Duration,
     pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,

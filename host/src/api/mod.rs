@@ -1,7 +1,7 @@
 //! The HTTP API: thin. Each resource has a file; what they share is here and in the five files named
 //! first below. `docs/openapi.json` is made from these handlers.
 //!
-//! Order of a request: connection limit and header timeout ([`serve`]), security headers, limit of requests
+//! Order of a request: connection limit and header timeout ([`serve()`]), security headers, limit of requests
 //! under way, panic guard, route, key and scope, body within its limits of size and time.
 
 mod addresses;
@@ -96,7 +96,7 @@ impl ApiState {
     }
 }
 
-/// The whole API over an engine, ready to be served by [`serve`] or called in process.
+/// The whole API over an engine, ready to be served by [`serve()`] or called in process.
 pub fn router(engine: Arc<Engine>) -> Router {
     router_with_admin_key(engine, None)
 }

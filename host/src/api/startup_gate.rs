@@ -29,7 +29,7 @@ pub struct StartupGate {
 }
 
 impl StartupGate {
-    /// What to give to [`super::serve`].
+    /// What to give to [`super::serve()`].
     pub fn router(&self) -> Router {
         let front = self.clone();
         Router::new().fallback(move |request| front.answer(request))

@@ -25,7 +25,7 @@ use crate::{
 /// Check whether a plugin would be accepted, and tell what it costs
 ///
 /// Runs here, without a server, all that a plugin must pass before it may run: the limits on what is in it
-/// (section [plugins] of the configuration), its compilation in a process of its own, its imports and
+/// (section `plugins` of the configuration), its compilation in a process of its own, its imports and
 /// exports, and one trial render of a sample event. What it is compiled to is kept for `hookbox render`. Exit code 1 if
 /// it is refused.
 #[derive(Debug, Args)]

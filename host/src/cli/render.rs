@@ -68,8 +68,12 @@ pub(super) struct RenderArgs {
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = ".",
         conflicts_with_all = ["plugin", "delivery"])]
     native: Option<PathBuf>,
-    /// Let the webhook use a secret of this name, which shows as [secret:NAME]; may be given several times
-    #[arg(long, value_name = "NAME", conflicts_with = "delivery")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "delivery",
+        help = "Let the webhook use a secret of this name, which shows as [secret:NAME]; may be given several times"
+    )]
     secret: Vec<String>,
     /// Render the last attempt of this delivery of the server's again
     #[arg(long, value_name = "ID", conflicts_with_all = ["webhook", "event", "name"])]

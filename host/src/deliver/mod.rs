@@ -18,7 +18,7 @@
 //! **Size.** Of a response's body at most `delivery.response_bytes` are read, as they come and not
 //! decompressed; the rest is not waited for. Headers are at most 256 KiB with HTTP/1.1 and 64 KiB with HTTP/2, and
 //! 32 KiB of them are kept. Whatever else comes (framing, interim answers, frames, TLS) is counted in the connection's
-//! reader ([`meter`]) and ends with [`ANSWER_EXTRA`]. A connection on which an answer was cut off is closed.
+//! reader (`meter`) and ends with `ANSWER_EXTRA`. A connection on which an answer was cut off is closed.
 //!
 //! **The status decides.** Once there is a status, what happens to the body cannot make a delivery fail:
 //! a body that drips until the deadline, or breaks off, is kept as far as it came and marked as truncated.

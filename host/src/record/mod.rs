@@ -1,6 +1,6 @@
 //! Stage 8: what happened, and what happens next.
 //!
-//! [`Attempt`] is the full record of one try; [`decide`] is the pure function from its outcome to the
+//! [`Attempt`] is the full record of one try; [`decide()`] is the pure function from its outcome to the
 //! delivery's next state. Both go to the backend in one step ([`crate::backend::Settlement`]).
 
 mod attempt;

@@ -196,7 +196,7 @@ impl TenantLimiter {
     /// waits for the result any more.
     ///
     /// # Errors
-    /// As [`TenantLimiter::permit`], and [`LimiterError::Panicked`].
+    /// As [`TenantLimiter::acquire`], and [`LimiterError::Panicked`].
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         caller: &Caller,

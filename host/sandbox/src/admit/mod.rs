@@ -1,6 +1,6 @@
 //! What a plugin must pass before it may run: the way in for components that strangers wrote.
 //!
-//! 1. [`survey`]: one pass over the bytes, which runs nothing and allocates next to nothing, with limits on
+//! 1. [`survey()`]: one pass over the bytes, which runs nothing and allocates next to nothing, with limits on
 //!    everything whose compilation costs more than its bytes. What it refuses never reaches a compiler.
 //! 2. A core module with an embedded component type becomes a component, and is surveyed again.
 //! 3. The component is compiled, linked and checked against the world, as [`Sandbox::load`] does it. With

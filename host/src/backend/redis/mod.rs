@@ -1,7 +1,7 @@
 //! The Redis backend: registry and queue in one Redis (or Valkey) that many processes share.
 //!
 //! [`RedisBackend`] implements both contracts. This module holds the connections (`address`, `node`,
-//! `store`), the steps' texts (`script`) and the registry; [`crate::backend::redis::queue`] holds the queue, and at the
+//! `store`), the steps' texts (`script`) and the registry; `queue` holds the queue, and at the
 //! head of its `lua/common.lua` is what each key holds.
 
 mod answer;

@@ -1,7 +1,7 @@
 //! The embedded backend: registry and queue in one SQLite file.
 //!
 //! [`SqliteBackend`] implements both contracts. This module holds the connection layer (`open`, `writer`,
-//! `store`) and the registry's SQL; [`crate::backend::sqlite::queue`] holds the queue's.
+//! `store`) and the registry's SQL; `queue` holds the queue's.
 
 pub(crate) mod fault;
 mod open;

@@ -61,8 +61,11 @@ pub(super) struct NetboxArgs {
         required_unless_present = "url"
     )]
     files: Vec<PathBuf>,
-    /// The NetBox to read from, such as https://netbox.example.com
-    #[arg(long, value_name = "URL")]
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "The NetBox to read from, such as https://netbox.example.com"
+    )]
     url: Option<Url>,
     /// Token for NetBox. A command line can be seen by others on the machine: prefer the variable
     #[arg(long, value_name = "TOKEN", env = "NETBOX_TOKEN", hide_env_values = true, value_parser = any_secret)]
