@@ -5,6 +5,8 @@
 //! fails is asked again, with growing pauses. At shutdown the worker stops claiming, waits for what is
 //! under way, and gives the leases of the rest back.
 
+mod outage;
+
 use std::{
     collections::HashSet,
     sync::{
@@ -20,9 +22,11 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
+use tracing::Instrument;
+
 use crate::{
     backend::{
-        BackendError, LeaseToken, Leased, Settled, Settlement, WorkerInfo,
+        BackendError, Delivery, LeaseToken, Leased, Settled, Settlement, WorkerInfo,
         schedule::{self, HEARTBEAT},
     },
     engine::{AttemptResult, Engine, NoAttempt},
@@ -30,6 +34,7 @@ use crate::{
     record::Next,
     telemetry::Part,
 };
+use outage::Outage;
 
 /// Deliveries taken in one claim.
 const CLAIM_BATCH: usize = 64;
@@ -69,6 +74,7 @@ struct Worker {
     lease: Duration,
     slots: Arc<Semaphore>,
     held: Mutex<HashSet<LeaseToken>>,
+    outage: Outage,
     /// Deliveries put off since that was last logged.
     defer: AtomicUsize,
 }
@@ -82,6 +88,7 @@ impl Worker {
             lease: Duration::from_secs(config.lease_seconds),
             slots: Arc::new(Semaphore::new(config.concurrency)),
             held: Mutex::default(),
+            outage: Outage::default(),
             defer: AtomicUsize::new(0),
             engine,
         }
@@ -104,12 +111,22 @@ impl Worker {
                 .await
             {
                 Ok(claim) => {
+                    self.outage.answered();
                     backoff.reset();
                     let found = !claim.leased.is_empty();
                     for leased in claim.leased {
                         let slot = slots.pop();
                         self.held().insert(leased.token.clone());
-                        deliveries.spawn(Arc::clone(self).deliver(leased, slot));
+                        let Delivery {
+                            id,
+                            tenant,
+                            webhook,
+                            event,
+                            ..
+                        } = &leased.delivery;
+                        // On every line that the delivery causes, whatever the level of the log.
+                        let span = tracing::error_span!("delivery", %id, %tenant, %webhook, %event);
+                        deliveries.spawn(Arc::clone(self).deliver(leased, slot).instrument(span));
                     }
                     self.count();
                     if found {
@@ -119,7 +136,7 @@ impl Worker {
                 }
                 Err(error) => {
                     let pause = backoff.next();
-                    tracing::error!(%error, ?pause, "cannot claim deliveries; trying again");
+                    self.outage.note("claim deliveries", &error);
                     drop(slots);
                     if unless_stopped(shutdown, sleep(pause)).await.is_none() {
                         return;
@@ -155,7 +172,7 @@ impl Worker {
         // Also if what follows panics: the lease must not be renewed for ever.
         let _held = HeldLease {
             worker: &self,
-            token: &leased.token,
+            leased: &leased,
         };
         match self.attempt(&leased, &mut slot).await {
             Ok(AttemptResult {
@@ -171,6 +188,11 @@ impl Worker {
                     .flatten();
                 let stored = self.settle(settlement).await;
                 if let Some(kind) = failed.filter(|_| stored) {
+                    tracing::warn!(
+                        kind,
+                        "a delivery failed and is not tried again: `hookbox deliveries show` says why, and \
+                         `hookbox deliveries requeue` sends it again"
+                    );
                     self.engine.metrics().failed(&kind);
                 }
                 // One that was not stored is made again.
@@ -188,7 +210,7 @@ impl Worker {
                 }
             }
             Err(NoAttempt::Store(error)) => {
-                tracing::error!(%error, delivery = %leased.delivery.id, "cannot read the webhook");
+                self.outage.note("read a webhook", &error);
                 // It is claimable again at once, and what failed may go on failing.
                 sleep(PAUSE_AFTER_FAILURE).await;
                 self.give_back(std::slice::from_ref(&leased.token)).await;
@@ -221,8 +243,12 @@ impl Worker {
         let delivery = settlement.lease.delivery.clone();
         loop {
             match self.engine.backend().settle(settlement.clone()).await {
-                Ok(Settled::Done) => return true,
+                Ok(Settled::Done) => {
+                    self.outage.answered();
+                    return true;
+                }
                 Ok(Settled::LeaseLost) => {
+                    self.outage.answered();
                     tracing::warn!(%delivery, "its lease was lost before the attempt was stored");
                     return false;
                 }
@@ -235,10 +261,7 @@ impl Worker {
                         tracing::error!(%error, %delivery, "cannot store an attempt; giving up");
                         return false;
                     }
-                    // Once for each delivery: a store that is away for long meets very many.
-                    if backoff.failures == 0 {
-                        tracing::error!(%error, %delivery, "cannot store an attempt; trying until it can");
-                    }
+                    self.outage.note("store an attempt", &error);
                     let pause = backoff.next();
                     sleep(pause).await;
                 }
@@ -281,6 +304,7 @@ impl Worker {
             }
             match self.engine.backend().renew(&tokens, self.lease).await {
                 Ok(lost) => {
+                    self.outage.answered();
                     for token in lost.iter().filter(|token| self.held().contains(token)) {
                         tracing::warn!(delivery = %token.delivery, "its lease was lost");
                     }
@@ -288,7 +312,7 @@ impl Worker {
                 Err(error) => {
                     // There may be little time left.
                     pause = self.lease / 20;
-                    tracing::error!(%error, leases = tokens.len(), "cannot renew leases");
+                    self.outage.note("renew leases", &error);
                 }
             }
         }
@@ -298,7 +322,6 @@ impl Worker {
         let mut tick = interval(HEARTBEAT);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut logged = Instant::now();
-        let mut is_away = false;
         loop {
             tick.tick().await;
             if logged.elapsed() >= PUT_OFF_LOG
@@ -324,14 +347,10 @@ impl Worker {
                 concurrency: u32::try_from(self.engine.config().worker.concurrency)
                     .unwrap_or(u32::MAX),
             };
-            let sent = self.engine.backend().heartbeat(&info).await;
-            // Once, not at every beat.
-            if let Err(error) = &sent
-                && !is_away
-            {
-                tracing::warn!(%error, "cannot send a heartbeat");
+            match self.engine.backend().heartbeat(&info).await {
+                Ok(()) => self.outage.answered(),
+                Err(error) => self.outage.note("send a heartbeat", &error),
             }
-            is_away = sent.is_err();
         }
     }
 
@@ -368,12 +387,15 @@ impl Worker {
 /// A delivery that a task works on.
 struct HeldLease<'a> {
     worker: &'a Worker,
-    token: &'a LeaseToken,
+    leased: &'a Leased,
 }
 
 impl Drop for HeldLease<'_> {
     fn drop(&mut self) {
-        self.worker.held().remove(self.token);
+        if std::thread::panicking() {
+            tracing::error!("the task of the delivery panicked; its lease will expire");
+        }
+        self.worker.held().remove(&self.leased.token);
         self.worker.count();
     }
 }
