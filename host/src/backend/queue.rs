@@ -98,6 +98,9 @@ pub struct Claim {
 /// The end of one attempt, to be stored with what follows from it in one step.
 #[derive(Clone, Debug)]
 pub struct Settlement {
+    /// Random, drawn once for each settlement. By it a backend that is asked again, because its first answer was lost
+    /// on the way, knows that it has stored this very settlement.
+    pub id: u64,
     /// The claim under which the attempt ran.
     pub lease: LeaseToken,
     /// The full record. Its number is set by the queue.
@@ -112,7 +115,7 @@ pub struct Settlement {
 /// Whether a settlement counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// It is stored.
+    /// It is stored; perhaps by an earlier call whose answer was lost on the way.
     Done,
     /// The lease had expired and was reclaimed, or the delivery is gone. Nothing was stored.
     LeaseLost,

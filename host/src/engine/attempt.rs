@@ -203,6 +203,7 @@ impl Engine {
         let pause = rest.retry_after.filter(|_| rest.one_receiver);
         Ok(AttemptResult {
             settlement: Settlement {
+                id: rand::random(),
                 lease: leased.token.clone(),
                 attempt,
                 next,

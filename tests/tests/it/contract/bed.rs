@@ -1,7 +1,16 @@
 //! What the cases stand on: an empty backend and short words for what they do with it.
 
 use std::{
-    any::Any, collections::HashMap, future::Future, ops::Deref, pin::Pin, sync::Arc, time::Duration,
+    any::Any,
+    collections::HashMap,
+    future::Future,
+    ops::Deref,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use hookbox::{
@@ -214,7 +223,9 @@ pub(crate) fn event_about(
     }
 }
 
-/// A settlement that goes with `next`.
+static SETTLEMENTS: AtomicU64 = AtomicU64::new(0);
+
+/// A settlement that goes with `next`, unlike all others.
 pub(crate) fn settlement(token: &LeaseToken, next: Next) -> Settlement {
     let outcome = match &next {
         Next::Finished => AttemptOutcome::Delivered,
@@ -226,6 +237,7 @@ pub(crate) fn settlement(token: &LeaseToken, next: Next) -> Settlement {
         attempt.skip_reason = Some(reason.clone());
     }
     Settlement {
+        id: SETTLEMENTS.fetch_add(1, Ordering::Relaxed),
         lease: token.clone(),
         attempt,
         next,

@@ -12,7 +12,7 @@
 -- KEY                     TYPE  HOLDS
 -- d:DELIVERY              hash  t tenant, e event, w webhook, r rule, ot and et the event's types, s state, c created (and
 --                               its unique stamp), u updated, due its place in lane0 or when it is due in lane1, a attempts since requeued, n attempts
---                               in all, rc receives, f fence, sf which step settled it last, lr last result,
+--                               in all, rc receives, f fence, sf the id of its last settlement, lr last result,
 --                               le the kind of the last attempt's error ('' or none: it did not fail), wk worker and la when it was leased last
 -- a:DELIVERY              list  its last attempts: JSON, or "lost WORKER LEASED_AT NOW"
 -- e:EVENT                 hash  t tenant, et, ot, rx received (ms), n deliveries that are kept. What is long is beside it,

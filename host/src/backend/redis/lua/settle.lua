@@ -1,9 +1,9 @@
 -- Stores an attempt and moves the delivery on, if the lease still holds.
 -- ARGV[4] delivery, [5] fence, [6] the attempt as JSON, [7] the next state, [8] for 'scheduled' the wait in
 -- microseconds, [9] how long its webhook pauses (0: not), [10] the result in one sentence, [11] 1 if it was
--- delivered, [12] fuel, [13] bytes sent, [14] what nobody else says, [15] the kind of its
+-- delivered, [12] fuel, [13] bytes sent, [14] the settlement's id, [15] the kind of its
 -- error, or ''
--- Answers 1, or 0 if the lease was lost. This very step again, as its first answer was lost on the way, is
+-- Answers 1, or 0 if the lease was lost. The same settlement again, as its first answer was lost on the way, is
 -- answered 1 and changes nothing.
 local d = find(ARGV[4])
 if not d or d.f ~= ARGV[5] then return {'OK', 0} end

@@ -255,6 +255,7 @@ impl Queue for RedisBackend {
 
     async fn settle(&self, settlement: Settlement) -> Result<Settled, BackendError> {
         let Settlement {
+            id,
             lease,
             attempt,
             next,
@@ -271,7 +272,7 @@ impl Queue for RedisBackend {
         let (fence, wait) = (lease.fence.to_string(), micros(wait));
         let pause = micros(pause.unwrap_or_default());
         let (fuel, bytes) = (fuel.to_string(), bytes.to_string());
-        let unique = hex::encode(rand::random::<[u8; 8]>());
+        let id = id.to_string();
         let args = [
             lease.delivery.as_str().as_bytes(),
             fence.as_bytes(),
@@ -283,7 +284,7 @@ impl Queue for RedisBackend {
             if delivered { b"1" } else { b"0" },
             fuel.as_bytes(),
             bytes.as_bytes(),
-            unique.as_bytes(),
+            id.as_bytes(),
             schedule::error_kind(&attempt)
                 .unwrap_or_default()
                 .as_bytes(),

@@ -30,7 +30,9 @@ pub(super) fn settle(
     scheduler: &Scheduler,
     settlement: Settlement,
 ) -> Result<Settled, Fault> {
+    // Answers are not lost within one process, so the settlement's id is not needed here.
     let Settlement {
+        id: _,
         lease,
         mut attempt,
         next,
