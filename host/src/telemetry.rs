@@ -1,4 +1,4 @@
-//! What an operator sees of a running hookbox: log lines and metrics. No secret and no payload is in
+//! The operator's view of a running hookbox: log lines and metrics. No secret and no payload is in
 //! either; metrics carry no tenant label, so their number is bounded.
 
 mod exposition;

@@ -6,8 +6,8 @@
 //! (damaged, cut, put there by somebody, of another engine) counts as absent, and is replaced.
 //!
 //! The folder has a size, and each file's name says in whose share of it the file is: that of who had it compiled
-//! first. Who has more than a share makes room for the others, with what was used longest ago. So plugins do not
-//! fill the disk, and no tenant's keep another's from being there. What was not used for a month has no share.
+//! first. Owners that have more than a share make room for the others, with what was used longest ago. So plugins do
+//! not fill the disk, and no tenant's keep another's from being there. What was not used for a month has no share.
 
 use std::{
     fs::{DirBuilder, File},
@@ -38,7 +38,7 @@ const FORMAT: &[u8] = b"hookbox compiled component 1";
 const KEY_FILE: &str = "key";
 /// Of artifacts' names.
 const ENDING: &str = ".bin";
-/// What was not used for so long is in nobody's share any more, and all of it together in one.
+/// Entries that were not used for so long are in no owner's share any more; together they have one share.
 const IDLE_SECONDS: u64 = 30 * 24 * 3600;
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;
@@ -159,7 +159,7 @@ impl Cache {
         names.find(|name| name.split('.').next() == Some(stem.as_str()))
     }
 
-    /// What a file is an artifact of: the component, and the engine that compiled it.
+    /// The identity of an artifact: the component, and the engine that compiled it.
     fn id(&self, digest: &[u8; 32]) -> [u8; 32] {
         Sha256::new()
             .chain_update(FORMAT)

@@ -34,7 +34,7 @@ use crate::config::SandboxConfig;
 const ARGUMENT: &str = "__compile-component";
 /// Stack of the thread that compiles: generous, as the compiler recurses on what it is given.
 const STACK: usize = 64 << 20;
-/// What the answer begins with.
+/// The beginning of the answer.
 const DONE: u8 = 0;
 const REFUSED: u8 = 1;
 /// The exit code of a compiler process that could not limit itself, or not work within its limits.
@@ -44,7 +44,7 @@ const CLOCK_PER_CPU: u64 = 10;
 /// How much it lets others go before it: deliveries matter more than how soon a plugin is taken in.
 const NICENESS: i32 = 5;
 
-/// What a compiler process is started for.
+/// The task of a compiler process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
     /// Component to artifact.

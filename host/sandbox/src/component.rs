@@ -29,7 +29,7 @@ pub(super) struct Compiled {
     pub(super) kept: AtomicBool,
 }
 
-/// What can be compiled, or made into what can.
+/// A component, or a module that can be made into one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Component,

@@ -70,7 +70,7 @@ fn engine_config(config: &SandboxConfig, threads: usize) -> Config {
 fn code_config(config: &SandboxConfig) -> Config {
     let mut c = Config::new();
 
-    // What it costs. Fuel is the bill and the limit; the epoch is the clock.
+    // Cost: fuel is the bill and the limit; the epoch is the clock.
     c.consume_fuel(true);
     c.operator_cost(OperatorCost {
         variable: VariableOperatorCost {

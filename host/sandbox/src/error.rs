@@ -32,9 +32,9 @@ pub enum SandboxError {
     /// These bytes are no WebAssembly component in the binary format.
     #[error("this is not a WebAssembly component but {found}; {hint}")]
     NotAComponent {
-        /// What it is instead.
+        /// The type that it has instead.
         found: &'static str,
-        /// What to do.
+        /// The remedy.
         hint: &'static str,
     },
     /// The component does not validate, uses a feature that is off, or needs more than the sandbox has.
@@ -64,7 +64,7 @@ pub enum SandboxError {
     Import {
         /// The import.
         name: String,
-        /// What to do.
+        /// The remedy.
         hint: &'static str,
     },
     /// The component does not export what a transformer must, or with another type.
@@ -111,7 +111,7 @@ fn describe(error: &wasmtime::Error) -> String {
     clean_line(&text, MAX_DESCRIPTION)
 }
 
-/// What to do about an import that is refused.
+/// The remedy for an import that is refused.
 fn hint(name: &str) -> &'static str {
     if name.starts_with("wasi:http/") {
         "leave out `fetch` and the like; for JavaScript, build with `disableFeatures: ['http', 'fetch-event']`"

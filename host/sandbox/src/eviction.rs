@@ -5,13 +5,13 @@ use std::{collections::HashMap, hash::Hash};
 /// One thing in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheEntry<O, U, K> {
-    /// Whose it is.
+    /// Its owner.
     pub owner: O,
     /// How much room it takes.
     pub amount: u64,
     /// When it was used: the least was so longest ago.
     pub used: U,
-    /// By what it can be removed; `None` if it stays in any case.
+    /// The key by which it can be removed; `None` if it must stay.
     pub key: Option<K>,
 }
 
@@ -21,7 +21,7 @@ struct Owner<U, K> {
     oldest: Option<(U, K)>,
 }
 
-/// What has to go first if all of it together is more than `most`, or nothing if it is not; for more, ask again
+/// The entry to evict first if all together are more than `most`, or nothing if they are not; for more, ask again
 /// without it.
 ///
 /// Of n owners that hold something, each has a share of one n-th of `most`, and who holds no more than that loses
@@ -104,7 +104,7 @@ mod tests {
         held
     }
 
-    /// What is left when all that has to go is gone.
+    /// The entries that are left after all evictions.
     fn after(mut things: Vec<Thing>, most: u64) -> Vec<Thing> {
         while let Some(key) = pick_victim(things.iter().copied(), most) {
             let before = things.len();

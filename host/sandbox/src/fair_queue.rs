@@ -1,7 +1,7 @@
-//! Whose turn it is on the render threads: every owner gets the same share of their time.
+//! The fair queue before the render threads: every owner gets the same share of their time.
 //!
 //! Start-time fair queueing: each owner has a clock of its own that advances by the time its jobs took, and the
-//! owner whose clock is furthest behind is next. Who has had nothing to do for a while starts at the present:
+//! owner whose clock is furthest behind is next. An owner that had nothing to do for a while starts at the present:
 //! time that was not used is not saved up. So whoever asks for little is served at once, however much others
 //! ask for and however long their jobs take; only a job that is running is waited for.
 
@@ -32,7 +32,7 @@ struct Owner<J> {
     /// Nanoseconds.
     clock: u64,
     running: usize,
-    /// What the last job took: the guess for the next one, until it has ended.
+    /// The time of the last job: the guess for the next one, until it has ended.
     guess: u64,
 }
 

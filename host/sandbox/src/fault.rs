@@ -18,7 +18,7 @@ const MAX_FIELD: usize = 64;
 /// The most of a function's name from the guest's name section.
 const MAX_FUNCTION: usize = 80;
 
-/// What made a run end early.
+/// The reason why a run ended early.
 pub(super) fn from_engine(error: &wasmtime::Error, state: &State, limits: &Limits) -> RenderError {
     if let Some(refused) = state.meter.refused() {
         return RenderError::new(ErrorKind::OutOfMemory, refused.to_string());
@@ -133,7 +133,7 @@ const fn describe(trap: Trap) -> &'static str {
     }
 }
 
-/// What a guest says of its own failure, bounded and cleaned.
+/// A guest's message about its own failure, bounded and cleaned.
 pub(super) fn from_guest(failure: &Failure) -> RenderError {
     let message = clean_line(&failure.message, MAX_MESSAGE);
     RenderError {

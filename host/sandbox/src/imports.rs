@@ -21,7 +21,7 @@ const HOST: &str = "hookbox:transformer/host@1.0.0";
 /// time spent in Wasm would.
 const CALL_FUEL: u64 = 500;
 
-/// What the host keeps beside one run.
+/// The host's state beside one run.
 pub(super) struct State {
     pub(super) meter: Meter,
     pub(super) log: Log,
@@ -44,7 +44,7 @@ impl State {
         self.wasi.finish(&mut self.log);
     }
 
-    /// What was logged.
+    /// The log.
     pub(super) fn into_log(self) -> Vec<LogLine> {
         self.log.finish()
     }

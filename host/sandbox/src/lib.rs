@@ -72,7 +72,7 @@ struct Inner {
     threads: RenderThreads,
     disk: Option<Cache>,
     compiler: Compiler,
-    /// What is loaded now, by digest: the same component of many tenants is held once.
+    /// The components that are loaded now, by digest: the same component of many tenants is held once.
     loaded: Mutex<HashMap<[u8; 32], Weak<Compiled>>>,
     /// One compilation at a time for each purpose: it is the one thing here whose memory a guest's author can
     /// drive up, and who uploads must not hold up what runs.
@@ -80,7 +80,7 @@ struct Inner {
     admitting: Mutex<()>,
 }
 
-/// What a component is compiled for.
+/// The purpose for which a component is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     /// To run it.
@@ -96,7 +96,7 @@ pub struct Transformer {
     compiled: Arc<Compiled>,
 }
 
-/// What a run works on.
+/// The input of a run.
 #[derive(Clone, Debug)]
 pub struct RenderJob {
     /// The event's context: the text of a JSON object.
@@ -105,11 +105,11 @@ pub struct RenderJob {
     pub webhook: Arc<str>,
     /// The secrets it may name.
     pub secrets: Arc<dyn SecretSource>,
-    /// Whose run it is, such as a tenant's id. Owners with work get equal shares of the render threads' time.
+    /// The owner of the run, such as a tenant's id. Owners with work get equal shares of the render threads' time.
     pub owner: Arc<str>,
 }
 
-/// What `host.secret(name)` answers from during one render. The secrets themselves never come near a guest.
+/// The source from which `host.secret(name)` answers during one render. The secrets themselves never come near a guest.
 pub trait SecretSource: fmt::Debug + Send + Sync {
     /// The handle that stands for the secret of this name, if there is one. The same at every call.
     fn handle(&self, name: &str) -> Option<String>;
@@ -319,7 +319,7 @@ impl Sandbox {
     /// without secrets.
     ///
     /// # Errors
-    /// What the transformer holds against the webhook, or how `check` itself failed. A component without
+    /// The transformer's objection to the webhook, or the failure of `check` itself. A component without
     /// the export has nothing against any webhook.
     pub async fn check(
         &self,
@@ -347,10 +347,10 @@ impl Inner {
         loaded.get(digest)?.upgrade()
     }
 
-    /// What was compiled by an earlier process, or this one, and has been dropped since.
+    /// A transformer that was compiled by an earlier process, or this one, and has been dropped since.
     fn on_disk(&self, digest: &[u8; 32]) -> Option<Arc<Compiled>> {
         let component = self.disk.as_ref()?.load(&self.engine, digest)?;
-        // What was compiled under another world is compiled, and refused, anew.
+        // A component that was compiled under another world is compiled, and refused, anew.
         let compiled = component::link(&self.linker, &component, *digest).ok()?;
         compiled.kept.store(true, Ordering::Relaxed);
         Some(self.share(*digest, compiled))

@@ -1,4 +1,4 @@
-//! What a guest may hold and hand over: one run's memory and tables, and the bounds on its output.
+//! The limits of one run: its memory and tables, and the bounds on its output.
 
 use wasmtime::ResourceLimiter;
 
@@ -74,7 +74,7 @@ pub(super) struct Meter {
     refused: Option<Refused>,
 }
 
-/// What was refused.
+/// The growth that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
     #[error(

@@ -1,8 +1,8 @@
-//! What a guest logs: bounded in all, cleaned, and honest about what was dropped.
+//! The log of a guest: bounded in all, cleaned, and honest about dropped lines.
 
 use super::{LogLevel, LogLine, bindings::Level, text::clean_line};
 
-/// What a line counts beside its text, so that empty lines fill the log as well.
+/// The price of a line beside its text, so that empty lines fill the log as well.
 const LINE_BYTES: usize = 16;
 
 /// The log of one run.

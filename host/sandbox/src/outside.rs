@@ -1,4 +1,4 @@
-//! What a plugin answered that its author ran outside of the sandbox, made what a run inside yields.
+//! Turns the answer of a plugin that its author ran outside the sandbox into the result of a run inside.
 
 use serde::Deserialize;
 

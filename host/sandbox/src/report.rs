@@ -1,4 +1,4 @@
-//! What a render yields: a request, a decision to skip, or an error; what it cost; what it logged.
+//! The result of a render: a request, a decision to skip, or an error; its cost and its log.
 
 use std::fmt;
 
@@ -68,7 +68,7 @@ impl Rendered {
         self.body
     }
 
-    /// What a guest returned. Nothing of it is validated.
+    /// Makes a request as a guest might return it. Nothing of it is validated.
     pub fn new(
         method: impl Into<String>,
         url: impl Into<String>,
@@ -169,7 +169,7 @@ pub enum ErrorKind {
     Trap,
     /// A body, URL, header or list of headers is over its limit.
     OutputTooLarge,
-    /// What came out is no valid HTTP request.
+    /// The output is no valid HTTP request.
     InvalidRequest,
     /// The plugin reported an error of its own, or does not fit the world.
     PluginError,

@@ -6,7 +6,7 @@ const ELLIPSIS: char = '…';
 /// The text as one line of at most `max` bytes: line breaks and tabs become spaces; terminal escape
 /// sequences, other control characters and the characters that reorder or hide text are dropped.
 ///
-/// What is cut is marked with `…`, which counts, unless `max` has no room for it. Cost: linear in the
+/// A cut is marked with `…`, which counts, unless `max` has no room for it. Cost: linear in the
 /// part that is kept and what is dropped before it.
 pub(super) fn clean_line(text: &str, max: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max));

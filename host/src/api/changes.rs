@@ -26,7 +26,7 @@ const TRIES: u32 = 16;
 /// The wait before a further try is a random part of one millisecond, doubled each time up to 256.
 const MAX_DOUBLINGS: u32 = 8;
 
-/// Whose turn it is to change a tenant. Tenants share a few locks, drawn by a hash that nobody can foresee:
+/// Locks that order the changes of each tenant. Tenants share a few locks, drawn by a hash that cannot be foreseen:
 /// a large or busy tenant holds up hardly any other, and what strangers name takes no memory.
 #[derive(Debug, Default)]
 pub(super) struct StripedLocks {

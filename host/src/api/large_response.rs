@@ -89,7 +89,7 @@ impl Sending {
                 return Ok(([(header::CONTENT_TYPE, JSON)], small).into_response());
             }
         }
-        // Who waits to send must not hold up those who read, and what waits must not be in memory.
+        // A response that waits to be sent must not delay readers, and must not be in memory.
         let slot = slot(&self.large, caller).await?;
         let bytes = {
             let _permit = self.reads.acquire(caller, 1, WAIT).await?;

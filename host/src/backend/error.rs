@@ -26,7 +26,7 @@ pub enum BackendError {
     Conflict {
         /// The field at fault.
         field: String,
-        /// What is in the way.
+        /// The obstacle.
         message: String,
     },
     /// The tenant has been changed since the state that the step was decided on; nothing was stored. Read

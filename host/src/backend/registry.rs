@@ -78,7 +78,7 @@ pub struct SecretInfo {
 /// Names are unique within a tenant; a clash is [`BackendError::Conflict`]. Lists are ordered by name and
 /// paged by an opaque cursor.
 ///
-/// What a caller decides on the tenant as a whole (that there is room for one more, that a number is not
+/// A decision on the tenant as a whole (that there is room for one more, that a number is not
 /// taken, that nobody has changed the object meanwhile) is decided before the step that stores it, and any
 /// process may change the tenant in between. Such a step names the state it was decided on,
 /// [`TenantConfig::revision`], as `expected_revision`: `Some` stores only if the tenant's revision is still this
@@ -327,7 +327,7 @@ pub(super) fn is_component(sha256: &str, bytes: &[u8]) -> bool {
     hex::encode(Sha256::digest(bytes)) == sha256
 }
 
-/// What became of tidying up after a change that was made: pruning does it again.
+/// Logs a clean-up that failed after a change that was made. Pruning does it again.
 pub(super) fn sweeping(result: Result<(), BackendError>) {
     if let Err(error) = result {
         tracing::warn!(%error, "components that nobody needs are not removed yet");

@@ -82,7 +82,7 @@ pub(crate) fn error_kind(attempt: &Attempt) -> Option<&str> {
     attempt.error.as_ref().map(|error| error.kind.as_str())
 }
 
-/// What an attempt used: whether it delivered, fuel, and bytes sent. Sums of these stay within 64 bits.
+/// The usage of an attempt: whether it delivered, fuel, and bytes sent. Sums of these stay within 64 bits.
 pub(crate) fn used(attempt: &Attempt) -> (bool, u64, u64) {
     let fuel = attempt.render.as_ref().map_or(0, |render| render.fuel);
     // Without an answer nobody knows how much was sent.

@@ -84,7 +84,7 @@ pub(super) async fn run(args: ApplyArgs) -> CliResult {
                         )?;
                     }
                 }
-                // What does not depend on it is done nevertheless.
+                // Objects that do not depend on it are stored nevertheless.
                 Err(CliError::Failed(why)) => {
                     failed += 1;
                     writeln!(out, "{word} {name}: failed: {why}")?;
@@ -172,7 +172,7 @@ async fn put(
     Ok((what, warnings(&after)))
 }
 
-/// What the server says of a webhook that may go wrong.
+/// The server's warnings about a webhook.
 fn warnings(answer: &Value) -> Vec<String> {
     let warnings = answer.get("warnings").and_then(Value::as_array);
     let texts = warnings.into_iter().flatten().filter_map(Value::as_str);

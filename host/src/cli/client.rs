@@ -62,7 +62,7 @@ pub(super) struct Client {
 /// How long an answer is waited for, body included.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is sent with a request.
+/// The body of a request.
 #[derive(Debug)]
 pub(super) enum Payload<'a> {
     Nothing,
@@ -381,7 +381,7 @@ impl Client {
             let line = error.get("line").and_then(Value::as_u64);
             let line = line.map(|n| format!(" (line {n})")).unwrap_or_default();
             let place = format!("{}{line}", part("field"));
-            // What is wrong with the whole has no field.
+            // An error of the whole has no field.
             let colon = if place.is_empty() { "" } else { ": " };
             parts.push(one_line(&format!("{place}{colon}{}", part("message"))));
         }

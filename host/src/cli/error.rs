@@ -16,7 +16,7 @@ pub(crate) enum CliError {
     Output(io::Error),
 }
 
-/// What a command yields.
+/// The result of a command.
 pub(crate) type CliResult<T = ()> = Result<T, CliError>;
 
 impl CliError {

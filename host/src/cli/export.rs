@@ -19,7 +19,7 @@ use crate::{engine::BUILT_IN, model::split_reference};
 
 const MAX_ITEMS: usize = 100_000;
 
-/// What the server adds of its own.
+/// Fields that the server adds.
 const SERVERS_OWN: [&str; 5] = ["id", "created", "last_updated", "secret_set", "warnings"];
 
 /// Print all webhooks and event rules as a file for `hookbox apply`

@@ -45,7 +45,7 @@ pub(super) enum Role {
     Worker,
 }
 
-/// What is to run.
+/// The parts that are to run.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) config: Config,
@@ -132,7 +132,7 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Sets everything up. Whoever asks meanwhile is told to come back.
+    /// Sets everything up. Requests that come meanwhile are told to come back.
     ///
     /// # Errors
     /// One line for the operator.

@@ -126,8 +126,8 @@ pub(super) struct DeleteArgs {
 
 /// Delete the old versions of a plugin that nothing needs
 ///
-/// The current version stays, the one before it, the one on trial, and those that webhooks pin. An upload does the same,
-/// but leaves as many old versions as limits.plugin_versions_kept of the server says.
+/// The current version stays, the one before it, the one on trial, and those that webhooks pin. An upload does the
+/// same, but leaves as many old versions as limits.plugin_versions_kept of the server says.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hookbox plugin prune mine
@@ -179,7 +179,7 @@ pub(super) async fn upload(args: UploadArgs) -> CliResult {
         )?;
     }
     print(&plugin)?;
-    // What was asked for is not so, and whoever does not look would not know.
+    // The request was not fulfilled, and a caller that does not look would not know.
     let trial = args.canary.map(|share| format!(" --canary {share}"));
     let missed = status != StatusCode::CREATED
         && match is {
@@ -198,7 +198,7 @@ pub(super) async fn upload(args: UploadArgs) -> CliResult {
     Ok(())
 }
 
-/// What a version is to its plugin.
+/// The role of a version in its plugin.
 #[derive(Clone, Copy)]
 enum Standing {
     Current,

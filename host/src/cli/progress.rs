@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use futures_util::stream;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// What is sent between two looks at the bar.
+/// The bytes that are sent between two updates of the bar.
 const PIECE: usize = 64 << 10;
 /// How often the bar is drawn while the server works.
 const TICK: Duration = Duration::from_millis(250);

@@ -319,7 +319,7 @@ pub(super) fn describe_request(request: &Value, paint: Paint) -> io::Result<Vec<
     Ok(out)
 }
 
-/// What the sandbox spent.
+/// The cost of the render.
 pub(super) fn cost_line(report: &Value) -> String {
     let n = |key| report.get(key).and_then(Value::as_u64).unwrap_or_default();
     format!(

@@ -35,7 +35,7 @@ const ADDED: [&str; 4] = [
     "x-hook-signature",
 ];
 
-/// What to render again.
+/// The attempt to render again.
 #[derive(Debug)]
 pub(super) struct Replay<'a> {
     pub(super) delivery: &'a str,
@@ -237,7 +237,7 @@ async fn render(
     }))
 }
 
-/// What a render came to, in lines that can be compared: without what hookbox itself adds to a request.
+/// The result of a render, in lines that can be compared: without what hookbox itself adds to a request.
 fn lines(render: &Value) -> CliResult<Vec<String>> {
     let of = |key: &str| render.get(key).filter(|v| !v.is_null());
     let mut out = Vec::new();

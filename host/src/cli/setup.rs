@@ -1,4 +1,4 @@
-//! What the commands that run hookbox in this process set up from.
+//! The setup of commands that run hookbox in this process.
 
 use std::{
     io::{self, Write},
@@ -38,7 +38,7 @@ impl ConfigFlags {
     }
 }
 
-/// What the command line lays over the configuration, by key.
+/// The keys of the configuration that the command line overrides.
 #[derive(Default)]
 pub(super) struct Overrides(Vec<(&'static str, figment::value::Value)>);
 

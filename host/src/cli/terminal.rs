@@ -1,4 +1,4 @@
-//! What goes to a terminal, and what comes from files.
+//! Output to a terminal, and input from files.
 //!
 //! Much of what hookbox prints was written by strangers. A terminal obeys control characters, so none
 //! reaches it: they are shown as escapes. And people believe lines that look like hookbox's own: text that may have
@@ -82,7 +82,7 @@ impl fmt::Display for JsonLine<'_> {
 
 fn clean_json(f: &mut fmt::Formatter<'_>, json: &str) -> fmt::Result {
     for c in json.chars() {
-        // What is unsafe can stand only within texts, but for the line breaks of the layout.
+        // Unsafe characters can stand only within texts, but for the line breaks of the layout.
         if c == '\n' || !is_unsafe(c) {
             f.write_char(c)?;
             continue;

@@ -49,9 +49,9 @@ pub enum ConfigError {
     Unsound {
         /// The key at fault.
         key: &'static str,
-        /// What it is set to.
+        /// Its value.
         value: String,
-        /// What must hold.
+        /// The condition that must hold.
         message: String,
     },
 }
@@ -318,7 +318,7 @@ mod tests {
             "rediss://app:[secret]@r.example:6379"
         );
         assert!(!format!("{config:?}").contains("hush"));
-        // What was printed is no configuration with another password.
+        // The printed configuration must not be read back with another password.
         load("[redis]\nurl = \"rediss://app:[secret]@r.example:6379\"\n").expect_err("refused");
 
         for wrong in [

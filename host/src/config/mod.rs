@@ -197,7 +197,7 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// What the queue enforces.
+    /// The limits that the queue enforces.
     #[must_use]
     pub fn queue_limits(&self) -> QueueLimits {
         QueueLimits {

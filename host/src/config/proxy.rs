@@ -73,7 +73,7 @@ pub struct ProxyAddress {
     pub host: Host,
     /// Its port: by default 80, 443 or 1080.
     pub port: u16,
-    /// Who we are to it.
+    /// The credentials that hookbox shows to it.
     pub credentials: Option<ProxyCredentials>,
 }
 
@@ -86,7 +86,7 @@ pub struct ProxyCredentials {
     pub password: Secret,
 }
 
-/// What is wrong with a proxy's URL. Quotes nothing of it: with a character that is not encoded, any part may
+/// The error of a proxy's URL. It quotes nothing of it: with a character that is not encoded, any part may
 /// be a piece of the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -141,7 +141,7 @@ impl FromStr for ProxyAddress {
         if login.is_some_and(|login| login.contains(['[', ']'])) {
             return Err(ProxyUrlError::Brackets);
         }
-        // What the `url` crate would forgive or take for the end of the host.
+        // Characters that the `url` crate would forgive or take for the end of the host.
         let odd = |c: char| c.is_whitespace() || c.is_control() || "/\\?#@".contains(c);
         if place.ends_with(':')
             || place.contains(odd)
@@ -221,7 +221,7 @@ pub enum NoProxy {
     Network(IpNet),
 }
 
-/// What is wrong with an entry of `delivery.no_proxy`.
+/// The error of an entry of `delivery.no_proxy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "it must be a host name such as \"corp.example\", which stands for all below it too, an address, or a network \

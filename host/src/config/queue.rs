@@ -1,8 +1,8 @@
-//! What the queue enforces, and how long it keeps what has ended.
+//! The limits of the queue, and how long it keeps ended deliveries.
 
 use std::time::Duration;
 
-/// What the queue enforces by itself.
+/// The limits that the queue enforces by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
     /// Claims of a delivery without a settlement before it counts as poisonous and fails.

@@ -22,7 +22,7 @@ const SENTINEL_PORT: u16 = 26379;
 /// A Redis, parsed from its URL. Neither `Debug` nor `Display` shows a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// What is found at [`Address::nodes`].
+    /// The kind of server at [`Address::nodes`].
     pub kind: Kind,
     /// Where to begin: the server itself, the sentinels, or some nodes of the cluster. Never empty, and
     /// exactly one for [`Kind::Single`].
@@ -69,7 +69,7 @@ pub struct Node {
     pub port: u16,
 }
 
-/// What is wrong with a URL. Says where, and quotes nothing of it: with a character that is not encoded, any
+/// The error of a URL. It says where, and quotes nothing of it: with a character that is not encoded, any
 /// part may be a piece of the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -326,7 +326,7 @@ impl Parameters {
     /// Takes out what concerns sentinels.
     fn sentinel(&mut self) -> Result<Kind, AddressError> {
         let master = self.master.take().ok_or(AddressError::MasterMissing)?;
-        // What sentinels allow: https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/
+        // Names that sentinels allow: https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         if master.is_empty() || !master.bytes().all(allowed) {
             return Err(AddressError::MasterName);

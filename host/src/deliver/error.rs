@@ -5,7 +5,7 @@ use std::{error::Error, fmt, io};
 use super::{proxy::ProxyError, tls_words};
 use crate::{guard::GuardError, record::FailureKind};
 
-/// What an attempt was doing when its time was up.
+/// The phase of an attempt when its time was up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Connecting, TLS included.
@@ -84,7 +84,7 @@ impl SendError {
     }
 }
 
-/// What the error of a connection on which an answer was awaited means.
+/// Classifies the error of a connection on which an answer was awaited.
 pub(super) fn of_answer(error: &io::Error) -> SendError {
     match telling(error) {
         Telling::Tls(reason) => SendError::Tls(reason),
@@ -92,7 +92,7 @@ pub(super) fn of_answer(error: &io::Error) -> SendError {
     }
 }
 
-/// What the error of a TLS handshake with a receiver means.
+/// Classifies the error of a TLS handshake with a receiver.
 pub(super) fn of_handshake(error: &io::Error) -> SendError {
     match telling(error) {
         Telling::Tls(reason) => SendError::Tls(reason),
@@ -100,7 +100,7 @@ pub(super) fn of_handshake(error: &io::Error) -> SendError {
     }
 }
 
-/// What an error says, without addresses.
+/// The text of an error, without addresses.
 pub(super) fn reason(error: &(dyn Error + 'static)) -> String {
     match telling(error) {
         Telling::Tls(reason) | Telling::Other(reason) => reason,
@@ -141,7 +141,7 @@ enum Innermost<'e> {
     Io(io::ErrorKind),
 }
 
-/// What an I/O error wraps: it hides that from `source`, and connectors wrap more than once.
+/// The cause within an I/O error: it hides that from `source`, and connectors wrap more than once.
 fn innermost(mut error: &io::Error) -> Innermost<'_> {
     for _ in 0..8 {
         let Some(inner) = error.get_ref() else { break };

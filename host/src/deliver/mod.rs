@@ -196,7 +196,7 @@ impl Client {
     }
 
     /// Sends a request until there is an answer, or until it is not certain that the receiver has not processed it.
-    /// What is tried again after that, and when, is the queue's decision.
+    /// The queue decides what is tried again after that, and when.
     async fn exchange(
         &self,
         request: &Outgoing,

@@ -18,7 +18,8 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// # Errors
-    /// When the URL would not be one word on the wire. URLs of a request never are otherwise; that is the end of their way.
+    /// When the URL would not be one word on the wire. URLs of a request never are otherwise; that is the end of
+    /// their way.
     pub(super) fn new(request: OutboundRequest) -> Result<Self, SendError> {
         let (method, url, headers, body) = request.into_parts();
         if !url.as_str().bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -32,7 +33,7 @@ impl Outgoing {
         })
     }
 
-    /// What the first line of the request asks for.
+    /// The target in the first line of the request.
     pub(super) fn target(&self) -> &str {
         &self.url[Position::BeforePath..Position::AfterQuery]
     }
@@ -48,8 +49,8 @@ impl Outgoing {
         names.any(|name| name.eq_ignore_ascii_case("host"))
     }
 
-    /// The length to announce. An empty body of a method that usually has one is announced too: some receivers answer 411
-    /// otherwise (RFC 9110 section 8.6).
+    /// The length to announce. An empty body of a method that usually has one is announced too: some receivers answer
+    /// 411 otherwise (RFC 9110 section 8.6).
     pub(super) fn content_length(&self) -> Option<usize> {
         let length = self.body.len();
         (length > 0 || self.method != HttpMethod::Get).then_some(length)

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::{http1::Http1, http2::Http2, tls::Trust};
 use crate::guard::Owner;
 
-/// Places that something is kept for. Strangers choose the hosts: without a bound, idle connections to ever new ones would
-/// use up the process's file descriptors.
+/// Places that something is kept for. Strangers choose the hosts: without a bound, idle connections to ever new ones
+/// would use up the process's file descriptors.
 const PLACES: usize = 256;
 
 /// Idle HTTP/1.1 connections to one place, and to all together.
@@ -23,7 +23,8 @@ const IDLE: usize = 1024;
 /// How long is remembered that a receiver wants HTTP/1.1.
 const MEMORY: Duration = Duration::from_secs(600);
 
-/// Whose a connection is, where it goes to, and how it was secured: requests share connections if all of it is the same.
+/// The owner of a connection, its destination, and how it is secured. Requests share connections if all three are the
+/// same.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct PoolKey {
     /// The tenant. A request of one could be written so that a receiver which misreads it takes the next request on the

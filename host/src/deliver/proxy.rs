@@ -138,7 +138,7 @@ impl Proxy {
         let name = tls::server_name(&host.to_string())?;
         let secured = TlsConnector::from(config).connect(name, tcp).await;
         let secured = secured.map_err(|error| {
-            // What it says may name the proxy.
+            // Its text may name the proxy.
             tracing::debug!(%error, "TLS with the proxy failed");
             unreachable("TLS with it failed")
         })?;
@@ -160,7 +160,7 @@ impl Proxy {
             Err(other) => return Err(ProxyError::Protocol(other.to_string())),
         };
         match answer.status {
-            // Whoever speaks in the tunnel before the receiver is asked anything is not the receiver.
+            // Bytes that come through the tunnel before the receiver was asked anything are not from the receiver.
             200..=299 => wire.into_transport().ok_or_else(|| {
                 ProxyError::Protocol("it sent something in the receiver's place".to_owned())
             }),

@@ -37,7 +37,7 @@ pub struct Response {
     pub response_us: u64,
     /// Microseconds spent on the body.
     pub body_us: u64,
-    /// What was malformed about it, one sentence each. Nothing that the receiver sent is quoted.
+    /// Its malformed parts, one sentence each. Nothing that the receiver sent is quoted.
     pub notes: Vec<String>,
 }
 

@@ -86,7 +86,7 @@ pub(super) struct Configs {
     making: Mutex<()>,
 }
 
-/// What settings differ in.
+/// The settings by which clients differ.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Kind {
     pub(super) trust: Trust,
@@ -196,8 +196,8 @@ impl CaFile {
 }
 
 /// For webhooks with a CA file: the certificates in it vouch for others, and for themselves. What `openssl req -x509`
-/// makes is a certificate of an authority, and a server that presents it is nobody's but its own; OpenSSL, and so requests,
-/// takes it if the file has it.
+/// makes is a certificate of an authority, and a server that presents it is nobody's but its own; OpenSSL, and so
+/// requests, takes it if the file has it.
 #[derive(Debug)]
 struct Listed {
     authorities: Arc<WebPkiServerVerifier>,

@@ -1,4 +1,4 @@
-//! What went wrong with TLS, for the webhook's owner.
+//! Errors of TLS in words for the webhook's owner.
 //!
 //! Nothing that the receiver sent is quoted, and nothing of the URL: its host may hold a secret.
 

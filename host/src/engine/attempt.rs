@@ -33,7 +33,7 @@ pub enum NoAttempt {
     /// webhook's owner.
     #[error("{why}")]
     Deferred {
-        /// What is in the way.
+        /// The obstacle.
         why: String,
         /// The same as a label.
         reason: &'static str,
@@ -45,9 +45,9 @@ pub enum NoAttempt {
 /// An attempt that was made.
 #[derive(Debug)]
 pub struct AttemptResult {
-    /// What is to be stored of it.
+    /// The settlement to be stored.
     pub settlement: Settlement,
-    /// What it says of a version on trial: to be counted once it is stored.
+    /// Its observation for a rollout, to be counted once the attempt is stored.
     pub observation: Option<Observation>,
 }
 
@@ -86,7 +86,7 @@ impl PreparedAttempt {
         Self { picked, ..self }.unless_passing()
     }
 
-    /// What may be otherwise later is no attempt: it says nothing of the webhook.
+    /// A failure that may pass is no attempt: it says nothing about the webhook.
     fn unless_passing(self) -> Result<Self, NoAttempt> {
         match self.picked {
             Picked::Transformer(Err(NoTransformer::Load { error, .. })) if error.is_passing() => {
@@ -382,7 +382,7 @@ fn told(status: u16) -> String {
     format!("the receiver answered {status}{more}")
 }
 
-/// What an attempt leaves besides its record.
+/// The results of an attempt besides its record.
 #[derive(Default)]
 struct Rest {
     /// The receiver's wish.

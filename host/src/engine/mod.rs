@@ -128,7 +128,7 @@ pub enum AcceptError {
     Backend(#[from] BackendError),
 }
 
-/// What is said of work whose turn did not come.
+/// The message for work that did not get its permit in time.
 const NOT_YOUR_TURN: &str =
     "other requests of this key, its tenant or too many others were before it; try again";
 
@@ -290,7 +290,7 @@ impl Engine {
             .await
     }
 
-    /// What follows from each event. A tenant's conditions may cost a good part of a second, so this happens within
+    /// Matches each event. A tenant's conditions may cost a good part of a second, so this happens within
     /// the caller's share of the processors, a few milliseconds at a time.
     async fn match_events(
         &self,
@@ -397,7 +397,7 @@ impl Engine {
     }
 }
 
-/// What follows from one event by the tenant's rules.
+/// Matches one event against the tenant's rules.
 fn match_event(snapshot: &Snapshot, incoming: Incoming) -> NewEvent {
     let Incoming { event, idempotency } = incoming;
     let event = snapshot.rules().recognize(event);
@@ -448,7 +448,7 @@ pub fn open_sandbox(
 }
 
 impl Config {
-    /// What conditions may be.
+    /// The limits of conditions.
     #[must_use]
     pub fn condition_limits(&self) -> ConditionLimits {
         ConditionLimits {

@@ -1,4 +1,4 @@
-//! What the guard refused, in the log: once for each webhook, not for each of its deliveries.
+//! Logs the guard's refusals: once for each webhook, not for each of its deliveries.
 
 use std::{
     collections::HashMap,

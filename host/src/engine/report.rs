@@ -197,7 +197,7 @@ pub enum DryRunError {
     Backend(#[from] BackendError),
 }
 
-/// Who may look at renders chooses their bytes; with a valid signature they would be as good as sent.
+/// A key that may look at renders chooses their bytes; with a valid signature they would be as good as sent.
 fn without_signatures(mut record: RequestRecord) -> RequestRecord {
     for (name, value) in &mut record.headers {
         if ["webhook-signature", "x-hook-signature"].contains(&name.to_ascii_lowercase().as_str()) {

@@ -65,7 +65,7 @@ pub struct GuardedRequest {
 pub(crate) type Owner = Arc<str>;
 
 impl GuardedRequest {
-    /// What will be sent.
+    /// The request that will be sent.
     #[must_use]
     pub fn request(&self) -> &OutboundRequest {
         &self.request
@@ -92,7 +92,7 @@ pub enum GuardError {
         host: String,
         /// What is wrong with it.
         reason: String,
-        /// What would allow it: for the operator, not for the webhook's owner.
+        /// The remedy, for the operator and not for the webhook's owner.
         remedy: Remedy,
     },
     /// The host's addresses could not be found out.
@@ -105,7 +105,7 @@ pub enum GuardError {
     },
 }
 
-/// What the operator would have to set to allow a destination.
+/// The setting by which the operator could allow a destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Remedy {

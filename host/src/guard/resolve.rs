@@ -184,7 +184,7 @@ impl Names {
         }
     }
 
-    /// Whoever wants a name that is being looked up waits for that lookup, so that a name whose servers
+    /// A request for a name that is being looked up waits for that lookup, so that a name whose servers
     /// hang holds one thread and not one for each delivery. Nothing if the owner has enough under way.
     fn join_or_start(&self, host: &str, owner: &Arc<str>) -> Option<SharedAnswer> {
         let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);

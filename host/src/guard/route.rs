@@ -48,7 +48,7 @@ fn is_or_is_below(host: &str, domain: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// What the guard has to know of the proxy.
+/// The facts about the proxy that the guard needs.
 #[derive(Debug)]
 pub(super) struct ProxyRules {
     /// `delivery.proxy_resolves`

@@ -205,7 +205,7 @@ async fn a_lookup_that_ended_when_nobody_waited_any_more_is_forgotten_too() {
 async fn of_all_who_wait_to_look_up_a_name_who_has_none_under_way_comes_first() {
     let (guard, table) = guard(|_| {});
     let ask = async |of: &Guard, name: &str| {
-        // Whoever asks has gone at once; the look-up has not.
+        // The caller has gone at once; the look-up has not.
         assert_eq!(of.resolve(name).now_or_never(), None);
         tokio::task::yield_now().await;
     };
@@ -230,7 +230,7 @@ async fn of_all_who_wait_to_look_up_a_name_who_has_none_under_way_comes_first() 
     table.release.notify_one();
     assert!(none.await.unwrap().is_ok());
     assert_eq!(many.now_or_never(), None);
-    // What another has looked up needs no look-up of one's own.
+    // A name that another request has looked up is not looked up again.
     assert!(greedy(0).resolve("public.example").await.is_ok());
 }
 

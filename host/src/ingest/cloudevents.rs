@@ -23,7 +23,7 @@ use super::{
 };
 use crate::model::{FieldErrors, Idempotency, json};
 
-/// What keys of CloudEvents begin with: then come the bytes of the source, the source and the id.
+/// The prefix of keys of CloudEvents. Then come the bytes of the source, the source and the id.
 const KEY: &str = "cloudevent:";
 /// The same for names that are too long for a key; then comes their SHA-256.
 const HASHED_KEY: &str = "cloudevent-sha256:";

@@ -223,7 +223,7 @@ mod tests {
             decode_as(&["gzip"], &parts, 2 << 20).unwrap_err().status(),
             413
         );
-        // What lies between two encodings has it too.
+        // The data between two encodings has one too.
         let bomb = gzip(&gzip(&plain).repeat(100));
         assert_eq!(
             decode_as(&["gzip, gzip"], &bomb, 4096)

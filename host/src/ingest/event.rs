@@ -125,7 +125,7 @@ pub struct Incoming {
 /// One event from the bytes of one JSON object, as [`super::parse_request`] takes it from a request.
 ///
 /// # Errors
-/// What is wrong, by field; the field is empty when it is no JSON object at all.
+/// The errors by field; the field is empty when it is no JSON object at all.
 pub fn parse_event(
     tenant: &TenantId,
     text: &[u8],

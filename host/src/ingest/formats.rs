@@ -135,7 +135,7 @@ pub fn parse_request(
     errors.into_result(events).map_err(IngestError::Invalid)
 }
 
-/// What a request's events are written in.
+/// The format of a request's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     /// One event, or an array.
@@ -259,8 +259,8 @@ impl<'de> Visitor<'de> for Items<'_, 'de> {
     }
 }
 
-/// What tells a request from another under the same key: its body and, where they say what the event is,
-/// its headers.
+/// The fingerprint that tells a request from another under the same key: its body and, where they say what the event
+/// is, its headers.
 fn fingerprint(format: Format, headers: &HeaderMap, body: &[u8]) -> String {
     let mut hash = Sha256::new();
     let mut add = |bytes: &[u8]| {
@@ -428,7 +428,7 @@ mod tests {
             let says = format!("more than {most} events");
             assert!(error.to_string().contains(&says), "{content_type}: {error}");
         }
-        // As many as are allowed are looked at.
+        // The allowed number of events is looked at.
         let error = parse("application/x-ndjson", &[], &lines).expect_err("no objects");
         assert!(error.to_string().contains("[0]: an event is"), "{error}");
     }

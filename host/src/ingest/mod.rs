@@ -1,8 +1,8 @@
 //! Stage 1: bytes become an [`Event`].
 //!
-//! What comes in is one event, an array of them, NDJSON, or CloudEvents in any of their three modes
-//! ([`parse_request`] tells them apart), plain or compressed. What comes out has been bounded in size, number and depth, has a
-//! type and an object type as text, and carries everything the sender wrote, in the sender's order.
+//! A request is one event, an array of them, NDJSON, or CloudEvents in any of their three modes
+//! ([`parse_request`] tells them apart), plain or compressed. What comes out has been bounded in size, number and
+//! depth, has a type and an object type as text, and carries everything the sender wrote, in the sender's order.
 //! NetBox's default webhook body is a valid event as it is.
 
 mod cloudevents;
@@ -40,7 +40,7 @@ pub enum IngestError {
     /// Over a size limit.
     #[error("{what} is over the limit of {limit} bytes")]
     TooLarge {
-        /// What is too large.
+        /// The part that is too large.
         what: String,
         /// The limit.
         limit: usize,

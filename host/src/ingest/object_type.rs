@@ -77,7 +77,7 @@ pub fn is_netbox_app(app: &str) -> bool {
     APPS.iter().any(|(own, _)| *own == app)
 }
 
-/// What is known of the object type of an event that names a model and no object type.
+/// The knowledge about the object type of an event that names only a model.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ObjectType {
     Known(String),

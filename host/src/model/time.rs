@@ -8,7 +8,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 /// Milliseconds since the Unix epoch. As text, RFC 3339 in UTC with milliseconds.
 ///
-/// Whoever decides something by time takes it from the backend, so that all workers share one clock.
+/// Decisions that depend on time take it from the backend, so that all workers share one clock.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 

@@ -15,7 +15,7 @@ pub struct Attempt {
     pub number: u32,
     /// When the worker began.
     pub started: Timestamp,
-    /// Who did it.
+    /// The worker that made it.
     pub worker: WorkerId,
     /// How it ended.
     pub outcome: AttemptOutcome,

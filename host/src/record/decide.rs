@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Attempt, AttemptOutcome};
 use crate::model::RetryPolicy;
 
-/// What happens to a delivery after an attempt.
+/// The next step of a delivery after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Delivered.
@@ -18,7 +18,7 @@ pub enum Next {
     Fail(String),
 }
 
-/// What the decision rests on besides the attempt.
+/// The input of the decision besides the attempt.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryInput<'a> {
     /// The webhook's policy.

@@ -145,7 +145,7 @@ impl Headers {
             .collect()
     }
 
-    /// What is sent, with names as their author spelled them.
+    /// The headers that are sent, with names as their author spelled them.
     pub(super) fn into_sent(self) -> Vec<(String, HeaderValue)> {
         let sent = |header: Header| (header.spelling, header.value);
         self.0.into_iter().map(sent).collect()

@@ -1,6 +1,6 @@
 //! Stage 5: a rendered request becomes a valid one, with its secrets put in and its signatures made.
 //!
-//! What a guest returned is text by a stranger. [`OutboundRequest::build`] puts secret values where their
+//! The output of a guest is text by a stranger. [`OutboundRequest::build`] puts secret values where their
 //! handles stand, checks the result against HTTP's grammar and the limits, completes the headers and signs
 //! the bytes that are sent. Nothing else constructs an [`OutboundRequest`].
 //!
@@ -31,7 +31,7 @@ use crate::{
 use headers::Headers;
 pub(crate) use headers::is_credential;
 
-/// What a request is built with.
+/// The context in which a request is built.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestContext<'a> {
     /// For its content type and signing secret.
@@ -40,7 +40,7 @@ pub struct RequestContext<'a> {
     pub delivery: &'a DeliveryId,
     /// Sent as `webhook-timestamp`, in seconds.
     pub now: Timestamp,
-    /// What the handles given to the guest stand for.
+    /// The values of the handles that the guest was given.
     pub secrets: &'a SecretValues,
     /// `url_bytes`, `headers`, `header_bytes` and `body_bytes` hold for what is sent, secrets included.
     pub limits: &'a SandboxConfig,
@@ -214,7 +214,7 @@ impl fmt::Debug for OutboundRequest {
 }
 
 /// Knows the secrets whose handles the guest placed, and what came of them.
-/// What has to be hidden in the record of this request.
+/// The texts that have to be hidden in the record of this request.
 ///
 /// # Errors
 /// If it places more than [`PLACED_BYTES`] of secrets: each is searched for in several spellings.

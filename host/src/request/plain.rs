@@ -76,7 +76,7 @@ impl Plain {
     }
 }
 
-/// What an escape stands for: up to four bytes.
+/// The bytes that an escape means: up to four.
 #[derive(Clone, Copy)]
 struct Decoded([u8; 4], usize);
 

@@ -22,7 +22,7 @@ pub struct Redactor {
     hides_destination: bool,
 }
 
-/// What is looked for, and what is put in its place.
+/// A text to look for, and its replacement.
 struct Form {
     text: Vec<u8>,
     shown: String,
@@ -108,8 +108,8 @@ impl Redactor {
         String::from_utf8_lossy(&self.redact(text.as_bytes(), false)).into_owned()
     }
 
-    /// What may be told of an error on the way to the receiver. If where that is is secret, an error of connecting is
-    /// told by its kind alone, since its words are about a host, a port, an address or a certificate.
+    /// The part of an error on the way to the receiver that may be shown. If where that is is secret, an error of
+    /// connecting is told by its kind alone, since its words are about a host, a port, an address or a certificate.
     #[must_use]
     pub fn error(&self, kind: &str, message: &str) -> String {
         if !self.hides_destination {
@@ -214,7 +214,7 @@ fn spellings(value: &str) -> impl Iterator<Item = Vec<u8>> {
     let texts = [value.to_owned()].into_iter().chain(encoded);
     texts.map(String::into_bytes).chain(latin_1).map(|text| {
         let mut text = Plain::of(&text).into_bytes();
-        // What follows it decides whether anything is left of it.
+        // The text after it decides whether anything is left of it.
         while text.last() == Some(&b'\\') {
             text.pop();
         }

@@ -7,14 +7,14 @@ use std::{
 
 use crate::model::Secret;
 
-/// What the handles given to one guest stand for.
+/// The values of the handles that one guest was given.
 #[derive(Default)]
 pub struct SecretValues {
     entries: HashMap<Vec<u8>, Entry>,
     /// The lengths that handles have, longest first, so that a handle is not mistaken for another one
     /// that it starts with.
     lengths: Vec<usize>,
-    /// What all handles start with: the scan looks for it before it looks anything up.
+    /// The prefix of all handles. The scan looks for it before it looks anything up.
     prefix: Vec<u8>,
     stand_ins: bool,
 }
@@ -151,7 +151,7 @@ impl SecretValues {
         placed
     }
 
-    /// What stands before the first handle, the handle's entry, and what follows.
+    /// The text before the first handle, the handle's entry, and the text after it.
     fn split_at_handle<'t>(&self, text: &'t [u8]) -> Option<(&'t [u8], &Entry, &'t [u8])> {
         if self.entries.is_empty() {
             return None;

@@ -88,7 +88,7 @@ pub(super) fn target(rendered: &str, ctx: &RequestContext<'_>) -> Result<Target,
 /// Where a request goes whose URL's scheme, host or port only a true secret would tell (RFC 6761 section 6.4).
 const UNKNOWN: &str = "https://secret.invalid/";
 
-/// What is wrong with a URL that holds a secret: the same words whatever is, as they would tell of its value.
+/// The error of a URL that holds a secret. It is the same for all faults, as details would reveal the value.
 const WITH_SECRETS: &str = "the URL, with its secrets put in, is not valid: it must start with http:// or \
      https://, name a host, and have only characters up to U+00FF (Latin-1) in user name and password";
 const ENDS_CREDENTIALS: &str = "a secret in the URL's user name or password holds a character that ends them; \

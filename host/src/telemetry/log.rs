@@ -1,6 +1,6 @@
 //! Log lines on their way to standard error, which may be full, closed or stuck.
 //!
-//! Nobody who logs waits for it or fails with it: lines go through a bounded queue to a thread that writes them. What
+//! Logging never delays or fails its caller: lines go through a bounded queue to a thread that writes them. What
 //! cannot be written, or finds the queue full, is lost and counted.
 
 use std::{

@@ -80,7 +80,7 @@ pub struct Metrics {
     worker: OfWorker,
 }
 
-/// What the API counts.
+/// The counters of the API.
 #[derive(Debug)]
 struct OfApi {
     registry: Registry,
@@ -100,7 +100,7 @@ struct OfQueue {
     oldest_seconds: Gauge<f64, AtomicU64>,
 }
 
-/// What a worker counts.
+/// The counters of a worker.
 #[derive(Debug)]
 struct OfWorker {
     registry: Registry,

@@ -1,4 +1,5 @@
-//! What the system says of this process: the metrics that Prometheus' client libraries give by these names. Read from
+//! The operating system's view of this process: the metrics that Prometheus' client libraries give by these names.
+//! Read from
 //! `/proc` at each scrape; without it, or where it does not say something, that is left out.
 
 use std::{fmt, fs, sync::OnceLock};

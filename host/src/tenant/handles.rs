@@ -24,7 +24,7 @@ use crate::{
     sandbox::SecretSource,
 };
 
-/// What a render is made for, and so what its handles are good for.
+/// The purpose of a render, which decides where its handles are valid.
 #[derive(Clone, Copy, Debug)]
 pub enum RenderFor<'a> {
     /// All attempts of this delivery.
@@ -83,7 +83,7 @@ impl WebhookSecrets {
         )
     }
 
-    /// What the sandbox answers from.
+    /// The source from which the sandbox answers.
     #[must_use]
     pub fn source(&self) -> Arc<dyn SecretSource> {
         Arc::clone(&self.0) as Arc<dyn SecretSource>
@@ -94,7 +94,7 @@ impl WebhookSecrets {
         self.0.secrets.keys()
     }
 
-    /// What stands for the handles that the guest was given, once it has ended: no other text is a handle.
+    /// The values of the handles that the guest was given, once it has ended. No other text is a handle.
     #[must_use]
     pub fn values(&self) -> SecretValues {
         let values = self.literal_values();

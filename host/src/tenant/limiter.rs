@@ -2,9 +2,10 @@
 //!
 //! It stands in front of everything that a key can occupy: places for requests, processors, readers of the store,
 //! the writer, render threads for dry runs. Each tenant has a limit, and within it each of its keys, so that neither
-//! a tenant nor a key can take all there is. Who finds nothing free waits in a fair queue. It is start-time fair
-//! queueing on two levels: a tenant has a clock that advances by the time for which it held something, and the tenant
-//! furthest behind is next; the same then decides among its keys. Time that was not used is not saved up.
+//! a tenant nor a key can take all there is. A request that finds nothing free waits in a fair queue. It is
+//! start-time fair queueing on two levels: a tenant has a clock that advances by the time for which it held
+//! something, and the tenant furthest behind is next; the same then decides among its keys. Time that was not used is
+//! not saved up.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,7 +20,7 @@ use crate::model::TenantId;
 /// How many tenants, and keys of one, are remembered at most that neither hold anything nor wait.
 const MAX_IDLE: usize = 256;
 
-/// Who asks: a key of a tenant.
+/// The key of a tenant that asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
     tenant: TenantId,
@@ -40,7 +41,7 @@ impl Caller {
         Self::new(tenant.clone(), "")
     }
 
-    /// Whose key it is.
+    /// The tenant that the key belongs to.
     pub(crate) const fn tenant(&self) -> &TenantId {
         &self.tenant
     }
@@ -78,7 +79,7 @@ impl Limits {
 /// Why there is no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LimiterError {
-    /// As many requests of the tenant or the key wait as may.
+    /// The queue of the tenant or of the key is full.
     #[error("as many requests of this key or its tenant are under way as may be")]
     QueueFull,
     /// It did not come in time.
@@ -165,7 +166,8 @@ impl TenantLimiter {
         }
     }
 
-    /// Waits for so many units, at most for so long. Who asks for more than a key may hold at once is granted that.
+    /// Waits for so many units, at most for so long. A request for more than a key may hold at once is granted just
+    /// that.
     ///
     /// # Errors
     /// [`LimiterError::QueueFull`] at once, or [`LimiterError::TimedOut`].
@@ -327,7 +329,7 @@ impl State {
         }
     }
 
-    /// Who is next, if there is room.
+    /// The caller that is next, if there is room.
     fn next(&self) -> Option<(TenantId, Arc<str>)> {
         let limits = &self.limits;
         let tenants = self.tenants.iter().filter(|(_, t)| t.waiting > 0);
@@ -337,7 +339,7 @@ impl State {
                 Some((tenant.share.clock, id, name, units))
             })
             .min_by_key(|(clock, ..)| *clock)?;
-        // Whoever comes after does not overtake: otherwise small requests could keep a large one waiting for ever.
+        // Later requests do not overtake: otherwise small requests could keep a large one waiting for ever.
         let room = self.used == 0 || self.used.saturating_add(units) <= limits.all;
         room.then(|| (id.clone(), Arc::clone(name)))
     }

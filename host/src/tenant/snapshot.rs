@@ -89,7 +89,7 @@ impl SnapshotCache {
         }
         let slot = self.slot(tenant);
         let mut slot = slot.lock().await;
-        // Whoever was here first may have found it.
+        // The caller that held the lock before may have found it.
         if let Some(found) = slot.as_ref()
             && found.webhook(webhook).is_some()
         {
@@ -192,7 +192,7 @@ impl Snapshot {
         }
     }
 
-    /// Whose it is.
+    /// The tenant that it belongs to.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
         &self.tenant
@@ -210,7 +210,7 @@ impl Snapshot {
         &self.rules
     }
 
-    /// What this rule merges under an event's `data`, if anything.
+    /// The object that this rule merges under an event's `data`, if any.
     #[must_use]
     pub fn action_data(&self, rule: &RuleId) -> Option<&Map<String, Value>> {
         self.action_data.get(rule)

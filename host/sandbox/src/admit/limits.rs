@@ -1,4 +1,4 @@
-//! What is measured of a plugin, and how much of it there may be.
+//! The measures of a plugin, and their limits.
 
 use serde::Serialize;
 
@@ -106,7 +106,7 @@ impl Measure {
         })
     }
 
-    /// What there is too much of.
+    /// The measure that is exceeded.
     pub(super) const fn words(self) -> &'static str {
         match self {
             Self::Bytes => "bytes",
@@ -135,7 +135,7 @@ impl Measure {
         }
     }
 
-    /// What its author can do about it.
+    /// The remedy for its author.
     pub(super) const fn advice(self) -> &'static str {
         match self {
             Self::Bytes

@@ -1,4 +1,4 @@
-//! What a plugin must pass before it may run: the way in for components that strangers wrote.
+//! Admission: the checks that a plugin must pass before it may run.
 //!
 //! 1. [`survey()`]: one pass over the bytes, which runs nothing and allocates next to nothing, with limits on
 //!    everything whose compilation costs more than its bytes. What it refuses never reaches a compiler.
@@ -35,7 +35,7 @@ pub struct Admitted {
     pub transformer: Transformer,
     /// The component: what was handed in, or what was made of the core module that was.
     pub component: Vec<u8>,
-    /// What there is in it.
+    /// Its measures.
     pub survey: Survey,
     /// Bytes of the machine code and its tables that it compiles to.
     pub compiled_bytes: usize,

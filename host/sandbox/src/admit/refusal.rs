@@ -5,7 +5,7 @@ use std::fmt;
 use super::Measure;
 use crate::text::clean_line;
 
-/// What is wrong with a plugin's structure, in words for its author.
+/// Faults of a plugin's structure, in words for its author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {

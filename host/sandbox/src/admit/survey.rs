@@ -24,7 +24,7 @@ const MAX_NAME: usize = 200;
 /// The most of them that are kept.
 const MAX_NAMES: usize = 200;
 
-/// What there is in a plugin.
+/// The measures of a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Survey {
     /// How much of each thing. What is not there is not in it.

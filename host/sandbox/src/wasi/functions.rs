@@ -15,17 +15,17 @@ use super::{
 };
 use crate::imports::{State, charge};
 
-/// What a stream says it takes in one write.
+/// The size that a stream says it takes in one write.
 const WRITE: u64 = 64 * 1024;
-/// What hashing costs, in fuel for each byte.
+/// The price of hashing, in fuel for each byte.
 const HASH_FUEL: usize = 8;
-/// What a line costs beside its bytes.
+/// The price of a line beside its bytes.
 const LINE_FUEL: usize = 50;
-/// What reading JSON costs, likewise.
+/// The price of reading JSON, likewise.
 const PARSE_FUEL: usize = 4;
 
 type Store<'a> = StoreContextMut<'a, State>;
-/// What functions of streams return.
+/// The result of the functions of streams.
 type Streamed<T> = (Result<T, StreamError>,);
 
 /// Defines the function, if it is one that does something; says whether it is.

@@ -56,7 +56,7 @@ const INTERFACES: [&str; 27] = [
     "sockets/udp-create-socket",
 ];
 
-/// What a guest called that the stand-in does not grant, and so ends the run.
+/// The function that a guest called, which the stand-in does not grant and so ends the run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Denied {
     #[error("it called `{0}`, which is not to be had: a transformer computes and nothing else")]
@@ -157,7 +157,7 @@ fn resource(name: &str) -> ResourceType {
 /// A resource of which no guest ever gets one.
 enum NeverMade {}
 
-/// What the stand-in knows of one run. Nothing of it is computed before a guest asks.
+/// The stand-in's state for one run. Nothing of it is computed before a guest asks.
 pub(super) struct Wasi {
     /// The event's context, as the guest gets it; empty where there is none.
     event: Arc<str>,

@@ -5,7 +5,7 @@ use redis::Value;
 use crate::backend::BackendError;
 use crate::backend::redis::fault;
 
-/// What a script answered.
+/// The answer of a script.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// `OK`, or what kept it.

@@ -44,7 +44,7 @@ enum State {
 pub(super) struct Away {
     /// Since when.
     pub(super) since: Instant,
-    /// What the last try met.
+    /// The error of the last try.
     pub(super) error: RedisError,
 }
 

@@ -1,4 +1,4 @@
-//! What an operator has to know of the server before trusting it: its version, and what it loses when.
+//! Checks of the server that an operator has to know about: its version, and which of its data it can lose.
 
 use std::collections::HashMap;
 

@@ -9,7 +9,7 @@ use crate::backend::BackendError;
 /// When a sender shall try again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// What a failure means for the step that met it.
+/// The meaning of a failure for the step that met it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
     /// The node does not hold this shard any more: look for it anew. Nothing was done.
@@ -31,7 +31,7 @@ pub(super) fn remedy(error: &RedisError) -> Remedy {
             ServerErrorKind::ReadOnly
             | ServerErrorKind::BusyLoading
             | ServerErrorKind::MasterDown
-            // What is read together was refused as a whole, for one of these reasons.
+            // The reads of one pipeline were refused as a whole, for one of these reasons.
             | ServerErrorKind::ExecAbort => Remedy::Reconnect,
             ServerErrorKind::Ask
             | ServerErrorKind::TryAgain
@@ -65,7 +65,7 @@ pub(super) fn backend_error(error: &RedisError) -> BackendError {
         (_, Some("OOM")) => BackendError::Full(
             "Redis has reached its maxmemory; raise it, or shorten the retention".to_owned(),
         ),
-        // What a script met inside: the keys are not as hookbox left them.
+        // An error within a script: the keys are not as hookbox left them.
         (ErrorKind::UnexpectedReturnType, _) | (_, Some("WRONGTYPE")) => {
             BackendError::Corrupt(error.to_string())
         }

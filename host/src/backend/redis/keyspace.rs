@@ -19,7 +19,7 @@ pub(super) enum Naming {
 }
 
 impl Naming {
-    /// What all keys of a shard begin with. The braces hold the hash tag, by which a cluster keeps them in one slot.
+    /// The prefix of all keys of a shard. The braces hold the hash tag, by which a cluster keeps them in one slot.
     pub(super) fn shard(self, prefix: &str, number: usize) -> String {
         match self {
             Self::Prefixed => format!("{prefix}:{{{number}}}:"),
@@ -115,7 +115,7 @@ pub(super) async fn shards(store: &Store, wanted: usize) -> Result<usize, Backen
     Ok(found)
 }
 
-/// As many as the configuration allows.
+/// The most that the configuration allows.
 const MAX_SHARDS: usize = 64;
 
 pub(super) async fn instance_key(store: &Store) -> Result<[u8; 32], BackendError> {

@@ -142,7 +142,7 @@ impl RedisBackend {
 
     fn believe(&self, tenant: &TenantId, asked: Instant, revision: u64) {
         let mut revisions = self.revisions();
-        // What was asked before a change here may have been answered before it, too.
+        // A question from before a change here may have been answered before it, too.
         match revisions.get(tenant) {
             Some((when, _)) if *when > asked => {}
             _ => revisions.insert(tenant.clone(), (asked, Some(revision))),

@@ -40,16 +40,16 @@ pub(crate) struct Mode {
 }
 
 impl Mode {
-    /// What reads, and what may be made at any time and any number of times.
+    /// Reads, and steps that may be made at any time and any number of times.
     pub(crate) const REPEATABLE: Self = Self::new(true, false, false);
-    /// What takes something in that must not be lost: events and configuration.
+    /// Steps that store something that must not be lost: events and configuration.
     pub(crate) const STORE: Self = Self::new(true, true, true);
-    /// What moves deliveries by people's wish.
+    /// Steps that move deliveries on request.
     pub(crate) const MOVE: Self = Self::new(false, true, true);
     /// The claim: what it leased would be nobody's if its answer were lost.
     pub(crate) const CLAIM: Self = Self::new(false, true, false);
 
-    /// What counts for information: made twice it would be wrong, made late or lost it does no harm.
+    /// Counts for information. Made twice, such a step is wrong; made late or lost, it does no harm.
     pub(crate) const COUNT: Self = Self::new(false, false, false);
 
     const fn new(repeatable: bool, timely: bool, durable: bool) -> Self {
@@ -73,7 +73,7 @@ pub(crate) struct Store {
 
 #[derive(Debug)]
 struct Shard {
-    /// What all its keys begin with.
+    /// The prefix of all its keys.
     prefix: Arc<str>,
     main: Arc<ReconnectingConnection>,
     lanes: Vec<Arc<ReconnectingConnection>>,
@@ -82,7 +82,7 @@ struct Shard {
     next: AtomicUsize,
 }
 
-/// What is to be done.
+/// The step to be made.
 enum Step<'a> {
     Script(&'a Script, &'a [&'a [u8]]),
     Read(&'a redis::Pipeline),

@@ -25,7 +25,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_workers.sql"),
 ];
 
-/// Whoever has locked this file uses the folder.
+/// The process that has locked this file uses the folder.
 const LOCK_FILE: &str = "hookbox.lock";
 
 /// Marks the file as hookbox's (`file` and other programs show it).

@@ -1,6 +1,6 @@
 //! Whether the database's files are still the ones that were opened.
 //!
-//! Whoever removes, replaces or truncates them while hookbox runs is not noticed by SQLite: it goes on writing into
+//! SQLite does not notice when they are removed, replaced or truncated while hookbox runs: it goes on writing into
 //! files that have no name any more, and what it commits is gone with the process. So the writer looks before and
 //! after each commit, and nothing is acknowledged that the next start would not find. A look is four `stat`s and two
 //! short reads, some microseconds beside an `fsync`.
@@ -63,7 +63,7 @@ impl Watched {
         Self { path, id: None }
     }
 
-    /// What the file is like, if it is there and still the same. The first look decides which one that is.
+    /// The file's identity, if it is there and still the same. The first look decides which one that is.
     fn look(&mut self) -> Result<Option<Metadata>, String> {
         let found = match fs::metadata(&self.path) {
             Ok(found) => found,
@@ -118,7 +118,7 @@ impl Files {
     /// Looks whether all of them are what they were.
     ///
     /// # Errors
-    /// What has happened to them and what to do. It is logged when it is first seen.
+    /// The fault, and its remedy. It is logged when it is first seen.
     pub(super) fn check(&self) -> Result<(), BackendError> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         // A look is several reads, between which the writer may go on, so one that finds something is repeated.

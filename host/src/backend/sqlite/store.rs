@@ -1,4 +1,4 @@
-//! What both modules stand on: one writer, a few readers, one file.
+//! The database connections: one writer, a few readers, one file.
 
 use std::{
     path::{Path, PathBuf},

@@ -38,14 +38,14 @@ use crate::{
 const MAX_JOBS: usize = 512;
 const MAX_TIME: Duration = Duration::from_millis(10);
 
-/// What a job sees: the transaction, the time, and what shall happen once it is durable.
+/// The view of a job: the transaction, the time, and actions for when it is durable.
 #[derive(Debug)]
 pub(crate) struct Tx<'c> {
     conn: &'c Connection,
     /// The backend's clock when the job began.
     pub(crate) now: Timestamp,
     effects: RefCell<Effects>,
-    /// What the steps before this one in the same transaction will have done once it is committed.
+    /// The actions of the earlier steps in the same transaction, for when it is committed.
     earlier: &'c Effects,
     shared: &'c Shared,
 }
@@ -96,7 +96,7 @@ impl Deref for Tx<'_> {
     }
 }
 
-/// What the writer tells the rest of the process.
+/// The state that the writer shares with the rest of the process.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     /// The revisions of tenants whose configuration has changed since the start. They are not stored:
@@ -177,7 +177,7 @@ where
             (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(BackendError::Internal("a step did not run".to_owned())),
         };
-        // Nobody waits any more: the step has happened all the same, as the contract allows.
+        // The caller has gone. The step has happened all the same, as the contract allows.
         let _ = self.reply.send(result);
     }
 }
@@ -310,7 +310,7 @@ impl Thread {
             }
         }
         let outcome = outcome.and_then(|()| self.commit());
-        // What was committed into files that are not there any more is not acknowledged.
+        // A commit into files that are not there any more is not acknowledged.
         let outcome = outcome.and_then(|()| self.files.check());
         if outcome.is_ok() {
             self.shared.publish(&effects, ran.len());

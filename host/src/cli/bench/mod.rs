@@ -134,7 +134,7 @@ pub(super) async fn run(args: BenchArgs) -> CliResult {
     Ok(())
 }
 
-/// What was measured with one store.
+/// The measurements with one store.
 struct Run {
     store: &'static str,
     /// The time that all deliveries took.
@@ -275,7 +275,7 @@ impl Bench<'_> {
         run
     }
 
-    /// What goes through one running hookbox.
+    /// The load on one running hookbox.
     async fn measure(&self, store: &'static str, client: &Client) -> CliResult<Run> {
         let Self {
             receiver,

@@ -110,7 +110,7 @@ impl Receiver {
     }
 }
 
-/// What came to one path.
+/// The requests that came to one path.
 #[derive(Debug, Default)]
 struct Tally {
     count: usize,

@@ -274,7 +274,7 @@ pub(in crate::cli) fn body_text(message: &Value, max: usize) -> String {
     format!("{}\n… ({} bytes in all)", Clean(start), body.len())
 }
 
-/// What each rule said to an event.
+/// The verdict of each rule on an event.
 pub(in crate::cli) fn explanation_lines(event: &Value) -> Vec<String> {
     verdict_lines(event, None)
 }

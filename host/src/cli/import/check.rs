@@ -132,7 +132,7 @@ fn parse(bytes: &[u8], bench: &Bench) -> Result<Event, String> {
         .map_err(|e| e.to_string())
 }
 
-/// What hookbox would send. The request stays in this process, secrets are not part of the comparison.
+/// Computes hookbox's request. It stays in this process; secrets are not part of the comparison.
 async fn render(bench: &Bench, webhook: &Webhook, context: Arc<str>) -> Result<Sent, String> {
     // Environment variables are secrets here. What they hold is not known: on both sides a word stands for it.
     let names: Vec<String> = inspect(&webhook.spec).env.into_iter().collect();

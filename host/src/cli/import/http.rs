@@ -1,6 +1,6 @@
 //! NetBox's REST API, as far as an import needs it: lists, page by page.
 //!
-//! What answers may be anybody, so pages, bytes and time are bounded, and the token goes to the origin that
+//! Any server may answer, so pages, bytes and time are bounded, and the token goes to the origin that
 //! the user named and nowhere else: redirects are not followed, and neither is a `next` of another origin.
 
 use std::{collections::HashSet, time::Duration};
@@ -240,7 +240,7 @@ impl NetBox {
 }
 
 enum Failure {
-    /// What was asked for is not for this token; other things may be.
+    /// The token may not read this; it may be allowed other things.
     Forbidden(String),
     Other(CliError),
 }

@@ -31,14 +31,14 @@ const PLAIN: [&str; 6] = [
     "request_id",
 ];
 
-/// What all templates of one webhook name.
+/// The names that all templates of one webhook use.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     /// Filters, by name.
     pub(super) filters: BTreeSet<String>,
     /// Environment variables that the `env` filter reads.
     pub(super) env: BTreeSet<String>,
-    /// What differs, one sentence each.
+    /// The differences, one sentence each.
     pub(super) notes: Vec<String>,
 }
 

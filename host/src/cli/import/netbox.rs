@@ -327,7 +327,7 @@ impl Bench {
 }
 
 impl Bench {
-    /// What an item is called in the output.
+    /// The name of an item in the output.
     pub(super) fn name_of(all: &Translated, place: usize) -> String {
         all.items
             .get(place)

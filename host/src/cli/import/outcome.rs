@@ -2,7 +2,7 @@
 
 use crate::cli::terminal::shortened;
 
-/// What is imported.
+/// The kind of an imported object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Webhook,
@@ -54,7 +54,7 @@ impl Left {
     }
 }
 
-/// What an object is called in the output.
+/// The name of an object in the output.
 pub(super) fn title(kind: Kind, name: &str) -> String {
     format!("{} {:?}", kind.word(), shortened(name, 80))
 }

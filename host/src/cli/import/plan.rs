@@ -1,4 +1,4 @@
-//! What has to be done so that hookbox has what NetBox has, and the doing of it.
+//! The plan by which hookbox gets NetBox's objects, and its execution.
 //!
 //! Objects are found by the number they had in NetBox, then by name. An update sends only the fields of
 //! NetBox's that differ, so that the policy set here (retries, rate, plugin) stays.
@@ -25,7 +25,7 @@ use crate::cli::{
 /// Far more than a tenant may have.
 const MAX_STORED: usize = 100_000;
 
-/// What is to be done with one item.
+/// The action for one item.
 #[derive(Debug)]
 enum Action {
     Create,
@@ -34,11 +34,11 @@ enum Action {
     Keep(String),
 }
 
-/// What is to be done with each item, webhooks first.
+/// The action for each item, webhooks first.
 #[derive(Debug)]
 pub(super) struct Plan {
     steps: Vec<Step>,
-    /// What is not carried over.
+    /// The objects that are not carried over.
     left: Vec<Left>,
     /// Webhooks whose secret is left as it is.
     secrets_kept: usize,
@@ -52,7 +52,7 @@ struct Step {
     action: Action,
 }
 
-/// What hookbox has.
+/// The objects that hookbox has.
 pub(super) struct Stored {
     webhooks: Vec<Value>,
     rules: Vec<Value>,

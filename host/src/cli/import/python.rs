@@ -1,4 +1,4 @@
-//! What NetBox would send, computed by the libraries that NetBox uses, in a Python process.
+//! Computes NetBox's request in a Python process with the libraries that NetBox uses.
 //!
 //! The templates may be anybody's, and Jinja2's own sandbox has been left before. So the process has no
 //! environment but its path, little time and memory, and nothing of it is believed: its answer is bounded
@@ -58,7 +58,7 @@ pub(super) async fn render(
         .unwrap_or_else(|_| Ok(Ended::Died("it did not end in time".to_owned())))?;
     let bytes = match answer {
         Ended::Answered(bytes) => bytes,
-        // What ends the interpreter would have ended NetBox's job, if later.
+        // An error that ends the interpreter would have ended NetBox's job, if later.
         Ended::Died(why) => return Ok(Err(why)),
     };
     let answer = json::parse(&bytes, json::MAX_DEPTH)

@@ -1,4 +1,4 @@
-//! What NetBox says: from files, or from its REST API by way of [`super::http`].
+//! NetBox's objects: from files, or from its REST API by [`super::http`].
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub(super) const MAX_OBJECTS: usize = 20_000;
 pub(super) struct Objects {
     pub(super) webhooks: Vec<Value>,
     pub(super) rules: Vec<Value>,
-    /// What could not be read, one sentence each.
+    /// The objects that could not be read, one sentence each.
     pub(super) missing: Vec<String>,
 }
 

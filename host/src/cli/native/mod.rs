@@ -23,14 +23,14 @@ use crate::{
     sandbox::{OutsideAnswer, RenderJob, Rendering},
 };
 
-/// What runs a project in JavaScript or TypeScript, by node.
+/// The script that runs a project in JavaScript or TypeScript, in node.
 const NODE: &str = include_str!("run.mjs");
-/// What runs one in Python.
+/// The script that runs a project in Python.
 const PYTHON: &str = include_str!("run.py");
 /// The most that is read of an answer: far above what the limits on output let through.
 const MAX_ANSWER: u64 = 256 << 20;
 
-/// What a report of such a run warns of.
+/// The warning in the report of such a run.
 pub(super) const WARNING: &str = "this was no sandbox: the source ran natively, without limits on fuel, time and memory, \
      and with the clock and the random numbers of this machine; build the component to see what a server does";
 
@@ -95,7 +95,7 @@ fn ask(command: &mut Command, input: &[u8]) -> CliResult {
         .stdout(io::stderr())
         .spawn()
         .map_err(failed)?;
-    // What does not read its input is told by its exit status.
+    // A program that does not read its input is judged by its exit status.
     let written = child.stdin.take().map(|mut stdin| stdin.write_all(input));
     let status = child.wait().map_err(failed)?;
     if !status.success() {

@@ -12,9 +12,9 @@ use super::{
     BuildError, Compiled, check_transformer, make_folder, output, read, say, version, write,
 };
 
-/// What drives the two: run by node within the project, so that it finds the project's modules.
+/// The script that drives the two: run by node within the project, so that it finds the project's modules.
 const SCRIPT: &str = include_str!("javascript/build.mjs");
-/// What comes before the project's own modules in the component.
+/// The code before the project's own modules in the component.
 const RUNTIME: &str = include_str!("javascript/runtime.js");
 /// The packages that it uses.
 const TOOLS: [&str; 2] = ["@bytecodealliance/componentize-js", "esbuild"];
@@ -41,7 +41,7 @@ struct Tool {
     version: String,
 }
 
-/// What runs and bundles a project, all of it there.
+/// The tools that run and bundle a project, if all of them are there.
 pub(in crate::cli) struct Tools {
     /// The version of node.
     node: String,

@@ -1,6 +1,6 @@
 //! `hookbox plugin build`: a project becomes a transformer component, by the usual toolchain of its language.
 //!
-//! What comes of Rust is the same bytes on every machine that has the same compiler.
+//! A Rust project becomes the same bytes on every machine that has the same compiler.
 
 mod javascript;
 mod python;
@@ -97,7 +97,7 @@ pub enum BuildError {
         /// How it ended.
         status: ExitStatus,
     },
-    /// What cargo said of the project could not be understood.
+    /// The output of cargo could not be understood.
     #[error("cargo's description of the project cannot be read: {0}")]
     Metadata(#[from] serde_json::Error),
     /// The project's own description could not be understood.
@@ -130,7 +130,7 @@ pub enum BuildError {
     NotATransformer(String),
 }
 
-/// What a toolchain made.
+/// The output of a toolchain.
 struct Compiled {
     component: Vec<u8>,
     /// Which one, with its version.

@@ -20,7 +20,7 @@ use super::{
 const FOLDER: &str = ".hookbox";
 /// The module that has the class `WitWorld`, and comes before the project's own.
 const ENTRY: (&str, &str) = ("hookbox_entry", include_str!("python/entry.py"));
-/// What lists the modules that the entry imports, and the module that it writes.
+/// The script that lists the modules that the entry imports, and the module that it writes.
 const MODULES: (&str, &str) = ("hookbox_modules", include_str!("python/modules.py"));
 
 const HOW: &str =
@@ -43,7 +43,7 @@ struct Project {
 
 #[derive(Default, Deserialize)]
 struct Groups {
-    /// What builds it: componentize-py.
+    /// The program that builds it: componentize-py.
     #[serde(default)]
     build: Vec<String>,
 }
@@ -110,7 +110,7 @@ fn write_entry(dir: &Path, venv: &Path, entry: &Path) -> Result<(), BuildError> 
     write(&entry.join(MODULES.0).with_extension("py"), &modules)
 }
 
-/// What is to be installed, one to a line.
+/// The packages to be installed, one to a line.
 fn requirements(file: &Path) -> Result<String, BuildError> {
     let Manifest { project, groups } = manifest(file)?;
     let all: Vec<String> = [groups.build, project.dependencies].concat();

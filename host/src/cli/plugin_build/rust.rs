@@ -135,7 +135,7 @@ fn wasm_ld() -> Option<PathBuf> {
         .find(|lld| lld.is_file())
 }
 
-/// What there is to build.
+/// The crate to build.
 struct Project {
     package: String,
     library: String,

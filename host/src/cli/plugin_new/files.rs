@@ -1,4 +1,4 @@
-//! What projects are made of: the files beside this one, and the library and the world of this hookbox.
+//! The files of new projects: the files beside this one, and the library and the world of this hookbox.
 
 /// A file's place in the project, and its text.
 pub(super) type File = (&'static str, &'static str);
@@ -34,7 +34,7 @@ pub(super) const RUST_LIBRARY: [File; 13] = library![
     "wit/transformer.wit",
 ];
 
-/// What every project is tried with.
+/// The event that every project is tried with.
 pub(super) const SAMPLES: [File; 2] = [
     ("event.json", include_str!("samples/event.json")),
     ("webhook.json", include_str!("samples/webhook.json")),
@@ -60,7 +60,7 @@ pub(super) const WORLD: File = (
     include_str!("../../../../wit/transformer.wit"),
 );
 
-/// What JavaScript and TypeScript share.
+/// The files that JavaScript and TypeScript share.
 pub(super) const NODE: [File; 4] = [
     ("hookbox.js", include_str!("javascript/hookbox.js")),
     ("hookbox.d.ts", include_str!("javascript/hookbox.d.ts")),

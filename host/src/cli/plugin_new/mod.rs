@@ -1,6 +1,6 @@
 //! `hookbox plugin new`: a project that builds, tests and renders at once.
 //!
-//! What a transformer uses of hookbox comes with it, as it is in this hookbox: a project can be made and
+//! A project brings along the parts of hookbox that it uses, as they are in this version: a project can be made and
 //! built without asking anybody which version fits.
 
 mod files;
@@ -56,7 +56,7 @@ impl Language {
         }
     }
 
-    /// What words in braces stand for, beside the name.
+    /// The values of words in braces, beside the name.
     const fn words(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Rust => &files::RUST_VERSIONS,

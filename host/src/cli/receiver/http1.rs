@@ -55,7 +55,7 @@ pub(crate) enum ReadError {
     /// The other side closed between requests, went away or said nothing for too long.
     #[error("the connection ended")]
     Closed,
-    /// What came is not HTTP/1; the text says what is wrong.
+    /// The bytes are not HTTP/1; the text says why.
     #[error("{0}")]
     Bad(&'static str),
     /// The body is larger than allowed.

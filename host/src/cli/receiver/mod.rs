@@ -89,7 +89,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// What the connections share.
+/// State that the connections share.
 struct Shared {
     args: ReceiverArgs,
     secret: Option<Secret>,

@@ -14,7 +14,7 @@ use crate::{
 /// How far `webhook-timestamp` may be off, as Standard Webhooks recommends.
 const TOLERANCE_SECONDS: u64 = 300;
 
-/// What the two signatures say.
+/// The results of checking the two signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Verdict {
     /// NetBox's: HMAC-SHA512 of the body.
@@ -25,7 +25,7 @@ pub(crate) struct Verdict {
     pub(crate) standard: Check,
 }
 
-/// What one signature says.
+/// The result of checking one signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Check {

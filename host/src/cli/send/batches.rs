@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde_json::{Value, value::RawValue};
 
-/// What one request may hold.
+/// The limits of one request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     /// Events.
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(requests(lines, room(3, 1000)), [lines]);
         let cut = requests(lines, room(2, 1000));
         assert_eq!(cut, ["{\"a\":1}\n{\"a\":2}\r", "{\"a\":3}"]);
-        // What is no list of events goes as it is.
+        // Bytes that are no list of events are sent as they are.
         for one in ["{\"a\": 1}", "[1, 2", "nonsense"] {
             assert_eq!(requests(one, room(1, 1)), [one]);
         }

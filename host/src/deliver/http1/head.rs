@@ -1,8 +1,9 @@
-//! What an answer begins with: its status and headers.
+//! The head of an answer: its status and headers.
 //!
-//! Receivers are read as leniently as Python's requests reads them, which is what they worked with (ARCHITECTURE.md, "HTTP/1.1
-//! of our own"). A status is what a delivery is about; a header that is malformed is left out and noted, and so is the
-//! rest when the connection ends or too much comes. `tests/data/answers` has the shapes, compared with requests itself.
+//! Receivers are read as leniently as Python's requests reads them, which is what they worked with (ARCHITECTURE.md,
+//! "HTTP/1.1 of our own"). A status is what a delivery is about; a header that is malformed is left out and noted,
+//! and so is the rest when the connection ends or too much comes. `tests/data/answers` has the shapes, compared with
+//! requests itself.
 
 use std::fmt::Write as _;
 

@@ -31,7 +31,7 @@ pub(super) struct Answer {
     pub(super) rest: Rest,
 }
 
-/// What follows an answer's head.
+/// The part of an answer after its head.
 pub(super) struct Rest {
     connection: Http1,
     framing: Framing,

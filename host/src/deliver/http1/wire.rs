@@ -27,7 +27,7 @@ pub(in crate::deliver) struct Wire {
     sending: Sending,
 }
 
-/// What has still to be sent.
+/// The bytes that have still to be sent.
 #[derive(Default)]
 struct Sending {
     parts: VecDeque<Bytes>,
@@ -93,7 +93,7 @@ impl Wire {
         self.unused().is_empty().then_some(self.transport)
     }
 
-    /// What has been read and not used.
+    /// The bytes that have been read and not used.
     pub(super) fn unused(&self) -> &[u8] {
         self.buffer.get(self.start..).unwrap_or_default()
     }

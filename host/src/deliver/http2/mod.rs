@@ -1,8 +1,8 @@
 //! HTTP/2 with a receiver: one connection that all requests to it share.
 //!
-//! What may be read of it follows the requests under way: each brings the share of one answer, and what is left of it
-//! ends with the request. Without any, only some housekeeping may come. A connection on which an answer was cut off takes
-//! no more requests, and is closed with the last that is under way.
+//! The allowance for reading follows the requests in flight: each brings the share of one answer, and what is left of
+//! it ends with the request. Without any, only some housekeeping may come. A connection on which an answer was cut
+//! off takes no more requests, and is closed with the last that is under way.
 
 mod frames;
 
@@ -229,7 +229,7 @@ pub(super) struct Answer {
     pub(super) rest: Rest,
 }
 
-/// What follows an answer's headers.
+/// The part of an answer after its headers.
 pub(super) struct Rest {
     body: RecvStream,
     sending: Sending,
@@ -313,7 +313,7 @@ fn head_of(request: &Outgoing) -> Result<Request<()>, SendError> {
     Ok(head)
 }
 
-/// What an error of the connection means for a request on it.
+/// The meaning of an error of the connection for a request on it.
 fn failure_of(error: &h2::Error) -> Failure {
     let told = of_error(error);
     if error.is_library() {

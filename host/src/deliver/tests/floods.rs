@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What the system takes of a connection's bytes that nobody reads, and then some. A flood that is read goes far beyond.
+/// More bytes than the system buffers of a connection that is not read. A flood that is read goes far beyond.
 const UNREAD: usize = 16 << 20;
 
 /// Reads the request, writes `first`, then `again` until the connection is closed. Returns what was written.

@@ -1,4 +1,4 @@
-//! What is sent and what is recorded, with a receiver that behaves.
+//! Requests and their records, with a receiver that behaves.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a proxy is asked for, and what comes of its answers. The proxy here is a script that says it has
+//! Requests to a proxy, and the effects of its answers. The proxy here is a script that says it has
 //! connected and is the receiver from then on; the end-to-end tests have one that does connect.
 
 use super::*;

@@ -36,7 +36,7 @@ async fn header_names_arrive_as_they_are_spelled_and_recorded() {
         let (head, body) = arrived.split_once("\r\n\r\n").unwrap();
         let mut lines = head.lines();
         assert_eq!(lines.next(), Some("POST /hook HTTP/1.1"));
-        // What HTTP itself adds stands around what the record shows.
+        // Headers that HTTP itself adds stand around those that the record shows.
         assert_eq!(
             lines.next(),
             Some(format!("Host: {}", server.address).as_str())

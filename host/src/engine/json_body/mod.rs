@@ -99,7 +99,7 @@ fn told(paths: &[String]) -> String {
     )
 }
 
-/// What a receiver of JSON expects. A lone number or text is JSON by chance.
+/// The JSON that a receiver expects. A lone number or text is JSON by chance.
 fn object_or_list(body: &[u8]) -> Option<Value> {
     let body = json::parse(body, json::MAX_DEPTH).ok()?;
     (body.is_object() || body.is_array()).then_some(body)

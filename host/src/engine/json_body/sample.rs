@@ -28,7 +28,7 @@ const FIXED: [(&str, &str); 9] = [
     ("path", "/api/dcim/devices/"),
 ];
 
-/// What harmless texts look like.
+/// Samples of harmless texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filling {
     /// Digits, which fit into quotes and in place of a number.
@@ -41,7 +41,7 @@ impl Filling {
     pub(super) const ALL: [Self; 2] = [Self::Plain, Self::Parts];
 }
 
-/// What makes a text hostile: each of these has to be escaped in JSON.
+/// Characters that make a text hostile: each of them has to be escaped in JSON.
 const HOSTILE: &str = "\"\\\n";
 /// How it begins where it is not escaped, or a quote alone is.
 const RAW: [&str; 2] = ["\"\\", "\\\""];

@@ -12,7 +12,7 @@ use crate::{
 /// A plugin that has passed.
 #[derive(Debug)]
 pub struct Taken {
-    /// What is to be stored of it.
+    /// The settlement to be stored.
     pub version: PluginVersion,
     /// The component: what was uploaded, or what was made of the core module that was.
     pub component: Vec<u8>,

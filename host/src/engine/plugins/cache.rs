@@ -2,7 +2,7 @@
 //!
 //! A component that is asked for and not here is loaded once, whoever asks, away from the runtime's threads:
 //! from the cache on disk if it was compiled before, otherwise from the registry, its bytes compared with its
-//! digest, surveyed, and compiled in the compiler's process. Who asks meanwhile waits, and only so many may
+//! digest, surveyed, and compiled in the compiler's process. Requests that come meanwhile wait, and only so many may
 //! wait, of one tenant and in all; deliveries are put off then. What cannot be loaded is remembered for a while.
 //!
 //! **Fairness.** One component of a tenant is loaded at a time, and tenants take turns, first come, first
@@ -110,7 +110,7 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Asker {
     Delivery,
-    /// Whoever has the key to them asks as often as they like, so these have places of their own.
+    /// A key that may ask for them can do so as often as it likes, so these have places of their own.
     DryRun,
 }
 
@@ -132,7 +132,7 @@ struct State {
     entries: Entries<Transformer>,
     /// How many wait, of whom and what for.
     waiting: HashMap<(TenantId, Asker), usize>,
-    /// Whose turn it is in a tenant, as long as something of it is being loaded.
+    /// The order of a tenant's requests, as long as something of it is being loaded.
     turns: HashMap<TenantId, Arc<Semaphore>>,
 }
 
@@ -156,7 +156,7 @@ impl Waiting {
     pub(crate) async fn loaded(mut self) -> Loaded {
         match self.outcome.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone().unwrap_or(Err(LoadError::Machine)),
-            // Whoever loaded it has panicked.
+            // The task that loaded it has panicked.
             Err(_) => Err(LoadError::Machine),
         }
     }
@@ -360,7 +360,7 @@ impl Inner {
     }
 }
 
-/// What went wrong while loading.
+/// The reason why a component could not be loaded.
 enum Failure {
     Refused(String),
     Machine,

@@ -1,4 +1,4 @@
-//! What is loaded, what is on its way and what could not be loaded; bounded, and fair between tenants.
+//! The components that are loaded, loading or failed; bounded, and fair between tenants.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ const MOST_FAILURES: usize = 1000;
 /// from says nothing of another's. The sandbox holds a component that several have only once.
 pub(super) type Key = (TenantId, String);
 
-/// What became of loading something.
+/// The outcome of loading something.
 pub(super) type Outcome<T> = Result<T, LoadError>;
 /// Where who loads it tells the outcome.
 pub(super) type Announced<T> = watch::Receiver<Option<Outcome<T>>>;
@@ -56,7 +56,7 @@ enum Entry<T> {
     },
 }
 
-/// What is known of a component.
+/// The state of a component.
 pub(super) enum Found<T> {
     /// It is here, or not to be had for now.
     Ready(Outcome<T>),
@@ -80,7 +80,7 @@ impl<T: Clone> Entries<T> {
         self.entries.len()
     }
 
-    /// What is known of a component now. If it is here, this is a use of it.
+    /// The state of a component now. If it is loaded, this counts as a use of it.
     pub(super) fn find(&mut self, key: &Key, now: Instant) -> Found<T> {
         self.clock = self.clock.wrapping_add(1);
         match self.entries.get_mut(key) {
@@ -132,14 +132,14 @@ impl<T: Clone> Entries<T> {
         self.forget(now);
     }
 
-    /// What has to go, if all that is here is too much.
+    /// The component to evict, if all together are too much.
     fn pick_victim(&self, new: &Key, room: Room, now: Instant) -> Option<Key> {
         eviction::pick_victim(self.here(new, now, |bytes| bytes), room.bytes)
             .or_else(|| eviction::pick_victim(self.here(new, now, |_| 1), room.components))
             .cloned()
     }
 
-    /// What is here, by one measure. What is new stays.
+    /// The cache entries by one measure. The new one stays.
     fn here(
         &self,
         new: &Key,

@@ -24,7 +24,7 @@ use crate::{
     tenant::Snapshot,
 };
 
-/// What a webhook's `plugin` means.
+/// The component that a webhook's `plugin` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Source {
     /// The built-in transformer.
@@ -88,7 +88,7 @@ pub(super) enum Picking {
     Waiting(Waiting, PickedUp),
 }
 
-/// What becomes of a transformer that is loaded.
+/// The use of a transformer once it is loaded.
 #[derive(Debug)]
 pub(super) struct PickedUp {
     name: String,
@@ -154,7 +154,7 @@ fn resolve<'p>(
 /// Whether a webhook's `plugin` names something that there is among these plugins.
 ///
 /// # Errors
-/// What it names instead, in words for the owner of the webhook.
+/// The problem, in words for the owner of the webhook.
 pub fn check_reference(plugin: Option<&str>, plugins: &[Plugin]) -> Result<(), RenderError> {
     resolve(plugin, None, |name| plugins.iter().find(|p| p.name == name)).map(|_| ())
 }

@@ -21,7 +21,7 @@ pub(crate) struct OnTrial {
     pub(super) arm: Arm,
 }
 
-/// What an attempt says of the two versions of a trial.
+/// An attempt's evidence in a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     tenant: TenantId,

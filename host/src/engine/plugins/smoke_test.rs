@@ -16,10 +16,10 @@ use crate::{
     tenant::snapshot::guest_view,
 };
 
-/// What the trial renders unless an event is given: NetBox's default webhook body.
+/// The event that the smoke test renders unless another is given.
 pub const SAMPLE_EVENT: &[u8] = include_bytes!("../../../../examples/netbox/event.json");
 
-/// What the trial render came to.
+/// The result of the smoke test.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SmokeTest {
     /// `request`, `skip` or `error`.

@@ -197,7 +197,7 @@ proptest! {
                 let gone = usize::from(k) % waiting.len();
                 drop(waiting.swap_remove(gone));
             }
-            // Who comes may let go another one who was asked before.
+            // A new caller may cause the removal of an earlier one.
             for _ in 0..2 {
                 let mut still = Vec::new();
                 for mut one in waiting {

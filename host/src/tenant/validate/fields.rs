@@ -14,7 +14,7 @@ const MAX_ERRORS: usize = 50;
 /// `[2]` for an item, `jitter` for a field of it.
 pub(super) type Read<T> = Result<T, FieldErrors>;
 
-/// What is wrong with a field as a whole.
+/// The error of a field as a whole.
 pub(super) fn wrong<T>(message: impl Into<String>) -> Read<T> {
     Err(FieldErrors::one("", message))
 }
@@ -142,7 +142,7 @@ pub(super) fn shortened(text: &str) -> String {
     short
 }
 
-/// What a value is, in words.
+/// The type of a value, in words.
 pub(super) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

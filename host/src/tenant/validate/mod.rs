@@ -1,6 +1,6 @@
 //! Untrusted JSON becomes a webhook or a rule, or a list of all that is wrong with it.
 //!
-//! What NetBox's REST API returns for a webhook or an event rule is accepted as it is: the keys that mean
+//! Objects that NetBox's REST API returns for webhooks and event rules are accepted as they are: the keys that mean
 //! nothing here are left out, its integer `id` becomes the external id, and choices may be written as
 //! `{"value": …, "label": …}`. Keys that neither NetBox nor hookbox knows are errors, so that a typing
 //! mistake cannot switch something off in silence. What hookbox returns is accepted too.

@@ -44,7 +44,7 @@ pub const OLD_RULE_FIELDS: &[&str] = &[
     "type_job_end",
 ];
 
-/// What the last five of these stand for.
+/// The event types that the last five of these mean.
 const OLD_EVENT_TYPES: [(&str, &str); 5] = [
     ("type_create", "object_created"),
     ("type_update", "object_updated"),
@@ -122,7 +122,7 @@ pub fn event_rule(
         ("webhooks", spec.webhooks.is_empty()),
     ];
     for (key, is_missing) in required {
-        // What another field says in its place has been told already.
+        // An error of the field that stands in its place has been reported already.
         let elsewhere = match key {
             "webhooks" => f.is_wrong("action_"),
             "object_types" => f.is_wrong("content_types"),

@@ -155,7 +155,7 @@ fn payload_url(text: &str) -> Read<String> {
     }
 }
 
-/// What stands before the first colon, if it looks like a scheme.
+/// The text before the first colon, if it looks like a scheme.
 fn literal_scheme(text: &str) -> Option<&str> {
     let (scheme, _) = text.split_once(':')?;
     let mut chars = scheme.chars();

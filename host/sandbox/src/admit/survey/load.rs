@@ -1,4 +1,4 @@
-//! What the host allocates for one run of a component, beside its memories and tables.
+//! The host's allocations for one run of a component, beside its memories and tables.
 //!
 //! Memories and tables are counted as they are allocated, by the limiter of each run. All else that the engine sets
 //! up for a run it sets up without asking: for each instance of a module a context with an entry for each import,
@@ -36,7 +36,7 @@ const COMPONENT_INSTANCE: u64 = 512;
 /// A type of a component, which may be a resource.
 const TYPE: u64 = 32;
 
-/// What one instance takes.
+/// The memory of one instance.
 #[derive(Clone, Copy, Debug, Default)]
 struct Load {
     bytes: u64,
@@ -107,7 +107,7 @@ pub(super) struct Scales {
     module: Module,
     /// The components around the place that is read, outermost first.
     around: Vec<Parts>,
-    /// What the largest module takes.
+    /// The memory of the largest module.
     heaviest: u64,
     total: Load,
 }
@@ -254,7 +254,7 @@ impl Scales {
                     }
                 }
             }
-            // What is exported has a second index from there on.
+            // An export has a second index from there on.
             Payload::ComponentExportSection(s) => {
                 for export in s.clone() {
                     let export = export?;

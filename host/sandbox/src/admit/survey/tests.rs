@@ -122,7 +122,7 @@ fn a_file_full_of_the_smallest_parts_is_refused_at_once() {
     assert!(matches!(refusal, Refusal::Damaged { .. }), "{refusal}");
 }
 
-/// What is changed in a good file: where, and to what.
+/// A change to a good file: where, and to what.
 fn damage() -> impl Strategy<Value = Vec<(prop::sample::Index, u8)>> {
     prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)
 }

@@ -27,7 +27,7 @@ const MAX_BYTES: usize = 8 << 20;
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Goes round the shards, each claim beginning with another one, so that none is served before the others.
-/// What one shard cannot give does not keep back what the others have.
+/// A shard that fails does not keep back deliveries of the others.
 pub(super) async fn claim(
     backend: &RedisBackend,
     worker: &WorkerId,

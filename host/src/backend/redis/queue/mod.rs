@@ -47,7 +47,7 @@ fn micros(span: Duration) -> String {
 /// Tokens by shard, each with its place in the list.
 type ByShard<'a> = Vec<Vec<(usize, &'a LeaseToken)>>;
 
-/// What became of the same step in several shards: one that is away does not keep it from the others.
+/// The outcome of the same step in several shards. One that is away does not keep it from the others.
 #[derive(Debug, Default)]
 struct Outcome {
     worked: bool,

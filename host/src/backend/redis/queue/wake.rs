@@ -29,7 +29,7 @@ const BLOCK: Duration = Duration::from_secs(30);
 /// The pause after a connection failed.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What sleeps in this process.
+/// The waiting workers of this process.
 #[derive(Debug)]
 pub(crate) struct Waker {
     shards: Vec<WakeListener>,
@@ -38,7 +38,7 @@ pub(crate) struct Waker {
     turns: AtomicUsize,
 }
 
-/// What listens to one shard.
+/// The listener of one shard.
 #[derive(Debug, Default)]
 struct WakeListener {
     /// Whether a task does.
@@ -136,7 +136,7 @@ async fn listen(store: &Store, waker: &Waker, shard: usize) {
             }
         }
         ear.listening.store(false, Ordering::SeqCst);
-        // Whoever began to wait just before that saw a listener.
+        // A worker that began to wait just before that saw a listener.
         if !waker.is_wanted() || ear.listening.swap(true, Ordering::SeqCst) {
             return;
         }

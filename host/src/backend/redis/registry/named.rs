@@ -1,4 +1,4 @@
-//! What is kept by name: webhooks, rules, secrets, plugins and keys, each kind in the same way.
+//! Storage by name: webhooks, rules, secrets, plugins and keys, each kind in the same way.
 
 use std::sync::LazyLock;
 

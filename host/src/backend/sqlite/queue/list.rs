@@ -14,7 +14,7 @@ use crate::{
     record::Attempt,
 };
 
-/// What [`read`] needs, then what the lists sort by and what a claim goes on with.
+/// The columns that [`read`] needs, then those that lists sort by and a claim goes on with.
 const COLUMNS: &str = "SELECT d.id, d.tenant, e.id, o.webhook, d.rule, d.object_type, e.event_type,
         d.status, d.attempts, d.total_attempts, d.receives, d.created, d.updated,
         CASE WHEN d.lane IS NOT NULL THEN d.due END, d.last_result, d.seq, d.event, d.fence, d.last_error
@@ -318,7 +318,7 @@ pub(super) fn deliveries(
     let mut next = None;
     while let Some(row) = rows.next()? {
         let (position, fits) = ((row.get(0)?, row.get(1)?), row.get::<_, bool>(2)?);
-        // What is left for the next page: one more that fits, or the first that is not looked at any more.
+        // The first row of the next page: one more that fits, or the first that is not looked at any more.
         if looked_at == PAGE_ROWS || (fits && results.len() == limit) {
             next = Some(Cursor::Delivery(last.0, last.1).encode());
             break;

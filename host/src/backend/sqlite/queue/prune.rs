@@ -34,7 +34,7 @@ pub(super) const OLD_USAGE: &str = "DELETE FROM usage WHERE (tenant, hour) IN
 pub(super) const EXPIRED_KEYS: &str = "DELETE FROM idempotency WHERE (tenant, key) IN
          (SELECT tenant, key FROM idempotency WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
 
-/// What one step did.
+/// The result of one step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pruned {
     /// Deliveries and events removed.

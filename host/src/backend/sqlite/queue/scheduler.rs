@@ -1,4 +1,4 @@
-//! Whose turn it is. An *outlet* is a webhook as the queue sees it; the schema's comments say what its
+//! Decides which outlet is next. An *outlet* is a webhook as the queue sees it; the schema's comments say what its
 //! columns mean.
 //!
 //! Whether an outlet can be claimed from is not counted up and down but computed afresh from the indexes

@@ -20,7 +20,7 @@ const STEP: usize = 16;
 /// Steps that tidy up after a change; what is left then is for the next one, or for pruning.
 const SWEEPS: usize = 256;
 
-/// What begins with an upload.
+/// The beginning of an upload.
 enum Begun {
     /// Nothing: it is there.
     Whole,
@@ -28,7 +28,7 @@ enum Begun {
     Upload(i64),
 }
 
-/// What is to be stored.
+/// The component to be stored.
 struct Size {
     pieces: usize,
     bytes: u64,
@@ -253,7 +253,7 @@ pub(super) fn let_go(tx: &Tx<'_>, tenant: &TenantId, sha256: &str) -> Result<(),
     Ok(())
 }
 
-/// Nobody is about to name it any more: as long as a plugin needs it, it stays, and else it goes with the next
+/// No plugin is about to name it any more: as long as a plugin needs it, it stays, and else it goes with the next
 /// sweep.
 fn give_up(tx: &Tx<'_>, tenant: &TenantId, sha256: &str) -> Result<(), Fault> {
     let sql =

@@ -1,4 +1,4 @@
-//! What was counted in the trials of plugins. In memory: no other process counts, and after a restart
+//! The counts of rollouts. In memory: no other process counts, and after a restart
 //! trials are counted anew.
 
 use std::{
@@ -69,7 +69,7 @@ impl Trials {
         latest.1
     }
 
-    /// What was counted; nothing of a trial that is not the latest.
+    /// The counts; zeros for a rollout that is not the latest.
     pub(super) fn tallies(&self, tenant: &TenantId, plugin: &str, of: Timestamp) -> Tallies {
         let counted = self.counted();
         match counted.get(&(tenant.clone(), plugin.to_owned())) {

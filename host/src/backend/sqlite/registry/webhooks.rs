@@ -57,7 +57,7 @@ pub(super) fn put(tx: &Tx<'_>, tenant: &TenantId, webhook: &Webhook) -> Result<b
     if tx.one(sql, key, |_| Ok(()))?.is_some() {
         return Err(name_taken("webhook", name).into());
     }
-    // What cannot be read any more is being replaced, which is no reason to fail.
+    // A row that cannot be read any more is being replaced, which is no reason to fail.
     let before = get(tx, tenant, &webhook.id).ok().flatten();
     tx.run(
         "INSERT INTO webhooks (tenant, id, name, document) VALUES (?1, ?2, ?3, ?4)

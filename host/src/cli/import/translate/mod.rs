@@ -32,7 +32,7 @@ pub(super) struct Item {
     pub(super) secret: Option<Secret>,
     /// The webhook that a rule runs: its place among the items.
     pub(super) webhook: Option<usize>,
-    /// What is lost or different, one sentence each.
+    /// The losses and differences, one sentence each.
     pub(super) notes: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Item {
 pub(super) struct Translated {
     /// Webhooks first.
     pub(super) items: Vec<Item>,
-    /// What cannot be carried over.
+    /// The objects that cannot be carried over.
     pub(super) left: Vec<Left>,
     /// The webhooks and rules as the engine takes them; their ids are their places among the items.
     pub(super) webhooks: Vec<Webhook>,
@@ -110,7 +110,7 @@ fn named<'a>(
     None
 }
 
-/// What hookbox has no place for.
+/// The fields that hookbox has no place for.
 fn dropped(object: &Map<String, Value>) -> Vec<String> {
     let custom_fields = object.get("custom_fields").and_then(Value::as_object);
     let mut dropped = Vec::new();
