@@ -77,7 +77,7 @@ impl Uploads {
                     "another plugin is being uploaded with a key of this tenant"
                 }
                 LimiterError::TimedOut | LimiterError::Panicked => {
-                    "as many plugins as may be have been being uploaded all the time"
+                    "the server is at its upload limit"
                 }
             };
             Problem::new(Kind::Busy, why).after(COME_AGAIN)

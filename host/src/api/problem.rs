@@ -76,11 +76,11 @@ kinds! {
         "The Allow header names the methods that are.";
     Timeout 408 "timeout" "The request did not come in time",
         "The request was not completely received in time (server.request_timeout_seconds). Nothing has been done.";
-    Conflict 409 "conflict" "Something is in the way",
+    Conflict 409 "conflict" "Conflict",
         "A name is taken, an object is still in use, or it was changed by somebody else meanwhile.";
     WrongState 409 "wrong-state" "The delivery's state does not allow this",
         "Ended and scheduled deliveries can be requeued; queued and scheduled ones can be cancelled.";
-    LimitReached 409 "limit-reached" "This is more than the tenant may have",
+    LimitReached 409 "limit-reached" "Limit reached",
         "Remove something or do less at once, or ask the operator for a higher limit (section limits of the configuration).";
     TooLarge 413 "too-large" "The body is too large",
         "The detail names the limit.";
@@ -96,20 +96,20 @@ kinds! {
         "The detail says what is wrong with it, where, and what to do. `hookbox plugin check FILE` says the same, and more, without a server.";
     IdempotencyMismatch 422 "idempotency-mismatch" "The idempotency key was used for something else",
         "The same key came with other content. Use a new key for a new request.";
-    Contended 503 "contended" "Others were faster each time",
-        "The tenant's configuration was changed by others during every try. Nothing was stored. Retry-After says when to try again.";
+    Contended 503 "contended" "Conflicting changes",
+        "Other requests changed the tenant's configuration during every try. Nothing was stored. Retry-After says when to try again.";
     Internal 500 "internal" "hookbox failed",
-        "A defect. It is in the server's log; nothing is known to have been stored.";
-    Overloaded 503 "overloaded" "Too many requests are under way",
+        "This is a defect of hookbox. The server's log describes it. It is not known whether anything was stored.";
+    Overloaded 503 "overloaded" "The server is at its request limit",
         "The server handles as many requests as it may (server.max_connections). Try again.";
-    Busy 503 "busy" "This takes turns",
-        "What costs much is done for a few requests at once, and each tenant and each of its keys has a share of it: places for requests, processors, reading and writing the store, dry runs, taking in a plugin. Your share is taken by other requests of this key or tenant, or too many others were first. Nothing was stored. Retry-After says when to try again.";
+    Busy 503 "busy" "Concurrency limit reached",
+        "Each tenant and each of its keys has a share of requests in flight, processors, reads and writes of the store, dry runs and uploads. Other requests of this key or tenant use its share, or too many other requests came first. Nothing was stored. Retry-After says when to try again.";
     Starting 503 "starting" "hookbox is starting",
         "The server does not have its store yet. A first start takes some seconds, as the built-in transformer is compiled. Nothing was stored. Retry-After says when to try again.";
     StoreUnavailable 503 "store-unavailable" "The store does not answer just now",
         "Nothing was stored. Retry-After says when to try again.";
     StoreFull 503 "store-full" "The store has no room",
-        "Nothing was stored. What ends makes room, or an operator has to; Retry-After says when to ask again.";
+        "Nothing was stored. Deliveries that end make room, or an operator has to; Retry-After says when to try again.";
 }
 
 impl Kind {

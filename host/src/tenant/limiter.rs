@@ -80,11 +80,11 @@ impl Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LimiterError {
     /// The queue of the tenant or of the key is full.
-    #[error("as many requests of this key or its tenant are under way as may be")]
+    #[error("too many requests of this key or its tenant are in flight")]
     QueueFull,
     /// It did not come in time.
     #[error(
-        "other requests of this key, its tenant or too many others were before it all the time"
+        "other requests of this key or its tenant, or too many others, came first; no permit was free in time"
     )]
     TimedOut,
     /// The work panicked.

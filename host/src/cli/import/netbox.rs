@@ -172,7 +172,7 @@ fn key_in_environment() -> Option<Secret> {
 fn confirmed() -> CliResult<bool> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Err(CliError::usage(
-            "there is nobody to ask: add --yes to carry the plan out, or --dry-run to only see it",
+            "standard input is not a terminal: add --yes to apply the plan, or --dry-run to only see it",
         ));
     }
     write!(io::stdout(), "\nCarry this out? [y/N] ")?;
