@@ -154,7 +154,7 @@ fn write_report(out: &mut impl Write, report: &Value) -> io::Result<()> {
         }
     };
     let mut line =
-        |name: &str, text: String| writeln!(out, "{} {text}", paint.bold(&format!("{name:<9}")));
+        |name: &str, text: String| writeln!(out, "{} {text}", paint.bold(&format!("{name:<10}")));
     line("Imports", list("imports"))?;
     if strings(report.get("wasi")).next().is_some() {
         line("WASI", format!("(stand-in) {}", list("wasi")))?;
@@ -191,7 +191,7 @@ fn write_report(out: &mut impl Write, report: &Value) -> io::Result<()> {
         (Some(error), _) => format!("{} {}", paint.red("error"), error_line(error)),
         (None, outcome) => paint.green(outcome.unwrap_or_default()),
     };
-    line("SmokeTest", came_to)?;
+    line("Smoke test", came_to)?;
     line(
         "",
         format!(

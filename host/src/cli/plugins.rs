@@ -413,7 +413,7 @@ fn print(plugin: &Value) -> CliResult {
     if let Some(trial) = trial_of(plugin) {
         writeln!(
             out,
-            "SmokeTest: {trial} of the deliveries{}",
+            "Rollout: {trial} of the deliveries{}",
             seen(plugin.get("tallies"))
         )?;
     }

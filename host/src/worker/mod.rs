@@ -289,7 +289,7 @@ impl Worker {
             self.give_back(&left).await;
         }
         if let Err(error) = self.engine.backend().deregister(&self.id).await {
-            tracing::debug!(%error, "cannot say deregister");
+            tracing::debug!(%error, "cannot deregister the worker; it is listed for some seconds more");
         }
     }
 

@@ -39,13 +39,14 @@ fn what_a_plugin_imports_exports_weighs_and_costs_is_printed() {
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
     for words in [
-        "Imports   hookbox:transformer/host@1.0.0",
-        "Exports   check, transform",
+        "Imports    hookbox:transformer/host@1.0.0",
+        "Exports    check, transform",
+        "Smoke test request",
         "Component ",
-        "Largest   function ",
+        "Largest    function ",
         "Compiled  ",
         " fuel, ",
-        "Verdict   accepted",
+        "Verdict    accepted",
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
