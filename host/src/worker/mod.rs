@@ -26,7 +26,7 @@ use tracing::Instrument;
 
 use crate::{
     backend::{
-        BackendError, Delivery, LeaseToken, Leased, Settled, Settlement, WorkerInfo,
+        Delivery, LeaseToken, Leased, Settled, Settlement, WorkerInfo,
         schedule::{self, HEARTBEAT},
     },
     engine::{AttemptResult, Engine, NoAttempt},
@@ -34,7 +34,7 @@ use crate::{
     record::Next,
     telemetry::Part,
 };
-use outage::Outage;
+use outage::{Outage, is_passing};
 
 /// Deliveries taken in one claim.
 const CLAIM_BATCH: usize = 64;
@@ -253,11 +253,7 @@ impl Worker {
                     return false;
                 }
                 Err(error) => {
-                    let passing = matches!(
-                        error,
-                        BackendError::Unavailable { .. } | BackendError::Full(_)
-                    );
-                    if !passing && backoff.failures >= SETTLE_TRIES {
+                    if !is_passing(&error) && backoff.failures >= SETTLE_TRIES {
                         tracing::error!(%error, %delivery, "cannot store an attempt; giving up");
                         return false;
                     }

@@ -25,8 +25,12 @@ struct Failures {
 
 impl Outage {
     /// A call failed. The first of an outage is logged.
+    ///
+    /// Other errors than those of a backend that is away or full are no outage: each of them is logged.
     pub(super) fn note(&self, what: &str, error: &BackendError) {
-        if self.failed(Instant::now()) {
+        if !is_passing(error) {
+            tracing::error!(%error, "cannot {what}");
+        } else if self.failed(Instant::now()) {
             tracing::error!(
                 %error,
                 "cannot {what}; this, and all else that fails, is tried again until the backend answers"
@@ -69,6 +73,14 @@ impl Outage {
     fn lock(&self) -> MutexGuard<'_, Option<Failures>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the same call may succeed later without anybody changing anything that is stored.
+pub(super) const fn is_passing(error: &BackendError) -> bool {
+    matches!(
+        error,
+        BackendError::Unavailable { .. } | BackendError::Full(_)
+    )
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ pub(super) fn settle(
     scheduler: &Scheduler,
     settlement: Settlement,
 ) -> Result<Settled, Fault> {
-    // Answers are not lost within one process, so the settlement's id is not needed here.
+    // The settlement's id is not kept here: an answer is lost within one process only if the files of the store are
+    // taken away between the commit and the answer.
     let Settlement {
         id: _,
         lease,
