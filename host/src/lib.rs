@@ -9,7 +9,8 @@
 //!   ──deliver──▶ Response ──record──▶ Attempt + Next
 //! ```
 //!
-//! `engine` puts the stages together, and `worker` is the loop that drives them. `tenant` compiles what a tenant
+//! `pipeline` is the path from a render to the attempt's record, `transformers` has the components that render, `engine`
+//! puts all parts together, and `worker` is the loop that drives them. `tenant` compiles what a tenant
 //! configured, and `backend` stores it and the queue. `api` and `cli` are the ways in. The sandbox is a crate of its own,
 //! so that all `unsafe` is there.
 
@@ -28,6 +29,9 @@ pub mod guard;
 pub mod deliver;
 
 pub mod record;
+
+pub mod pipeline;
+pub mod transformers;
 
 pub mod engine;
 pub mod worker;

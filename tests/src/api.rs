@@ -9,6 +9,7 @@ use hookbox::{
     config::Config,
     engine::Engine,
     model::{Secret, TenantId},
+    tenant::keys::{ensure_admin_key, key_hash},
 };
 use reqwest::{
     Client, Method, RequestBuilder, StatusCode,
@@ -109,7 +110,7 @@ impl Api {
         let backend = SqliteBackend::open(dir.path(), config.queue_limits())
             .await
             .expect("a store");
-        let made = api::ensure_admin_key(backend.as_ref(), Some(Secret::new(ADMIN)))
+        let made = ensure_admin_key(backend.as_ref(), Some(Secret::new(ADMIN)))
             .await
             .expect("a key");
         assert_eq!(made, None, "the given key is taken");
@@ -237,7 +238,7 @@ impl Api {
             tenant: TenantId::from(tenant),
             scope,
             created: hookbox::model::Timestamp::now(),
-            hash: api::key_hash(&key),
+            hash: key_hash(&key),
         };
         self.backend.put_key(&record, None).await.expect("stored");
         key

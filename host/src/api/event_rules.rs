@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 use super::{
     List, Paging, Shared,
     auth::{Admin, Reader},
-    changes::change,
     check_room, created, deleted,
     extract::{Id, Json, JsonObject, Params},
     problem::{Answer, Problem},
@@ -131,20 +130,22 @@ pub(super) async fn create_rule(
     Json(input): JsonObject,
 ) -> Answer<Response> {
     let config = state.engine.config();
-    let rule = change(&state, &key.tenant, |existing| {
-        let draft = validate::event_rule(&input, Draft::default(), &existing.webhooks, config)?;
-        let (count, limit) = (existing.rules.len(), config.limits.event_rules);
-        check_room(count, limit, "event rules")?;
-        let now = Timestamp::now();
-        Ok(EventRule {
-            id: RuleId::generate(),
-            external_id: draft.external_id,
-            spec: draft.spec,
-            created: now,
-            updated: now,
+    let changes = state.engine.changes();
+    let rule = changes
+        .apply(&key.tenant, |existing| -> Answer<_> {
+            let draft = validate::event_rule(&input, Draft::default(), &existing.webhooks, config)?;
+            let (count, limit) = (existing.rules.len(), config.limits.event_rules);
+            check_room(count, limit, "event rules")?;
+            let now = Timestamp::now();
+            Ok(EventRule {
+                id: RuleId::generate(),
+                external_id: draft.external_id,
+                spec: draft.spec,
+                created: now,
+                updated: now,
+            })
         })
-    })
-    .await?;
+        .await?;
     let location = format!("/v1/event-rules/{}", rule.id);
     created(&location, EventRuleView::from(rule))
 }
@@ -222,26 +223,28 @@ async fn rewrite(
     base: impl Fn(&EventRuleSpec) -> EventRuleSpec,
 ) -> Answer<axum::Json<EventRuleView>> {
     let config = state.engine.config();
-    let rule = change(state, tenant, |existing| {
-        let stored = existing
-            .rules
-            .iter()
-            .find(|rule| rule.id.as_str() == id)
-            .ok_or_else(|| Problem::no_such("event rule", id))?;
-        let draft = Draft {
-            external_id: stored.external_id,
-            spec: base(&stored.spec),
-        };
-        let draft = validate::event_rule(input, draft, &existing.webhooks, config)?;
-        Ok(EventRule {
-            id: stored.id.clone(),
-            external_id: draft.external_id,
-            spec: draft.spec,
-            created: stored.created,
-            updated: Timestamp::now(),
+    let changes = state.engine.changes();
+    let rule = changes
+        .apply(tenant, |existing| -> Answer<_> {
+            let stored = existing
+                .rules
+                .iter()
+                .find(|rule| rule.id.as_str() == id)
+                .ok_or_else(|| Problem::no_such("event rule", id))?;
+            let draft = Draft {
+                external_id: stored.external_id,
+                spec: base(&stored.spec),
+            };
+            let draft = validate::event_rule(input, draft, &existing.webhooks, config)?;
+            Ok(EventRule {
+                id: stored.id.clone(),
+                external_id: draft.external_id,
+                spec: draft.spec,
+                created: stored.created,
+                updated: Timestamp::now(),
+            })
         })
-    })
-    .await?;
+        .await?;
     Ok(axum::Json(rule.into()))
 }
 
@@ -279,7 +282,7 @@ fn evaluate_now(tenant: &TenantId, body: &EvaluateBody, config: &Config) -> Answ
     let event = parse_event(tenant, &body.event, config)?;
     let conditions = match &body.conditions {
         Value::Null => None,
-        json => Conditions::parse(json, config.condition_limits())?,
+        json => Conditions::parse(json, (&config.limits).into())?,
     };
     let Some(conditions) = conditions else {
         return Ok(Evaluation {

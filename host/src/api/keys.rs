@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{
     List, Paging, Shared,
-    auth::{self, Admin},
+    auth::Admin,
     created, deleted,
     extract::{Id, Json, Params},
     limits::run_to_completion,
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     backend::{ApiKey, KeyScope},
     model::{FieldErrors, TenantId, Timestamp},
-    tenant::limiter::Caller,
+    tenant::{keys, limiter::Caller},
 };
 
 /// Keys of one tenant.
@@ -98,8 +98,8 @@ pub(super) async fn create_key(
     if name.is_empty() || name.chars().count() > 150 || name.contains(char::is_control) {
         return Err(FieldErrors::one("name", "must be 1 to 150 characters on one line").into());
     }
-    let key = auth::new_key()?;
-    let record = auth::record(name.to_owned(), caller.tenant, input.scope, &key);
+    let key = keys::new_key()?;
+    let record = keys::record(name.to_owned(), caller.tenant, input.scope, &key);
     let backend = state.engine.backend();
     backend.put_key(&record, Some(MAX_KEYS)).await?;
     let location = format!("/v1/keys/{}", record.id);

@@ -7,7 +7,6 @@
 mod addresses;
 mod auth;
 mod body_drain;
-mod changes;
 mod extract;
 mod limits;
 mod problem;
@@ -42,7 +41,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use auth::{ensure_admin_key, key_hash};
 pub use event_rules::{EventRuleBody, EventRuleView};
 pub use openapi::document;
 pub use serve::serve;
@@ -54,7 +52,7 @@ use crate::{
     engine::Engine,
     model::Secret,
     telemetry::Part,
-    tenant::limiter::TenantLimiter,
+    tenant::{keys::key_hash, limiter::TenantLimiter},
 };
 use problem::{Answer, Kind, Problem};
 
@@ -71,7 +69,6 @@ struct ApiState {
     places: TenantLimiter,
     /// Look-ups of keys that have not been seen lately. Strangers make them up, and must not delay known ones.
     strangers: tokio::sync::Semaphore,
-    turns: changes::StripedLocks,
     uploads: plugin_upload::Uploads,
     sending: large_response::Sending,
 }
@@ -89,7 +86,6 @@ impl ApiState {
             env_key_hash: admin_key.map(|key| key_hash(key.expose())),
             readiness: health::Readiness::default(),
             queue_gauges: health::QueueGauges::default(),
-            turns: changes::StripedLocks::default(),
             uploads: plugin_upload::Uploads::default(),
             sending: large_response::Sending::default(),
         })
@@ -101,7 +97,7 @@ pub fn router(engine: Arc<Engine>) -> Router {
     router_with_admin_key(engine, None)
 }
 
-/// [`router`], which also knows the operator's own admin key, the one that [`ensure_admin_key`] stored: if the
+/// [`router`], which also knows the operator's own admin key, the one that [`crate::tenant::keys::ensure_admin_key`] stored: if the
 /// store is emptied, the key is stored again as soon as it is used.
 pub fn router_with_admin_key(engine: Arc<Engine>, admin_key: Option<&Secret>) -> Router {
     let (router, _) = routes().split_for_parts();

@@ -4,11 +4,7 @@
 //! looked at one after the other. A client that goes away loses its answer, not its turn: what has been
 //! received is taken in or refused to the end.
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use axum::{
     Extension,
@@ -22,19 +18,16 @@ use serde::Deserialize;
 use super::{
     Shared,
     auth::Admin,
-    changes::change,
-    check_room, created,
+    created,
     extract::{Pace, Params, read_body_within},
     limits::{InFlight, run_to_completion},
-    plugins::{PluginView, pins},
+    plugins::PluginView,
     problem::{Answer, Kind, Problem},
 };
 use crate::{
-    backend::TenantConfig,
-    config::TenantLimits,
-    engine::BUILT_IN,
-    model::{FieldErrors, Introduction, Plugin, PluginVersion, TenantId, Timestamp},
+    model::{FieldErrors, Introduction, TenantId},
     tenant::limiter::{Caller, LimiterError, Limits, Permit, TenantLimiter},
+    transformers::{BUILT_IN, Stored},
 };
 
 /// Bodies of plugins in memory at once, of up to `plugins.bytes` each.
@@ -153,214 +146,33 @@ pub(super) async fn upload_plugin(
     let wasm = read_body_within(pace, &headers, body, limit).await?;
     run_to_completion(async move {
         let _held = (upload, under_way);
-        take_in(&state, &key.tenant, &query.name, introduction, wasm).await
+        store(&state, &key.tenant, &query.name, introduction, wasm).await
     })
     .await
 }
 
-async fn take_in(
+async fn store(
     state: &Shared,
     tenant: &TenantId,
     name: &str,
     introduction: Introduction,
     wasm: Bytes,
 ) -> Answer<Response> {
-    let backend = state.engine.backend();
-    let limits = &state.engine.config().limits;
-    // Before anything is compiled in vain; once more before it is stored, as that may have taken a minute; and it
-    // decides below.
-    let existing = backend.tenant(tenant).await?;
-    let sha256 = hex::encode(crate::sandbox::digest(&wasm));
-    let unknown = unlooked(sha256, wasm.len() as u64);
-    with_version(existing, name, unknown, introduction, limits)?;
-
-    let taken = state.engine.admit(tenant, name, wasm.into()).await?;
-    let (version, component) = (taken.version, taken.component);
-    let decide = |existing: TenantConfig| {
-        with_version(existing, name, version.clone(), introduction, limits)
-    };
-    // The upload removes old versions only once it is stored, so for a moment both are there.
-    let freed = decide(backend.tenant(tenant).await?)?.freed();
-    let most = Some(limits.plugin_bytes.saturating_add(freed));
-    let stored = backend.put_component(tenant, &version.sha256, &component, most);
-    let stored = match stored.await {
-        Ok(()) => store_version(state, tenant, decide).await,
-        Err(error) => Err(error.into()),
-    };
-    drop(component);
-    let location = format!("/v1/plugins/{name}/versions/{}", version.sha256);
-    let Ok(Stored { is_new: true, .. }) = &stored else {
-        // Refused after all, or it was there already: what nobody names goes at once.
-        if let Err(error) = backend.release_component(tenant, &version.sha256).await {
-            tracing::warn!(%error, "a component that nobody needs is not removed yet");
-        }
-        let plugin = stored?.plugin;
-        let place = HeaderValue::from_str(&location).map_err(|e| Problem::internal(&e))?;
-        let plugin = axum::Json(PluginView::from(plugin));
-        return Ok(([(header::CONTENT_LOCATION, place)], plugin).into_response());
-    };
-    let Stored { plugin, pruned, .. } = stored?;
-    if !pruned.is_empty() {
-        tracing::info!(%tenant, plugin = name, versions = pruned.len(), "old versions were removed");
-    }
-    created(&location, PluginView::after(plugin, &pruned))
-}
-
-/// A version that has not been looked at yet: what is known of it is what the limits are about.
-fn unlooked(sha256: String, component_bytes: u64) -> PluginVersion {
-    PluginVersion {
+    let transformers = state.engine.transformers();
+    let stored = transformers.store(tenant, name, introduction, wasm.into());
+    let Stored {
+        plugin,
         sha256,
-        uploaded: Timestamp::now(),
-        component_bytes,
-        compiled_bytes: 0,
-        imports: Vec::new(),
-        trial_fuel: 0,
-        trial_peak_memory_bytes: 0,
-    }
-}
-
-/// The outcome of an upload.
-#[derive(Clone)]
-struct Stored {
-    plugin: Plugin,
-    /// Whether the version is new there.
-    is_new: bool,
-    /// The versions that went for it.
-    pruned: Vec<PluginVersion>,
-}
-
-impl Stored {
-    /// Bytes of the components that went.
-    fn freed(&self) -> u64 {
-        let bytes = self.pruned.iter().map(|version| version.component_bytes);
-        bytes.fold(0, u64::saturating_add)
-    }
-}
-
-/// Stores the plugin with the version in it, and without those that go for it: one step.
-async fn store_version(
-    state: &Shared,
-    tenant: &TenantId,
-    decide: impl Fn(TenantConfig) -> Answer<Stored>,
-) -> Answer<Stored> {
-    let decided = Mutex::new(None);
-    let plugin = change(state, tenant, |existing| {
-        let stored = decide(existing)?;
-        let plugin = stored.plugin.clone();
-        *decided.lock().unwrap_or_else(PoisonError::into_inner) = Some(stored);
-        Ok(plugin)
-    })
-    .await?;
-    let decided = decided.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // `change` has asked at least once.
-    Ok(decided.unwrap_or(Stored {
-        plugin,
-        is_new: true,
-        pruned: Vec::new(),
-    }))
-}
-
-/// The plugin with the version in it and without old ones that nothing needs, within the limits.
-fn with_version(
-    mut existing: TenantConfig,
-    name: &str,
-    version: PluginVersion,
-    introduction: Introduction,
-    limits: &TenantLimits,
-) -> Answer<Stored> {
-    check_first(&existing, name, introduction)?;
-    let now = Timestamp::now();
-    let place = existing.plugins.iter().position(|p| p.name == name);
-    let Some(mut plugin) = place.map(|place| existing.plugins.swap_remove(place)) else {
-        check_room(
-            existing.plugins.len(),
-            limits.plugins,
-            "plugins (limits.plugins)",
-        )?;
-        let plugin = Plugin::new(name.to_owned(), version, now);
-        check_bytes(&existing.plugins, &plugin, limits)?;
-        return Ok(Stored {
-            plugin,
-            is_new: true,
-            pruned: Vec::new(),
-        });
-    };
-    let mut pruned = Vec::new();
-    let sha256 = version.sha256.clone();
-    let is_new = plugin.add(version, introduction, now)?;
-    if is_new {
-        let mut pins: Vec<_> = pins(&existing.webhooks, name).collect();
-        // Nothing needs an upload that is held back yet.
-        pins.push(("this upload", &sha256));
-        let before = plugin.versions.clone();
-        let gone = plugin.prune(limits.plugin_versions_kept, &pins, now);
-        pruned = before;
-        pruned.retain(|version| gone.contains(&version.sha256));
-        check_versions(&plugin, limits)?;
-        check_bytes(&existing.plugins, &plugin, limits)?;
-    }
-    Ok(Stored {
-        plugin,
         is_new,
         pruned,
-    })
-}
-
-/// 409 if the plugin has more versions than it may.
-fn check_versions(plugin: &Plugin, limits: &TenantLimits) -> Answer<()> {
-    let count = plugin.versions.len();
-    if count <= limits.plugin_versions {
-        return Ok(());
+    } = stored.await?;
+    let location = format!("/v1/plugins/{name}/versions/{sha256}");
+    if is_new {
+        return created(&location, PluginView::after(plugin, &pruned));
     }
-    Err(Problem::new(
-        Kind::LimitReached,
-        format!(
-            "the plugin would have {count} versions, and at most {} are allowed (limits.plugin_versions): \
-             `hookbox plugin prune {} --keep 0` removes those that nothing needs; others are pinned by webhooks",
-            limits.plugin_versions, plugin.name
-        ),
-    ))
-}
-
-/// 409 if the components of these plugins and this one together are larger than they may be.
-fn check_bytes(others: &[Plugin], plugin: &Plugin, limits: &TenantLimits) -> Answer<()> {
-    // A component of several plugins is stored once.
-    let mut seen = HashSet::new();
-    let bytes = others
-        .iter()
-        .chain([plugin])
-        .flat_map(|plugin| &plugin.versions)
-        .filter(|version| seen.insert(version.sha256.as_str()))
-        .fold(0_u64, |sum, version| {
-            sum.saturating_add(version.component_bytes)
-        });
-    if bytes <= limits.plugin_bytes {
-        return Ok(());
-    }
-    Err(Problem::new(
-        Kind::LimitReached,
-        format!(
-            "with this version all plugins' components would have {bytes} bytes; together they may have {} \
-             (limits.plugin_bytes): `hookbox plugin prune NAME --keep 0` removes versions of a plugin that nothing \
-             needs, and `hookbox plugin delete NAME` a plugin",
-            limits.plugin_bytes
-        ),
-    ))
-}
-
-/// 422 if it would be a first version, and held back or tried.
-fn check_first(existing: &TenantConfig, name: &str, introduction: Introduction) -> Answer<()> {
-    let is_there = existing.plugins.iter().any(|plugin| plugin.name == name);
-    if is_there || introduction == Introduction::Current {
-        return Ok(());
-    }
-    Err(Problem::new(
-        Kind::ValidationFailed,
-        format!(
-            "{name:?} has no version yet, so there is nothing to run instead of this one: upload the first \
-             without canary and hold"
-        ),
-    ))
+    let location = HeaderValue::from_str(&location).map_err(|e| Problem::internal(&e))?;
+    let plugin = axum::Json(PluginView::from(plugin));
+    Ok(([(header::CONTENT_LOCATION, location)], plugin).into_response())
 }
 
 fn require_wasm(headers: &HeaderMap) -> Answer<()> {

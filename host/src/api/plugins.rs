@@ -11,7 +11,6 @@ use utoipa::ToSchema;
 use super::{
     List, Paging, Shared,
     auth::{Admin, Reader},
-    changes::change,
     deleted,
     extract::{Id, Ids, Json, Params},
     large_response, page_of,
@@ -19,12 +18,12 @@ use super::{
 };
 use crate::{
     backend::{Backend, BackendError},
-    engine::BUILT_IN,
     model::{
         Canary, Plugin, PluginVersion, RolledBack, Tallies, TenantId, Timestamp, VersionError,
-        Webhook, split_reference,
+        Webhook,
     },
     tenant::limiter::Caller,
+    transformers::{BUILT_IN, pins},
 };
 
 /// A transformer.
@@ -330,17 +329,6 @@ pub(super) async fn delete_version(
     .await
 }
 
-/// The webhooks that name this plugin with a version: their names and the version's first digits.
-pub(super) fn pins<'a>(
-    webhooks: &'a [Webhook],
-    name: &str,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
-    webhooks.iter().filter_map(move |webhook| {
-        let (named, pin) = split_reference(webhook.spec.plugin.as_deref()?);
-        Some((webhook.spec.name.as_str(), pin?)).filter(|_| named == name)
-    })
-}
-
 /// The plugin of this name, or 404.
 async fn find(state: &Shared, tenant: &TenantId, name: &str) -> Answer<Plugin> {
     let plugin = state.engine.backend().plugin(tenant, name).await?;
@@ -355,15 +343,17 @@ async fn alter(
     decide: impl Fn(&mut Plugin, &[Webhook]) -> Result<(), VersionError>,
 ) -> Answer<axum::Json<PluginView>> {
     not_built_in(name)?;
-    let plugin = change(state, tenant, |existing| {
-        let mut plugins = existing.plugins.into_iter();
-        let mut plugin = plugins
-            .find(|plugin| plugin.name == name)
-            .ok_or_else(|| Problem::no_such("plugin", name))?;
-        decide(&mut plugin, &existing.webhooks)?;
-        Ok(plugin)
-    })
-    .await?;
+    let changes = state.engine.changes();
+    let plugin = changes
+        .apply(tenant, |existing| -> Answer<_> {
+            let mut plugins = existing.plugins.into_iter();
+            let mut plugin = plugins
+                .find(|plugin| plugin.name == name)
+                .ok_or_else(|| Problem::no_such("plugin", name))?;
+            decide(&mut plugin, &existing.webhooks)?;
+            Ok(plugin)
+        })
+        .await?;
     Ok(axum::Json(plugin.into()))
 }
 

@@ -18,10 +18,11 @@ use utoipa::ToSchema;
 
 use crate::{
     backend::{BackendError, TransitionError},
-    engine::{AcceptError, AdmitError, CheckError, DryRunError, NoInput},
+    engine::{AcceptError, CheckError, DryRunError, NoInput},
     ingest::{ACCEPTED_ENCODINGS, IngestError, cloudevent_of_key},
     model::{FieldError, FieldErrors},
     tenant::limiter::LimiterError,
+    transformers::{AdmitError, StoreError},
 };
 
 /// When to try again with a full store: room is not made in a moment.
@@ -313,6 +314,18 @@ impl From<AdmitError> for Problem {
         match error {
             AdmitError::Refused(why) => Self::new(Kind::PluginRefused, why),
             AdmitError::Failed(why) => Self::internal(&why),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::First(_) => Self::new(Kind::ValidationFailed, error.to_string()),
+            StoreError::LimitReached(why) => Self::new(Kind::LimitReached, why),
+            StoreError::Version(error) => error.into(),
+            StoreError::Admit(error) => error.into(),
+            StoreError::Backend(error) => error.into(),
         }
     }
 }

@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use super::{Shared, WebhookBody, auth::Reader, extract::Json, problem::Answer, webhooks::find};
 use crate::{
     config::Config,
-    engine::RenderReport,
     ingest::Event,
     model::{FieldErrors, TenantId, WebhookId, WebhookSpec},
+    pipeline::RenderReport,
     tenant::{
         limiter::Caller,
         validate::{self, Draft},

@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 use super::{
     List, Paging, Shared,
     auth::{Admin, Reader},
-    changes::change,
     check_room, deleted,
     extract::{Id, Json, Params},
     problem::Answer,
@@ -67,13 +66,14 @@ pub(super) async fn put_secret(
         .into());
     }
     let limit = state.engine.config().limits.secrets;
-    change(&state, &key.tenant, |existing| {
+    let changes = state.engine.changes();
+    let store = changes.apply(&key.tenant, |existing| -> Answer<_> {
         if !existing.secrets.contains_key(&name) {
             check_room(existing.secrets.len(), limit, "secrets")?;
         }
         Ok((name.as_str(), &body.value))
-    })
-    .await?;
+    });
+    store.await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -8,13 +8,11 @@ use utoipa::ToSchema;
 use super::{
     List, Paging, Shared,
     auth::{Admin, Reader},
-    changes::change,
     check_room, created, deleted,
     extract::{Id, Json, JsonObject, Params},
     problem::{Answer, Kind, Problem},
 };
 use crate::{
-    engine::check_reference,
     model::{
         BodyEscape, FieldErrors, HttpMethod, Plugin, RetryPolicy, TenantId, Timestamp, Webhook,
         WebhookId, WebhookSpec,
@@ -23,6 +21,7 @@ use crate::{
         limiter::Caller,
         validate::{self, Draft},
     },
+    transformers::check_reference,
 };
 
 /// A webhook as it is answered. The secret is never shown.
@@ -79,28 +78,48 @@ pub struct WebhookView {
 
 impl From<Webhook> for WebhookView {
     fn from(webhook: Webhook) -> Self {
-        let spec = webhook.spec;
+        // All fields are named, so that a new one is not forgotten here.
+        let WebhookSpec {
+            name,
+            description,
+            enabled,
+            payload_url,
+            http_method,
+            http_content_type,
+            additional_headers,
+            body_template,
+            secret,
+            ssl_verification,
+            ca_file_path,
+            timeout,
+            retry,
+            rate_limit,
+            max_in_flight,
+            body_escape,
+            plugin,
+            settings,
+        } = webhook.spec;
         Self {
             id: webhook.id,
             external_id: webhook.external_id,
-            name: spec.name,
-            description: spec.description,
-            enabled: spec.enabled,
-            payload_url: spec.payload_url,
-            http_method: spec.http_method,
-            http_content_type: spec.http_content_type,
-            additional_headers: spec.additional_headers,
-            body_template: spec.body_template,
-            secret_set: !spec.secret.is_empty(),
-            ssl_verification: spec.ssl_verification,
-            ca_file_path: spec.ca_file_path,
-            timeout: spec.timeout,
-            retry: spec.retry,
-            rate_limit: spec.rate_limit,
-            max_in_flight: spec.max_in_flight,
-            body_escape: spec.body_escape,
-            plugin: spec.plugin,
-            settings: spec.settings,
+            name,
+            description,
+            enabled,
+            payload_url,
+            http_method,
+            http_content_type,
+            additional_headers,
+            body_template,
+            secret_set: !secret.is_empty(),
+            ssl_verification,
+            ca_file_path,
+            timeout,
+            retry,
+            rate_limit,
+            max_in_flight,
+            body_escape,
+            plugin,
+            settings,
             warnings: webhook.warnings,
             created: webhook.created,
             last_updated: webhook.updated,
@@ -198,13 +217,14 @@ pub(super) async fn create_webhook(
         updated: now,
     };
     let limit = state.engine.config().limits.webhooks;
-    change(&state, &key.tenant, |existing| {
+    let changes = state.engine.changes();
+    let store = changes.apply(&key.tenant, |existing| -> Answer<_> {
         check_room(existing.webhooks.len(), limit, "webhooks")?;
         check_external_id(&webhook, &existing.webhooks)?;
         check_plugin(&webhook, &existing.plugins)?;
         Ok(&webhook)
-    })
-    .await?;
+    });
+    store.await?;
     let location = format!("/v1/webhooks/{}", webhook.id);
     created(&location, WebhookView::from(webhook))
 }
@@ -301,7 +321,8 @@ async fn rewrite(
         created: stored.created,
         updated: Timestamp::now(),
     };
-    change(state, tenant, |existing| {
+    let changes = state.engine.changes();
+    let store = changes.apply(tenant, |existing| -> Answer<_> {
         check_external_id(&webhook, &existing.webhooks)?;
         check_plugin(&webhook, &existing.plugins)?;
         if !existing.webhooks.contains(&stored) {
@@ -311,8 +332,8 @@ async fn rewrite(
             ));
         }
         Ok(&webhook)
-    })
-    .await?;
+    });
+    store.await?;
     Ok(axum::Json(webhook.into()))
 }
 

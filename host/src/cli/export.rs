@@ -15,7 +15,7 @@ use super::{
     error::CliResult,
     terminal::{Json, one_line},
 };
-use crate::{engine::BUILT_IN, model::split_reference};
+use crate::{model::split_reference, transformers::BUILT_IN};
 
 const MAX_ITEMS: usize = 100_000;
 

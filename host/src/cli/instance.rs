@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     engine::{Engine, StartError},
     model::Secret,
+    tenant::keys::ensure_admin_key,
     worker,
 };
 
@@ -105,7 +106,7 @@ impl Plan {
         let new_admin_key = match self.role {
             Role::Worker => None,
             Role::Both | Role::Api => {
-                api::ensure_admin_key(engine.backend().as_ref(), self.admin_key.clone()).await?
+                ensure_admin_key(engine.backend().as_ref(), self.admin_key.clone()).await?
             }
         };
         Ok((engine, new_admin_key))

@@ -16,10 +16,10 @@ use super::{
 };
 use crate::{
     config::Config,
-    engine::{SAMPLE_EVENT, SmokeTest},
     ingest,
     model::TenantId,
     sandbox::{Admitted, Sandbox, has_stand_in},
+    transformers::{SAMPLE_EVENT, SmokeTest},
 };
 
 /// Check whether a plugin would be accepted, and tell what it costs

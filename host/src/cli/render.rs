@@ -19,15 +19,16 @@ use super::{
 };
 use crate::{
     config::Config,
-    engine::{BUILT_IN, RenderReport, RenderSetup, open_sandbox},
     guard::Guard,
     ingest::{self, Event},
     model::{TenantId, WebhookSpec, split_reference},
+    pipeline::{RenderReport, RenderSetup},
     sandbox::{Sandbox, Transformer},
     tenant::{
         WebhookSecrets,
         validate::{self, Draft},
     },
+    transformers::{BUILT_IN, open_sandbox},
 };
 
 const MAX_WEBHOOK: u64 = 8 * 1024 * 1024;

@@ -19,12 +19,13 @@ use super::{
 };
 use crate::{
     config::Config,
-    engine::{BUILT_IN, ReplayInput, open_sandbox},
+    engine::ReplayInput,
     model::{DeliveryId, Timestamp, VERSION_DIGITS, WebhookSpec, short, split_reference},
     record::RequestRecord,
     request::{OutboundRequest, RequestContext},
     sandbox::{Output, RenderJob, Sandbox, Transformer},
     tenant::WebhookSecrets,
+    transformers::{BUILT_IN, open_sandbox},
 };
 
 /// Headers that hookbox itself adds, with keys and times that are not here.

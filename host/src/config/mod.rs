@@ -23,7 +23,7 @@ pub use redis_url::RedisUrl;
 
 pub use queue::{QueueLimits, Retention};
 
-use crate::model::RetryPolicy;
+use crate::model::{RetryPolicy, WebhookSpec};
 
 /// All of it. The sections' fields are described in `config.default.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -244,6 +244,20 @@ impl Config {
             jitter: self.retry.jitter,
             statuses: self.retry.statuses.clone(),
         }
+    }
+
+    /// The retry policy of this webhook.
+    #[must_use]
+    pub fn retry_of(&self, spec: &WebhookSpec) -> RetryPolicy {
+        let own = spec.retry.clone();
+        own.unwrap_or_else(|| self.default_retry())
+    }
+
+    /// How long one attempt of this webhook may take.
+    #[must_use]
+    pub fn timeout_of(&self, spec: &WebhookSpec) -> Duration {
+        let seconds = spec.timeout.unwrap_or(self.delivery.timeout_seconds);
+        Duration::from_secs(seconds.min(self.delivery.max_timeout_seconds).into())
     }
 }
 

@@ -21,7 +21,7 @@ pub struct ReplayInput {
     /// The transformer, as `name@` and the first twelve digits of its SHA-256.
     #[schema(example = "mine@0123456789ab")]
     pub transformer: String,
-    /// The names of the secrets that it could place. Their handles are not told.
+    /// The names of the secrets that it asked for. Their handles are not told.
     pub secrets: Vec<String>,
 }
 

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::{
     model::{Timestamp, WorkerId},
-    sandbox::LogLine,
+    sandbox::{LogLine, RenderError},
 };
 
 /// One try of a delivery: what was rendered, sent, answered, and what it cost.
@@ -67,6 +67,31 @@ pub struct AttemptError {
     pub retryable: bool,
 }
 
+impl AttemptError {
+    /// An error that concerns no field.
+    pub(crate) fn new(kind: &str, message: impl Into<String>, retryable: bool) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            field: None,
+            line: None,
+            message: message.into(),
+            retryable,
+        }
+    }
+}
+
+impl From<RenderError> for AttemptError {
+    fn from(error: RenderError) -> Self {
+        Self {
+            kind: error.kind.as_str().to_owned(),
+            field: error.field,
+            line: error.line,
+            message: error.message,
+            retryable: error.kind.is_retryable(),
+        }
+    }
+}
+
 /// What a render cost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RenderRecord {
@@ -99,7 +124,7 @@ pub enum RenderInput {
         /// What the rule merged under the event's `data`: the text of a JSON object.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         action_data: Option<String>,
-        /// The names of the secrets that it could place.
+        /// The names of the secrets that it asked for.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         secrets: Vec<String>,
     },
@@ -113,12 +138,8 @@ impl RenderInput {
 
     /// Keeps it, if it is small enough.
     #[must_use]
-    pub fn new<'a>(
-        webhook: &str,
-        action_data: Option<String>,
-        secrets: impl Iterator<Item = &'a String> + Clone,
-    ) -> Self {
-        let names = secrets.clone().map(String::len);
+    pub fn new(webhook: &str, action_data: Option<String>, secrets: Vec<String>) -> Self {
+        let names = secrets.iter().map(String::len);
         let bytes = names
             .chain([webhook.len(), action_data.as_ref().map_or(0, String::len)])
             .fold(0_usize, usize::saturating_add);
@@ -128,7 +149,7 @@ impl RenderInput {
         Self::Kept {
             webhook: webhook.to_owned(),
             action_data,
-            secrets: secrets.cloned().collect(),
+            secrets,
         }
     }
 }

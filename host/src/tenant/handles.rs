@@ -12,7 +12,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -74,12 +74,25 @@ impl WebhookSecrets {
     #[must_use]
     pub fn stand_ins(names: &[String]) -> Self {
         let secrets = names.iter().map(|name| (name.clone(), Secret::default()));
+        let (tenant, secrets) = (TenantId::default_tenant(), Arc::new(secrets.collect()));
+        Self::new(&[0; 32], &tenant, "", RenderFor::DryRun, secrets)
+    }
+
+    /// Secrets of these names with the stand-ins as true values, to compare a request with that of another program
+    /// that has the same ones.
+    #[must_use]
+    pub fn placeholders(names: &[String]) -> Self {
+        let secrets = names
+            .iter()
+            .map(|name| (name.clone(), Secret::new(stand_in(name))));
+        let (tenant, secrets) = (TenantId::default_tenant(), Arc::new(secrets.collect()));
+        let delivery = DeliveryId::from("dlv_dry_run");
         Self::new(
             &[0; 32],
-            &TenantId::default_tenant(),
+            &tenant,
             "",
-            RenderFor::DryRun,
-            Arc::new(secrets.collect()),
+            RenderFor::Delivery(&delivery),
+            secrets,
         )
     }
 
@@ -89,15 +102,24 @@ impl WebhookSecrets {
         Arc::clone(&self.0) as Arc<dyn SecretSource>
     }
 
-    /// The names of the secrets that it can place.
-    pub fn names(&self) -> impl Iterator<Item = &String> + Clone {
-        self.0.secrets.keys()
+    /// The names of the secrets that the guest has asked for.
+    #[must_use]
+    pub fn asked_for(&self) -> Vec<String> {
+        self.given().keys().cloned().collect()
     }
 
     /// The values of the handles that the guest was given, once it has ended. No other text is a handle.
     #[must_use]
     pub fn values(&self) -> SecretValues {
-        let values = self.literal_values();
+        let given = self.given();
+        let values = given.iter().filter_map(|(name, handle)| {
+            let value = match self.0.secrets.get(name)? {
+                _ if self.0.stand_ins => Secret::new(stand_in(name)),
+                value => value.clone(),
+            };
+            Some((handle.clone(), name.clone(), value))
+        });
+        let values = SecretValues::new(values);
         if self.0.stand_ins {
             values.of_stand_ins()
         } else {
@@ -105,19 +127,14 @@ impl WebhookSecrets {
         }
     }
 
-    /// The same with stand-ins taken for true values, to compare with another program that has the same ones.
-    #[must_use]
-    pub fn literal_values(&self) -> SecretValues {
-        let given = self.0.given.lock().unwrap_or_else(PoisonError::into_inner);
-        let values = given.iter().filter_map(|(name, handle)| {
-            let value = match self.0.secrets.get(name)? {
-                _ if self.0.stand_ins => Secret::new(format!("value-of-{name}")),
-                value => value.clone(),
-            };
-            Some((handle.clone(), name.clone(), value))
-        });
-        SecretValues::new(values)
+    fn given(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The word that stands for the value of a secret in dry runs.
+fn stand_in(name: &str) -> String {
+    format!("value-of-{name}")
 }
 
 impl SecretSource for Handles {

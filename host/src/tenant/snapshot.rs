@@ -222,26 +222,17 @@ impl Snapshot {
         self.webhooks.get(id)
     }
 
-    /// The secrets as a render of this webhook sees them, of this id if it is a stored one.
+    /// The secrets as a render of the webhook of this id sees them. A webhook that is not stored has none.
     #[must_use]
-    pub fn secrets(
-        &self,
-        spec: &WebhookSpec,
-        webhook: Option<&WebhookId>,
-        render: RenderFor<'_>,
-    ) -> WebhookSecrets {
-        let secrets = if may_use_secrets(spec) {
-            Arc::clone(&self.secrets)
-        } else {
-            Arc::default()
-        };
+    pub fn secrets(&self, webhook: Option<&WebhookId>, render: RenderFor<'_>) -> WebhookSecrets {
+        let secrets = Arc::clone(&self.secrets);
         let webhook = webhook.map_or("", WebhookId::as_str);
         WebhookSecrets::new(&self.handle_key, &self.tenant, webhook, render, secrets)
     }
 }
 
-/// The JSON object that a webhook's transformer gets, as `wit/transformer.wit` documents it. Its secret,
-/// TLS settings and policy are none of the transformer's business.
+/// The JSON object that a webhook's transformer gets, as `wit/transformer.wit` documents it. The webhook's secret, its
+/// TLS settings and its policy are not in it.
 #[must_use]
 pub fn guest_view(spec: &WebhookSpec) -> Arc<str> {
     json!({
@@ -258,18 +249,6 @@ pub fn guest_view(spec: &WebhookSpec) -> Arc<str> {
     .into()
 }
 
-/// Spares the many webhooks that name no secret the making of handles.
-fn may_use_secrets(spec: &WebhookSpec) -> bool {
-    spec.plugin.is_some()
-        || [
-            &spec.payload_url,
-            &spec.additional_headers,
-            &spec.body_template,
-        ]
-        .iter()
-        .any(|template| template.contains("secret") || template.contains("env"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,7 +259,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::defaults();
         let backend = SqliteBackend::open(dir.path(), config.queue_limits()).await;
-        let cache = SnapshotCache::open(backend.unwrap(), config.condition_limits());
+        let cache = SnapshotCache::open(backend.unwrap(), (&config.limits).into());
         let cache = cache.await.unwrap();
 
         let in_use = TenantId::from("in-use");

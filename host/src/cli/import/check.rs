@@ -62,7 +62,7 @@ pub(super) async fn run(
     all: &Translated,
     bench: &Bench,
 ) -> CliResult {
-    let rules = RuleSet::compile(&all.rules, &all.webhooks, bench.config.condition_limits());
+    let rules = RuleSet::compile(&all.rules, &all.webhooks, (&bench.config.limits).into());
     let paint = Paint::for_stdout();
     let mut out = io::stdout();
     let (mut pairs, mut differ) = (0usize, 0usize);
@@ -136,7 +136,7 @@ fn parse(bytes: &[u8], bench: &Bench) -> Result<Event, String> {
 async fn render(bench: &Bench, webhook: &Webhook, context: Arc<str>) -> Result<Sent, String> {
     // Environment variables are secrets here. What they hold is not known: on both sides a word stands for it.
     let names: Vec<String> = inspect(&webhook.spec).env.into_iter().collect();
-    let secrets = WebhookSecrets::stand_ins(&names);
+    let secrets = WebhookSecrets::placeholders(&names);
     let job = RenderJob {
         event: context,
         webhook: guest_view(&webhook.spec),
@@ -155,7 +155,7 @@ async fn render(bench: &Bench, webhook: &Webhook, context: Arc<str>) -> Result<S
         webhook: &webhook.spec,
         delivery: &DeliveryId::from("dlv_dry_run"),
         now: Timestamp::now(),
-        secrets: &secrets.literal_values(),
+        secrets: &secrets.values(),
         limits: &bench.config.sandbox,
         user_agent: &bench.config.delivery.user_agent,
     };

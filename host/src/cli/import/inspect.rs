@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    engine::template::{Token, tags, tokens},
     model::WebhookSpec,
+    pipeline::json_body::tags::{Token, tags, tokens},
 };
 
 /// Fields of NetBox's models that are decimals: its templates see their digits, and an event in JSON has a

@@ -28,11 +28,12 @@ use crate::{
         terminal::{one_line, shortened},
     },
     config::Config,
-    engine::{json_body, open_sandbox},
     guard::{Guard, GuardError},
     model::{Secret, WebhookSpec},
+    pipeline::json_body,
     sandbox::{ErrorKind, Output, RenderJob, Sandbox, SecretHandles, Transformer},
     tenant::snapshot::guest_view,
+    transformers::open_sandbox,
 };
 
 /// Names of filters that are looked up; nobody's templates name more.

@@ -1,9 +1,9 @@
 //! Keys, scopes and tenants.
 
 use hookbox::{
-    api::ensure_admin_key,
     backend::KeyScope,
     model::{Secret, TenantId},
+    tenant::keys::ensure_admin_key,
 };
 use hookbox_tests::api::{ADMIN, Api};
 use reqwest::{Method, StatusCode};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use hookbox::{api, backend::sqlite::SqliteBackend, config::Config};
+use hookbox::{backend::sqlite::SqliteBackend, config::Config, tenant::keys::ensure_admin_key};
 use hookbox_tests::api::{Answer, Api};
 use serde_json::{Value, json};
 
@@ -205,7 +205,7 @@ async fn processes_that_start_at_once_on_a_new_store_make_one_admin_key() {
     let dir = tempfile::tempdir().unwrap();
     let limits = Config::defaults().queue_limits();
     let backend = SqliteBackend::open(dir.path(), limits).await.unwrap();
-    let starts = (0..4).map(|_| api::ensure_admin_key(&*backend, None));
+    let starts = (0..4).map(|_| ensure_admin_key(&*backend, None));
     let made = join_all(starts).await;
     let printed = made.into_iter().filter_map(Result::unwrap);
     assert_eq!(printed.count(), 1);

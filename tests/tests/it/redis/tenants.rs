@@ -1,9 +1,9 @@
 //! Tenants and their keys, put straight into the store: the API makes none yet.
 
 use hookbox::{
-    api,
     backend::{ApiKey, KeyScope, Registry},
     model::{TenantId, Timestamp},
+    tenant::keys::key_hash,
 };
 use hookbox_tests::server::KEY;
 
@@ -23,7 +23,7 @@ pub(crate) async fn keys_of_tenants(url: &str, shards: u16, tenants: usize) -> V
             tenant: TenantId::from(format!("tenant-{n}")),
             scope: KeyScope::Admin,
             created: Timestamp::now(),
-            hash: api::key_hash(&key),
+            hash: key_hash(&key),
         };
         backend.put_key(&record, None).await.unwrap();
         keys.push(key);

@@ -5,6 +5,7 @@
 //! harmless values and with hostile ones in the same places, and what comes out is compared.
 
 mod sample;
+pub(crate) mod tags;
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -7,23 +7,24 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::LoadError;
+use super::load::{LoadError, LoadState};
 use crate::model::TenantId;
 use crate::sandbox::eviction::{self, CacheEntry};
 
-/// What was not used for so long is in nobody's share any more, and all of it together in one: who does nothing must
-/// not keep others small. To load it again, from disk, costs some milliseconds.
+/// A component that was not used for so long counts in no tenant's share any more; all such components share one
+/// share. So an idle tenant does not make the shares of others smaller. To load a component again, from disk, costs some
+/// milliseconds.
 const IDLE: Duration = Duration::from_secs(600);
 /// Failures remembered.
 const MOST_FAILURES: usize = 1000;
 
-/// A component of a tenant. Not shared between tenants, as their stores are not: what one's cannot be loaded
-/// from says nothing of another's. The sandbox holds a component that several have only once.
+/// A component of a tenant. Entries are not shared between tenants, as their stores are not: a failure to load it for one
+/// tenant says nothing of another. The sandbox holds a component that several tenants have only once.
 pub(super) type Key = (TenantId, String);
 
 /// The outcome of loading something.
 pub(super) type Outcome<T> = Result<T, LoadError>;
-/// Where who loads it tells the outcome.
+/// The channel on which the outcome is announced.
 pub(super) type Announced<T> = watch::Receiver<Option<Outcome<T>>>;
 
 /// How much may be kept.
@@ -35,7 +36,7 @@ pub(super) struct Room {
     pub(super) components: u64,
 }
 
-/// All there is of components.
+/// The components of all tenants.
 pub(super) struct Entries<T> {
     entries: HashMap<Key, Entry<T>>,
     /// Counts uses.
@@ -43,8 +44,8 @@ pub(super) struct Entries<T> {
 }
 
 enum Entry<T> {
-    Coming(Announced<T>),
-    Here {
+    Loading(Announced<T>),
+    Ready {
         item: T,
         bytes: u64,
         used: u64,
@@ -54,16 +55,6 @@ enum Entry<T> {
         error: LoadError,
         until: Instant,
     },
-}
-
-/// The state of a component.
-pub(super) enum Found<T> {
-    /// It is here, or not to be had for now.
-    Ready(Outcome<T>),
-    /// It is on its way.
-    Loading(Announced<T>),
-    /// Nothing.
-    Missing,
 }
 
 impl<T> Default for Entries<T> {
@@ -80,30 +71,30 @@ impl<T: Clone> Entries<T> {
         self.entries.len()
     }
 
-    /// The state of a component now. If it is loaded, this counts as a use of it.
-    pub(super) fn find(&mut self, key: &Key, now: Instant) -> Found<T> {
+    /// The state of a component now, if there is an entry. If it is loaded, this counts as a use of it.
+    pub(super) fn find(&mut self, key: &Key, now: Instant) -> Option<LoadState<T, Announced<T>>> {
         self.clock = self.clock.wrapping_add(1);
-        match self.entries.get_mut(key) {
-            Some(Entry::Here { item, used, at, .. }) => {
+        match self.entries.get_mut(key)? {
+            Entry::Ready { item, used, at, .. } => {
                 (*used, *at) = (self.clock, now);
-                Found::Ready(Ok(item.clone()))
+                Some(LoadState::Ready(item.clone()))
             }
-            Some(Entry::Failed { error, until }) if now < *until => {
-                Found::Ready(Err(error.clone()))
+            Entry::Failed { error, until } if now < *until => {
+                Some(LoadState::Failed(error.clone()))
             }
-            Some(Entry::Coming(outcome)) => Found::Loading(outcome.clone()),
-            Some(Entry::Failed { .. }) | None => Found::Missing,
+            Entry::Failed { .. } => None,
+            Entry::Loading(outcome) => Some(LoadState::Loading(outcome.clone())),
         }
     }
 
-    /// Notes that a component is on its way.
+    /// Notes that a component is being loaded.
     pub(super) fn expect(&mut self, key: Key, outcome: Announced<T>) {
-        self.entries.insert(key, Entry::Coming(outcome));
+        self.entries.insert(key, Entry::Loading(outcome));
     }
 
-    /// Notes what became of loading a component, which takes so many bytes. Then lets others go until the rest
-    /// keeps to its room: of the tenants that hold more than their share of it, and never of one that does not.
-    /// This one stays in any case, so that whoever loads it can use it.
+    /// Stores the outcome of loading a component, which takes so many bytes. Then evicts others until the rest fits into
+    /// its room: only those of tenants that hold more than their share. The new component stays in any case, so that
+    /// its callers can use it.
     pub(super) fn put(
         &mut self,
         key: &Key,
@@ -114,7 +105,7 @@ impl<T: Clone> Entries<T> {
     ) {
         self.clock = self.clock.wrapping_add(1);
         let entry = match outcome {
-            Ok(item) => Entry::Here {
+            Ok(item) => Entry::Ready {
                 item: item.clone(),
                 bytes: bytes(item),
                 used: self.clock,
@@ -147,7 +138,7 @@ impl<T: Clone> Entries<T> {
         amount: impl Fn(u64) -> u64,
     ) -> impl Iterator<Item = CacheEntry<Option<&TenantId>, u64, &Key>> {
         self.entries.iter().filter_map(move |(key, entry)| {
-            let Entry::Here {
+            let Entry::Ready {
                 bytes, used, at, ..
             } = entry
             else {
@@ -205,8 +196,12 @@ mod tests {
 
     fn here_of(entries: &mut Entries<u64>, tenant: &str) -> Vec<usize> {
         let now = Instant::now();
-        let is_here =
-            |n: &usize| matches!(entries.find(&key_of(tenant, *n), now), Found::Ready(Ok(_)));
+        let is_here = |n: &usize| {
+            matches!(
+                entries.find(&key_of(tenant, *n), now),
+                Some(LoadState::Ready(_))
+            )
+        };
         (0..10).filter(is_here).collect()
     }
 
@@ -223,7 +218,7 @@ mod tests {
             assert_eq!(here_of(&mut entries, "small"), [0, 1]);
             assert!(entries.len() <= 20, "{}", entries.len());
             let last = entries.find(&key_of("greedy", 999), now);
-            assert!(matches!(last, Found::Ready(Ok(_))));
+            assert!(matches!(last, Some(LoadState::Ready(_))));
         }
     }
 
@@ -255,7 +250,10 @@ mod tests {
             put(&mut entries, n, &Ok(25), now);
         }
         assert_eq!(here(&mut entries), [0, 1, 2, 3]);
-        assert!(matches!(entries.find(&key(0), now), Found::Ready(Ok(25))));
+        assert!(matches!(
+            entries.find(&key(0), now),
+            Some(LoadState::Ready(25))
+        ));
         put(&mut entries, 4, &Ok(40), now);
         assert_eq!(here(&mut entries), [0, 3, 4]);
     }
@@ -285,9 +283,12 @@ mod tests {
         let error = LoadError::Machine;
         put(&mut entries, 0, &Err(error.clone()), now);
         let last = now + error.remembered() - Duration::from_millis(1);
-        assert!(matches!(entries.find(&key(0), last), Found::Ready(Err(_))));
+        assert!(matches!(
+            entries.find(&key(0), last),
+            Some(LoadState::Failed(_))
+        ));
         let over = now + error.remembered();
-        assert!(matches!(entries.find(&key(0), over), Found::Missing));
+        assert!(entries.find(&key(0), over).is_none());
         put(&mut entries, 1, &Ok(1), over);
         assert_eq!(entries.len(), 1);
     }
@@ -308,6 +309,9 @@ mod tests {
         entries.expect(key(0), outcome);
         put(&mut entries, 1, &Ok(1000), now);
         put(&mut entries, 2, &Ok(1000), now);
-        assert!(matches!(entries.find(&key(0), now), Found::Loading(_)));
+        assert!(matches!(
+            entries.find(&key(0), now),
+            Some(LoadState::Loading(_))
+        ));
     }
 }

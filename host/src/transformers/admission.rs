@@ -1,7 +1,7 @@
-//! Taking a plugin in: everything that it must pass before it is stored.
+//! Admission: the checks that a plugin must pass before it is stored.
 
 use super::{
-    Engine, Timestamp,
+    Timestamp, Transformers,
     smoke_test::{SmokeTest, sample_event},
 };
 use crate::{
@@ -11,14 +11,14 @@ use crate::{
 
 /// A plugin that has passed.
 #[derive(Debug)]
-pub struct Taken {
-    /// The settlement to be stored.
-    pub version: PluginVersion,
-    /// The component: what was uploaded, or what was made of the core module that was.
-    pub component: Vec<u8>,
+pub(super) struct Admitted {
+    /// The record to be stored.
+    pub(super) version: PluginVersion,
+    /// The component: the upload itself, or what was made of the uploaded core module.
+    pub(super) component: Vec<u8>,
 }
 
-/// Why a plugin is not taken in.
+/// Why a plugin is not admitted.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmitError {
     /// The plugin is at fault. In words for its author: what, where and what to do.
@@ -39,24 +39,24 @@ impl From<SandboxError> for AdmitError {
     }
 }
 
-/// Uploads that are looked at, at once: a survey and a compiler's process take a core each.
-pub(in crate::engine) const AT_ONCE: usize = 1;
+/// Uploads that are checked at once: a survey and a compiler's process take a core each.
+pub(super) const AT_ONCE: usize = 1;
 
-impl Engine {
+impl Transformers {
     /// Surveys a plugin, compiles it in the compiler's process, and renders a sample event with it.
     ///
     /// One at a time; others wait in order. From milliseconds up to ten times `sandbox.compile_seconds`.
-    /// Memory: about three times the bytes. Nothing is stored but, of what has
-    /// passed, the compiled code, in the tenant's share of the cache.
+    /// Memory: about three times the bytes. Nothing is stored except the compiled code of a plugin that has passed,
+    /// in the tenant's share of the cache on disk.
     ///
     /// # Errors
-    /// Why it is not taken in.
-    pub async fn admit(
+    /// Why it is not admitted.
+    pub(super) async fn admit(
         &self,
         tenant: &TenantId,
         name: &str,
         wasm: Vec<u8>,
-    ) -> Result<Taken, AdmitError> {
+    ) -> Result<Admitted, AdmitError> {
         let failed = |e: &dyn std::fmt::Display| AdmitError::Failed(e.to_string());
         let _permit = self.admitting.acquire().await.map_err(|e| failed(&e))?;
         let (sandbox, limits) = (self.sandbox.clone(), self.config.plugins.clone());
@@ -66,11 +66,11 @@ impl Engine {
             .await
             .map_err(|e| failed(&e))??;
         let event = sample_event(&self.config).map_err(|e| failed(&e))?;
-        let trial = {
+        let test = {
             let _permit = self.check_permit(tenant).await.map_err(|e| failed(&e))?;
             SmokeTest::run(&self.sandbox, &admitted.transformer, &event, &self.config).await
         };
-        if let Some(error) = trial.refusal() {
+        if let Some(error) = test.refusal() {
             return Err(AdmitError::Refused(format!(
                 "its trial render of a sample event failed ({}): {error}; try it with `hookbox plugin check`",
                 error.kind
@@ -82,15 +82,15 @@ impl Engine {
         tokio::task::spawn_blocking(keep)
             .await
             .map_err(|e| failed(&e))?;
-        Ok(Taken {
+        Ok(Admitted {
             version: PluginVersion {
                 sha256: admitted.transformer.sha256().to_owned(),
                 uploaded: Timestamp::now(),
                 component_bytes: admitted.component.len() as u64,
                 compiled_bytes: admitted.compiled_bytes as u64,
                 imports: admitted.survey.imports,
-                trial_fuel: trial.fuel,
-                trial_peak_memory_bytes: trial.peak_memory_bytes,
+                trial_fuel: test.fuel,
+                trial_peak_memory_bytes: test.peak_memory_bytes,
             },
             component: admitted.component,
         })

@@ -1,174 +1,16 @@
-//! The render report: what a webhook would send for an event, without sending or storing anything.
-
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+//! Dry runs in a server: bounded in number, by key and by tenant.
 
 use super::Engine;
-use crate::tenant::limiter::{Caller, LimiterError, Limits};
 use crate::{
     backend::BackendError,
-    config::Config,
-    guard::Guard,
     ingest::Event,
-    model::{DeliveryId, Timestamp, WebhookId, WebhookSpec},
-    record::RequestRecord,
-    request::{OutboundRequest, RequestContext},
-    sandbox::{LogLine, Output, RenderError, RenderJob, Rendering, Sandbox, Transformer},
-    tenant::{RenderFor, WebhookSecrets, snapshot::guest_view},
+    model::{WebhookId, WebhookSpec},
+    pipeline::{RenderReport, RenderSetup},
+    tenant::{
+        RenderFor,
+        limiter::{Caller, LimiterError, Limits},
+    },
 };
-
-/// What a webhook would do with an event, the same from the command line and the API.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct RenderReport {
-    /// Which of the three it is.
-    pub outcome: Outcome,
-    /// The request that would be sent. Secrets are redacted.
-    pub request: Option<RequestRecord>,
-    /// Why nothing would be sent.
-    pub skip_reason: Option<String>,
-    /// Why there is no request.
-    pub error: Option<RenderError>,
-    /// Fuel spent: deterministic.
-    pub fuel: u64,
-    /// The most linear memory held at once.
-    pub peak_memory_bytes: u64,
-    /// Time in the sandbox, in microseconds.
-    pub elapsed_us: u64,
-    /// What the transformer logged.
-    pub logs: Vec<LogLine>,
-    /// Whether the request might go where it wants to.
-    pub guard: Option<GuardVerdict>,
-    /// Things that work but probably are not meant so.
-    pub warnings: Vec<String>,
-}
-
-/// The three ways a render can end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// There is a request.
-    Request,
-    /// The transformer wants nothing sent.
-    Skip,
-    /// It failed.
-    Error,
-}
-
-/// What the address guard says to a URL just now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct GuardVerdict {
-    /// Whether a delivery would be allowed.
-    pub allowed: bool,
-    /// Why not.
-    pub reason: Option<String>,
-}
-
-/// What a render needs besides the event: the same for a dry run in a server and on the command line.
-#[derive(Debug)]
-pub struct RenderSetup<'a> {
-    /// The configuration: limits and the user agent.
-    pub config: &'a Config,
-    /// The address guard.
-    pub guard: &'a Guard,
-    /// The secrets that the webhook may place.
-    pub secrets: WebhookSecrets,
-}
-
-impl RenderSetup<'_> {
-    /// Runs a webhook on an event up to the point of sending. Resolves the host's name; connects to
-    /// nothing.
-    pub async fn report(
-        &self,
-        sandbox: &Sandbox,
-        transformer: &Transformer,
-        webhook: &WebhookSpec,
-        event: &Event,
-    ) -> RenderReport {
-        let rendering = sandbox.render(transformer, self.job(webhook, event)).await;
-        self.of_rendering(rendering, webhook).await
-    }
-
-    /// What the transformer is given.
-    #[must_use]
-    pub fn job(&self, webhook: &WebhookSpec, event: &Event) -> RenderJob {
-        RenderJob {
-            event: Arc::clone(event.context()),
-            webhook: guest_view(webhook),
-            secrets: self.secrets.source(),
-            owner: event.tenant().as_str().into(),
-        }
-    }
-
-    /// The report of what a transformer has answered, wherever it ran: from the request's validation up to the point
-    /// of sending.
-    pub async fn of_rendering(&self, rendering: Rendering, webhook: &WebhookSpec) -> RenderReport {
-        let mut report = RenderReport {
-            outcome: Outcome::Error,
-            request: None,
-            skip_reason: None,
-            error: None,
-            fuel: rendering.cost.fuel,
-            peak_memory_bytes: rendering.cost.peak_memory_bytes,
-            elapsed_us: rendering.cost.elapsed_us,
-            logs: rendering.logs,
-            guard: None,
-            warnings: Vec::new(),
-        };
-        let rendered = match rendering.output {
-            Output::Request(rendered) => rendered,
-            Output::Skip(reason) => {
-                report.outcome = Outcome::Skip;
-                report.skip_reason = Some(reason);
-                return report;
-            }
-            Output::Error(error) => {
-                report.error = Some(error);
-                return report;
-            }
-        };
-        let context = RequestContext {
-            webhook,
-            delivery: &DeliveryId::from("dlv_dry_run"),
-            now: Timestamp::now(),
-            secrets: &self.secrets.values(),
-            limits: &self.config.sandbox,
-            user_agent: &self.config.delivery.user_agent,
-        };
-        match OutboundRequest::build(rendered, &context) {
-            Ok(outbound) => {
-                report.outcome = Outcome::Request;
-                report.request = Some(without_signatures(outbound.record()));
-                report.warnings = outbound.warnings().to_vec();
-                report.guard = Some(self.verdict(outbound).await);
-            }
-            Err(error) => report.error = Some(error),
-        }
-        report
-    }
-
-    async fn verdict(&self, outbound: OutboundRequest) -> GuardVerdict {
-        let reason = if outbound.destination_is_secret() {
-            "not looked at: a secret stands in the URL's scheme, host or port, and dry runs do not use secrets' values"
-                .to_owned()
-        } else {
-            match self.guard.check(outbound).await {
-                Ok(_) => {
-                    return GuardVerdict {
-                        allowed: true,
-                        reason: None,
-                    };
-                }
-                Err(e) => e.to_string(),
-            }
-        };
-        GuardVerdict {
-            allowed: false,
-            reason: Some(reason),
-        }
-    }
-}
 
 /// Dry runs that may be under way at once, name look-ups included: these share what there is of look-ups with
 /// deliveries. What comes beyond is refused at once, so that nothing large waits in memory.
@@ -197,16 +39,6 @@ pub enum DryRunError {
     Backend(#[from] BackendError),
 }
 
-/// A key that may look at renders chooses their bytes; with a valid signature they would be as good as sent.
-fn without_signatures(mut record: RequestRecord) -> RequestRecord {
-    for (name, value) in &mut record.headers {
-        if ["webhook-signature", "x-hook-signature"].contains(&name.to_ascii_lowercase().as_str()) {
-            "[signature]".clone_into(value);
-        }
-    }
-    record
-}
-
 impl Engine {
     /// What a webhook would send for an event; nothing is sent or stored. `id` is that of the stored
     /// webhook, if it is one. Its time on the render threads is the tenant's, as that of its deliveries.
@@ -224,21 +56,21 @@ impl Engine {
         let place = self.dry_runs.try_acquire(caller);
         let _place = place.ok_or(DryRunError::Crowded)?;
         let tenant = caller.tenant();
-        let snapshot = self.directory.snapshot(tenant).await?;
-        let pick = self.pick_and_wait(&snapshot, webhook.plugin.as_deref());
-        let pick = match pick.await? {
-            Ok(pick) => pick,
-            Err(none) => return Ok(RenderReport::failed(none.tell().0)),
+        let snapshot = self.snapshots.snapshot(tenant).await?;
+        let plugin = webhook.plugin.as_deref();
+        let transformer = match self.transformers.get(&snapshot, plugin).await? {
+            Ok(transformer) => transformer,
+            Err(error) => return Ok(RenderReport::failed(error.into_render_error())),
         };
         let setup = RenderSetup {
             config: &self.config,
-            guard: &self.guard.of(tenant),
-            secrets: snapshot.secrets(webhook, id, RenderFor::DryRun),
+            guard: &self.pipeline.guard.of(tenant),
+            secrets: snapshot.secrets(id, RenderFor::DryRun),
         };
         let rendering = {
             let _permit = self.dry_renders.acquire(caller, 1, self.patience()).await?;
             let job = setup.job(webhook, event);
-            self.sandbox.render(&pick.transformer, job).await
+            self.transformers.sandbox().render(&transformer, job).await
         };
         Ok(setup.of_rendering(rendering, webhook).await)
     }
@@ -250,28 +82,9 @@ impl From<LimiterError> for DryRunError {
     }
 }
 
-impl RenderReport {
-    /// The report of a render that did not get as far as the sandbox.
-    #[must_use]
-    pub fn failed(error: RenderError) -> Self {
-        Self {
-            outcome: Outcome::Error,
-            request: None,
-            skip_reason: None,
-            error: Some(error),
-            fuel: 0,
-            peak_memory_bytes: 0,
-            elapsed_us: 0,
-            logs: Vec::new(),
-            guard: None,
-            warnings: Vec::new(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{io, net::IpAddr, path::PathBuf};
+    use std::{io, net::IpAddr, path::PathBuf, sync::Arc};
 
     use axum::{body::Body, http::Request};
     use serde_json::{Value, json};
@@ -281,9 +94,11 @@ mod tests {
     use super::*;
     use crate::{
         backend::{ApiKey, KeyScope, sqlite::SqliteBackend},
-        guard::Resolve,
+        config::Config,
+        guard::{Guard, Resolve},
         ingest::parse_event,
-        model::TenantId,
+        model::{TenantId, Timestamp},
+        pipeline::Outcome,
     };
 
     /// Name servers that never answer; notifies of each question.
@@ -322,7 +137,7 @@ mod tests {
         let asked = Arc::new(Notify::new());
         let inside = Arc::get_mut(&mut engine).unwrap();
         let resolver = Arc::new(Silent(Arc::clone(&asked)));
-        inside.guard =
+        inside.pipeline.guard =
             Guard::with_resolver(&inside.config.guard, &inside.config.delivery, resolver);
         (engine, asked, dir)
     }
@@ -338,7 +153,7 @@ mod tests {
                 tenant: TenantId::default_tenant(),
                 scope,
                 created: Timestamp::now(),
-                hash: crate::api::key_hash(&key(scope)),
+                hash: crate::tenant::keys::key_hash(&key(scope)),
             };
             engine.backend().put_key(&record, None).await.unwrap();
         }

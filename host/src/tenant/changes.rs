@@ -10,12 +10,12 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Shared, problem::Answer};
 use crate::{
     backend::{Backend, BackendError, TenantConfig},
     model::{EventRule, Plugin, Secret, TenantId, Webhook},
@@ -29,7 +29,7 @@ const MAX_DOUBLINGS: u32 = 8;
 /// Locks that order the changes of each tenant. Tenants share a few locks, drawn by a hash that cannot be foreseen:
 /// a large or busy tenant holds up hardly any other, and what strangers name takes no memory.
 #[derive(Debug, Default)]
-pub(super) struct StripedLocks {
+struct StripedLocks {
     locks: [Mutex<()>; Self::LOCKS],
     hash: RandomState,
 }
@@ -44,8 +44,8 @@ impl StripedLocks {
     }
 }
 
-/// What a tenant has, and what a change stores.
-pub(super) trait Item: Sync {
+/// Something that a tenant has, and that a change stores.
+pub(crate) trait Item: Sync {
     /// Stores it, if the tenant is still as it was `expected_revision`.
     fn put(
         &self,
@@ -108,53 +108,56 @@ impl Item for (&str, &Secret) {
     }
 }
 
-/// Makes a change: stores what `decide` makes of the tenant as it is. It decides again whenever the tenant
-/// has been changed between the two.
-///
-/// # Errors
-/// What `decide` and the store answer, and 503 if others have changed the tenant during all tries.
-pub(super) async fn change<T: Item>(
-    state: &Shared,
-    tenant: &TenantId,
-    decide: impl Fn(TenantConfig) -> Answer<T>,
-) -> Answer<T> {
-    let _permit = state.turns.take(tenant).await;
-    decide_and_store(&**state.engine.backend(), tenant, decide).await
+/// Changes tenants in one backend.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    backend: Arc<dyn Backend>,
+    locks: StripedLocks,
 }
 
-async fn decide_and_store<T: Item>(
-    backend: &dyn Backend,
-    tenant: &TenantId,
-    decide: impl Fn(TenantConfig) -> Answer<T>,
-) -> Answer<T> {
-    for doublings in 0..TRIES {
-        let existing = backend.tenant(tenant).await?;
-        let expected_revision = existing.revision;
-        let item = decide(existing)?;
-        match item.put(backend, tenant, expected_revision).await {
-            Err(BackendError::RevisionMismatch) => {}
-            stored => return Ok(stored.map(|()| item)?),
+impl Changes {
+    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
+        Self {
+            backend,
+            locks: StripedLocks::default(),
         }
-        // A random wait, so that rivals do not meet again and again.
-        let most = 1_000_u64 << doublings.min(MAX_DOUBLINGS);
-        tokio::time::sleep(Duration::from_micros(rand::random_range(0..most))).await;
     }
-    tracing::warn!(%tenant, "a change was given up: others were faster each time");
-    Err(BackendError::RevisionMismatch.into())
+
+    /// Makes a change: `decide` gets the tenant as it is, and its result is stored. It decides again whenever the
+    /// tenant has been changed between the two.
+    ///
+    /// # Errors
+    /// An error of `decide` at once, errors of the backend, and [`BackendError::RevisionMismatch`] if others have
+    /// changed the tenant during all tries.
+    pub(crate) async fn apply<T: Item, E: From<BackendError>>(
+        &self,
+        tenant: &TenantId,
+        mut decide: impl FnMut(TenantConfig) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let _permit = self.locks.take(tenant).await;
+        for doublings in 0..TRIES {
+            let existing = self.backend.tenant(tenant).await?;
+            let expected_revision = existing.revision;
+            let item = decide(existing)?;
+            match item.put(&*self.backend, tenant, expected_revision).await {
+                Err(BackendError::RevisionMismatch) => {}
+                stored => return Ok(stored.map(|()| item)?),
+            }
+            // A random wait, so that rivals do not meet again and again.
+            let most = 1_000_u64 << doublings.min(MAX_DOUBLINGS);
+            tokio::time::sleep(Duration::from_micros(rand::random_range(0..most))).await;
+        }
+        tracing::warn!(%tenant, "a change was given up: others were faster each time");
+        Err(BackendError::RevisionMismatch.into())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use axum::{http::StatusCode, response::IntoResponse};
-
     use super::*;
-    use crate::{
-        api::problem::{Kind, Problem},
-        backend::{Registry, sqlite::SqliteBackend},
-        config::Config,
-    };
+    use crate::{backend::sqlite::SqliteBackend, config::Config};
 
     /// A secret that meets a rival in each of its first tries, who stores one of their own.
     #[derive(Debug)]
@@ -180,50 +183,58 @@ mod tests {
         }
     }
 
-    /// The answer, the tries, and whether it is stored.
-    async fn against(rivals: u32) -> (Answer<()>, u32, bool) {
+    async fn changes() -> (Changes, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let limits = Config::defaults().queue_limits();
         let backend = SqliteBackend::open(dir.path(), limits).await.unwrap();
+        (Changes::new(backend), dir)
+    }
+
+    /// The result, the tries, and whether it is stored.
+    async fn against(rivals: u32) -> (Result<(), BackendError>, u32, bool) {
+        let (changes, _dir) = changes().await;
         let (tenant, tried) = (TenantId::default_tenant(), AtomicU32::new(0));
         let decide = |_| {
             let tried = &tried;
             Ok(Contended { rivals, tried })
         };
-        let answer = decide_and_store(&*backend, &tenant, decide).await;
-        let secrets = Registry::tenant(&*backend, &tenant).await.unwrap().secrets;
+        let result = changes.apply(&tenant, decide).await;
+        let secrets = changes.backend.tenant(&tenant).await.unwrap().secrets;
         let tried = tried.load(Ordering::Relaxed);
-        (answer.map(|_| ()), tried, secrets.contains_key("own"))
+        (result.map(|_| ()), tried, secrets.contains_key("own"))
     }
 
     #[tokio::test]
     async fn a_stale_decision_is_made_again() {
-        let (answer, tried, stored) = against(3).await;
-        assert!(answer.is_ok() && stored, "{answer:?}");
+        let (result, tried, stored) = against(3).await;
+        assert!(result.is_ok() && stored, "{result:?}");
         assert_eq!(tried, 4);
     }
 
     #[tokio::test]
-    async fn a_change_that_always_comes_too_late_is_given_up_and_may_be_tried_again() {
-        let (answer, tried, stored) = against(u32::MAX).await;
-        let response = answer.unwrap_err().into_response();
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert!(response.headers().contains_key("retry-after"));
+    async fn a_change_that_always_comes_too_late_is_given_up() {
+        let (result, tried, stored) = against(u32::MAX).await;
+        assert!(matches!(result, Err(BackendError::RevisionMismatch)));
         assert_eq!((tried, stored), (TRIES, false));
     }
 
     #[tokio::test]
     async fn a_decision_against_it_is_final() {
-        let dir = tempfile::tempdir().unwrap();
-        let limits = Config::defaults().queue_limits();
-        let backend = SqliteBackend::open(dir.path(), limits).await.unwrap();
-        let decided = AtomicU32::new(0);
-        let decide = |_| -> Answer<EventRule> {
-            decided.fetch_add(1, Ordering::Relaxed);
-            Err(Problem::new(Kind::LimitReached, "there is no room"))
+        #[derive(Debug)]
+        struct NoRoom;
+        impl From<BackendError> for NoRoom {
+            fn from(_: BackendError) -> Self {
+                Self
+            }
+        }
+        let (changes, _dir) = changes().await;
+        let mut decided = 0;
+        let decide = |_| -> Result<EventRule, NoRoom> {
+            decided += 1;
+            Err(NoRoom)
         };
-        let answer = decide_and_store(&*backend, &TenantId::default_tenant(), decide).await;
-        assert!(answer.is_err());
-        assert_eq!(decided.load(Ordering::Relaxed), 1);
+        let result = changes.apply(&TenantId::default_tenant(), decide).await;
+        assert!(result.is_err());
+        assert_eq!(decided, 1);
     }
 }

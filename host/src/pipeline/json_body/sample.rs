@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
-use crate::engine::template::{Token, tags, tokens};
+use super::tags::{Token, tags, tokens};
 
 /// Values that a sample has; templates that name more are sampled in part.
 const MAX_NODES: usize = 400;

@@ -1,4 +1,4 @@
-//! The trial render: what a plugin makes of an event before it is taken in.
+//! The smoke test: one render of a sample event before a plugin is admitted.
 
 use std::sync::Arc;
 
@@ -8,16 +8,14 @@ use utoipa::ToSchema;
 use crate::{
     config::Config,
     ingest::{self, Event},
-    model::{DeliveryId, FieldErrors, TenantId, Timestamp, WebhookSpec},
-    request::{OutboundRequest, RequestContext, SecretValues},
-    sandbox::{
-        ErrorKind, LogLine, Output, RenderError, RenderJob, Sandbox, SecretHandles, Transformer,
-    },
-    tenant::snapshot::guest_view,
+    model::{DeliveryId, FieldErrors, TenantId, WebhookSpec},
+    pipeline::{Render, RenderOutcome},
+    sandbox::{ErrorKind, LogLine, RenderError, Sandbox, Transformer},
+    tenant::{WebhookSecrets, snapshot::guest_view},
 };
 
 /// The event that the smoke test renders unless another is given.
-pub const SAMPLE_EVENT: &[u8] = include_bytes!("../../../../examples/netbox/event.json");
+pub const SAMPLE_EVENT: &[u8] = include_bytes!("../../../examples/netbox/event.json");
 
 /// The result of the smoke test.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -32,7 +30,7 @@ pub struct SmokeTest {
     pub peak_memory_bytes: u64,
     /// Time on the render thread, in microseconds.
     pub elapsed_us: u64,
-    /// What the plugin logged.
+    /// The plugin's log lines.
     pub logs: Vec<LogLine>,
 }
 
@@ -49,40 +47,32 @@ impl SmokeTest {
             payload_url: "https://example.com/hook".to_owned(),
             ..WebhookSpec::default()
         };
-        let job = RenderJob {
-            event: Arc::clone(event.context()),
-            webhook: guest_view(&webhook),
-            secrets: Arc::new(SecretHandles::default()),
-            owner: Arc::default(),
+        let render = Render {
+            config,
+            webhook: &webhook,
+            delivery: &DeliveryId::from("dlv_trial"),
+            secrets: &WebhookSecrets::stand_ins(&[]),
         };
-        let rendering = sandbox.render(transformer, job).await;
-        let outcome = match rendering.output {
-            Output::Skip(_) => Ok("skip"),
-            Output::Error(error) => Err(error),
-            Output::Request(rendered) => {
-                let context = RequestContext {
-                    webhook: &webhook,
-                    delivery: &DeliveryId::from("dlv_trial"),
-                    now: Timestamp::now(),
-                    secrets: &SecretValues::default(),
-                    limits: &config.sandbox,
-                    user_agent: &config.delivery.user_agent,
-                };
-                OutboundRequest::build(rendered, &context).map(|_| "request")
-            }
+        let (context, view) = (Arc::clone(event.context()), guest_view(&webhook));
+        let job = render.job(context, view, "");
+        let rendered = render.build(sandbox.render(transformer, job).await);
+        let (outcome, error) = match rendered.outcome {
+            RenderOutcome::Request(_) => ("request", None),
+            RenderOutcome::Skip(_) => ("skip", None),
+            RenderOutcome::Error(error) => ("error", Some(error)),
         };
         Self {
-            outcome: outcome.as_ref().copied().unwrap_or("error"),
-            error: outcome.err(),
-            fuel: rendering.cost.fuel,
-            peak_memory_bytes: rendering.cost.peak_memory_bytes,
-            elapsed_us: rendering.cost.elapsed_us,
-            logs: rendering.logs,
+            outcome,
+            error,
+            fuel: rendered.cost.fuel,
+            peak_memory_bytes: rendered.cost.peak_memory_bytes,
+            elapsed_us: rendered.cost.elapsed_us,
+            logs: rendered.logs,
         }
     }
 
-    /// The failure for which the plugin is refused, if there is one. That the plugin itself says it cannot do
-    /// anything with this event, or this webhook, which has no settings, speaks for it.
+    /// The failure for which the plugin is refused, if there is one. A plugin may refuse this event, or this webhook, which
+    /// has no settings: an error that it returns itself is no reason to refuse it.
     #[must_use]
     pub fn refusal(&self) -> Option<&RenderError> {
         self.error.as_ref().filter(|error| match error.kind {

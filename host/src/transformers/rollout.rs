@@ -1,20 +1,15 @@
-//! Watching the versions on trial.
+//! Rollouts: a new version gets a share of the deliveries, and the rollout ends if that version fails more often.
 
-use std::time::Duration;
-
-use super::{Arm, Engine, TenantId, Timestamp};
+use super::{Arm, TenantId, Timestamp, Transformers};
 use crate::{
     backend::{BackendError, Delivery},
-    model::{Tallies, is_worse},
+    model::{Plugin, Tallies, is_worse},
     record::{Attempt, AttemptOutcome},
 };
 
-/// Tries to end a trial while others change the tenant. The next attempt of the trial would try again.
-const TRIES: u32 = 8;
-
-/// The trial that an attempt is part of.
+/// The side of a rollout that an attempt is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OnTrial {
+pub(crate) struct RolloutArm {
     pub(super) plugin: String,
     pub(super) started: Timestamp,
     pub(super) share: u8,
@@ -25,27 +20,27 @@ pub(crate) struct OnTrial {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     tenant: TenantId,
-    trial: OnTrial,
+    rollout: RolloutArm,
     failed: bool,
 }
 
 impl Observation {
-    /// Of the first attempt of a delivery only: that each counts once is what makes the judgement sound. And
-    /// not of one that failed before the version had its say.
-    pub(crate) fn of(trial: OnTrial, delivery: &Delivery, attempt: &Attempt) -> Option<Self> {
+    /// The observation of a delivery's first attempt. Later attempts are none, as the judgement is sound only if each
+    /// delivery counts once. An attempt that failed before the version ran is none either.
+    pub(crate) fn of(rollout: RolloutArm, delivery: &Delivery, attempt: &Attempt) -> Option<Self> {
         let kind = attempt.error.as_ref().map(|error| error.kind.as_str());
         let says_nothing = matches!(kind, Some("webhook_missing" | "internal"));
         (delivery.total_attempts == 0 && !says_nothing).then(|| Self {
             tenant: delivery.tenant.clone(),
-            trial,
+            rollout,
             failed: is_to_blame(attempt),
         })
     }
 }
 
 /// Whether an attempt failed in a way for which its transformer can be blamed: it could not be loaded, it
-/// failed to render, what it rendered is no request, or the receiver refused the request for good (4xx, but
-/// not those that are worth a retry). Not blamed for who cannot be reached or has failed.
+/// failed to render, it rendered no valid request, or the receiver refused the request for good (4xx, but
+/// not those that are worth a retry). A receiver that cannot be reached or has failed is not its fault.
 fn is_to_blame(attempt: &Attempt) -> bool {
     if attempt.outcome != AttemptOutcome::Failed {
         return false;
@@ -59,79 +54,79 @@ fn is_to_blame(attempt: &Attempt) -> bool {
     }
 }
 
-impl Engine {
-    /// Counts what a stored attempt says of a trial, and ends the trial if what was seen by now says so. Failing
-    /// to is no reason to make the attempt again.
-    pub async fn count(&self, observation: &Observation) {
+/// Why a rollout was not ended.
+enum NotEnded {
+    /// It is over already: another process has ended it, or somebody has changed the plugin.
+    Over,
+    Backend(BackendError),
+}
+
+impl From<BackendError> for NotEnded {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error)
+    }
+}
+
+impl Transformers {
+    /// Counts the observation of a stored attempt. If the observations up to now say that the new version is worse, it
+    /// ends the rollout and answers `true`. A failure is logged; it is no reason to make the attempt again.
+    pub(crate) async fn count(&self, observation: &Observation) -> bool {
         let Observation {
             tenant,
-            trial,
+            rollout,
             failed,
         } = observation;
+        let plugin = rollout.plugin.as_str();
         let counted = self
             .backend
-            .tally(tenant, &trial.plugin, trial.started, trial.arm, *failed)
+            .tally(tenant, plugin, rollout.started, rollout.arm, *failed)
             .await;
         let seen = match counted {
             Ok(seen) => seen,
             Err(error) => {
-                tracing::warn!(%error, %tenant, plugin = trial.plugin, "an attempt of a trial was not counted");
-                return;
+                tracing::warn!(%error, %tenant, plugin, "an attempt of a rollout was not counted");
+                return false;
             }
         };
-        if !is_worse(&seen, trial.share) {
-            return;
+        if !is_worse(&seen, rollout.share) {
+            return false;
         }
-        match self.end_trial(tenant, trial, seen).await {
-            Ok(Some(version)) => {
+        match self.end_rollout(tenant, rollout, seen).await {
+            Ok(ended) => {
                 tracing::warn!(
-                    %tenant, plugin = trial.plugin, version,
+                    %tenant, plugin, version = ended.rolled_back.map(|ended| ended.version),
                     attempts = seen.canary.attempts, failures = seen.canary.failures,
                     current_attempts = seen.current.attempts, current_failures = seen.current.failures,
-                    "a trial was ended: the new version fails more often than the current one"
+                    "a rollout was ended: the new version fails more often than the current one"
                 );
-                self.metrics.trial_ended();
+                true
             }
-            // Somebody else has ended it.
-            Ok(None) => {}
-            Err(error) => {
-                tracing::error!(%error, %tenant, plugin = trial.plugin, "a trial could not be ended; the next attempt tries again");
+            Err(NotEnded::Over) => false,
+            Err(NotEnded::Backend(error)) => {
+                tracing::error!(%error, %tenant, plugin, "a rollout could not be ended; the next attempt tries again");
+                false
             }
         }
     }
 
-    /// Ends the trial, unless it is over; the version that was on trial.
-    async fn end_trial(
+    async fn end_rollout(
         &self,
         tenant: &TenantId,
-        trial: &OnTrial,
+        rollout: &RolloutArm,
         seen: Tallies,
-    ) -> Result<Option<String>, BackendError> {
-        for _ in 0..TRIES {
-            let config = self.backend.tenant(tenant).await?;
-            let mut plugins = config.plugins.into_iter();
-            let Some(mut plugin) = plugins.find(|plugin| plugin.name == trial.plugin) else {
-                return Ok(None);
-            };
-            if !plugin.end_trial(trial.started, seen, Timestamp::now()) {
-                return Ok(None);
-            }
-            match self
-                .backend
-                .put_plugin(tenant, &plugin, Some(config.revision))
-                .await
-            {
-                Err(BackendError::RevisionMismatch) => {
-                    let wait = Duration::from_micros(rand::random_range(0..20_000));
-                    tokio::time::sleep(wait).await;
+    ) -> Result<Plugin, NotEnded> {
+        self.changes
+            .apply(tenant, |config| {
+                let mut plugins = config.plugins.into_iter();
+                let found = plugins.find(|plugin| plugin.name == rollout.plugin);
+                let mut plugin = found.ok_or(NotEnded::Over)?;
+                if plugin.end_trial(rollout.started, seen, Timestamp::now()) {
+                    Ok(plugin)
+                } else {
+                    Err(NotEnded::Over)
                 }
-                stored => {
-                    let version = plugin.rolled_back.map(|ended| ended.version);
-                    return stored.map(|()| version);
-                }
-            }
-        }
-        Err(BackendError::RevisionMismatch)
+            })
+            .await
     }
 }
 
@@ -188,13 +183,13 @@ mod tests {
     }
 
     fn failed(total_attempts: u32, kind: Option<&str>) -> Option<bool> {
-        let trial = OnTrial {
+        let rollout = RolloutArm {
             plugin: "mine".to_owned(),
             started: Timestamp::from_millis(0),
             share: 5,
             arm: Arm::Canary,
         };
-        let seen = Observation::of(trial, &delivery(total_attempts), &attempt(kind));
+        let seen = Observation::of(rollout, &delivery(total_attempts), &attempt(kind));
         seen.map(|observation| observation.failed)
     }
 

@@ -1,27 +1,27 @@
-//! Plugins that are ready to run, and those that are being made so.
+//! The cache of transformers that are ready to run, and the loading of those that are not.
 //!
-//! A component that is asked for and not here is loaded once, whoever asks, away from the runtime's threads:
-//! from the cache on disk if it was compiled before, otherwise from the registry, its bytes compared with its
-//! digest, surveyed, and compiled in the compiler's process. Requests that come meanwhile wait, and only so many may
-//! wait, of one tenant and in all; deliveries are put off then. What cannot be loaded is remembered for a while.
+//! A component that is asked for and not here is loaded once for all callers, away from the runtime's threads. It comes
+//! from the cache on disk if it was compiled before. Otherwise its bytes come from the registry, are compared with their
+//! digest, surveyed, and compiled in the compiler's process. Callers that come meanwhile wait. Only so many may wait, of
+//! one tenant and in all; further deliveries are deferred. A failure is remembered for a while.
 //!
 //! **Fairness.** One component of a tenant is loaded at a time, and tenants take turns, first come, first
-//! served, so a tenant with many slow components delays another by one of them at most. What is in the cache
-//! does not wait for a compiler. Tenants that have more than their share of what is kept loaded, or on disk, make
-//! room for the others.
+//! served, so a tenant with many slow components delays another by one of them at most. A component in the cache on disk
+//! does not wait for a compiler. Tenants that use more than their share of the memory, or of the disk, make room for the
+//! others.
 
 use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    digest,
-    entries::{Announced, Entries, Found, Key, Outcome, Room},
+    entries::{Announced, Entries, Key, Outcome, Room},
+    load::{LoadError, LoadState},
 };
 use crate::{
     backend::{Backend, BackendError},
@@ -35,65 +35,11 @@ const MOST_LOADED: u64 = 200;
 /// Looks into the cache under way at once: each reads and authenticates up to some tens of megabytes.
 const QUICK: usize = 2;
 
-/// Why a component cannot be had, in words for the owner of a webhook.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum LoadError {
-    /// It would not be taken in any more: the limits have changed since, or the sandbox has.
-    #[error("the plugin's version {version} cannot be run any more: {why}")]
-    Refused { version: String, why: String },
-    /// The store does not have its bytes, or has others.
-    #[error(
-        "the stored component of the plugin's version {version} is {what}, so it is not run; upload it again \
-         under another name, and tell the operator"
-    )]
-    Damaged { version: String, what: &'static str },
-    /// This machine could not load it.
-    #[error("the plugin could not be made ready to run here; the worker's log says why")]
-    Machine,
-    /// Enough are waiting.
-    #[error(
-        "the plugin is being made ready to run, and enough wait for that already; try again in some seconds, as \
-         deliveries do by themselves"
-    )]
-    Busy,
-    /// The store failed. For the operator.
-    #[error("the store failed")]
-    Store(#[source] BackendError),
-}
-
-impl LoadError {
-    /// Whether it may be otherwise later.
-    pub(crate) const fn is_passing(&self) -> bool {
-        matches!(self, Self::Machine | Self::Busy | Self::Store(_))
-    }
-
-    /// How long it is taken for granted.
-    pub(crate) const fn remembered(&self) -> Duration {
-        Duration::from_secs(match self {
-            Self::Refused { .. } | Self::Damaged { .. } => 60,
-            Self::Machine => 15,
-            Self::Busy => 3,
-            Self::Store(_) => 1,
-        })
-    }
-
-    /// As a label.
-    pub(crate) const fn reason(&self) -> &'static str {
-        match self {
-            Self::Refused { .. } => "refused",
-            Self::Damaged { .. } => "damaged",
-            Self::Machine => "machine",
-            Self::Busy => "busy",
-            Self::Store(_) => "store",
-        }
-    }
-}
-
 type Loaded = Outcome<Transformer>;
 
-/// All of it. Cheap to clone.
+/// The transformers of all tenants. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct TransformerCache(Arc<Inner>);
+pub(super) struct TransformerCache(Arc<Inner>);
 
 struct Inner {
     sandbox: Sandbox,
@@ -106,22 +52,22 @@ struct Inner {
     slow: Semaphore,
 }
 
-/// For whom a component is asked.
+/// The purpose for which a component is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Asker {
+pub(super) enum Purpose {
     Delivery,
-    /// A key that may ask for them can do so as often as it likes, so these have places of their own.
+    /// Dry runs have places of their own, as a key may make as many of them as it likes.
     DryRun,
 }
 
-/// How many of a kind may wait.
+/// How many callers of one purpose may wait.
 #[derive(Clone, Copy, Debug)]
 struct Places {
     of_one_tenant: usize,
     in_all: usize,
 }
 
-/// They hold their requests.
+/// Each waiting dry run holds its request in memory.
 const DRY_RUNS: Places = Places {
     of_one_tenant: 4,
     in_all: 32,
@@ -131,29 +77,21 @@ const DRY_RUNS: Places = Places {
 struct State {
     entries: Entries<Transformer>,
     /// How many wait, of whom and what for.
-    waiting: HashMap<(TenantId, Asker), usize>,
+    waiting: HashMap<(TenantId, Purpose), usize>,
     /// The order of a tenant's requests, as long as something of it is being loaded.
     turns: HashMap<TenantId, Arc<Semaphore>>,
 }
 
-/// Where a component is.
-pub(super) enum Lookup {
-    /// Ready, or known not to be had.
-    Ready(Loaded),
-    /// On its way.
-    Loading(Waiting),
-}
-
-/// A place among those who wait for a component. It is given back when this is dropped.
+/// A place among the callers that wait for a component. Dropping it gives the place back.
 pub(crate) struct Waiting {
-    shelf: Arc<Inner>,
-    whose: (TenantId, Asker),
+    cache: Arc<Inner>,
+    place: (TenantId, Purpose),
     outcome: Announced<Transformer>,
 }
 
 impl Waiting {
     /// Waits until the component is loaded, or cannot be.
-    pub(crate) async fn loaded(mut self) -> Loaded {
+    pub(super) async fn loaded(mut self) -> Loaded {
         match self.outcome.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone().unwrap_or(Err(LoadError::Machine)),
             // The task that loaded it has panicked.
@@ -164,23 +102,23 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut state = self.shelf.state();
-        if let Some(waiting) = state.waiting.get_mut(&self.whose) {
+        let mut state = self.cache.state();
+        if let Some(waiting) = state.waiting.get_mut(&self.place) {
             *waiting = waiting.saturating_sub(1);
             if *waiting == 0 {
-                state.waiting.remove(&self.whose);
+                state.waiting.remove(&self.place);
             }
         }
     }
 }
 
 impl TransformerCache {
-    pub(crate) fn new(sandbox: Sandbox, backend: Arc<dyn Backend>, config: &Config) -> Self {
+    pub(super) fn new(sandbox: Sandbox, backend: Arc<dyn Backend>, config: &Config) -> Self {
         Self(Arc::new(Inner {
             sandbox,
             backend,
             limits: config.plugins.clone(),
-            // They keep their leases and events, as those under way do.
+            // A waiting delivery keeps its lease and its event, as one in flight does.
             deliveries: Places {
                 of_one_tenant: (config.worker.concurrency / 4).max(1),
                 in_all: config.worker.concurrency.max(1),
@@ -192,46 +130,61 @@ impl TransformerCache {
         }))
     }
 
-    /// The component of this digest, which is one of the tenant's. If it is neither here nor on its way, it
-    /// is sent for: also if there is no place to wait for it, as long as nothing else of the tenant's is on its
-    /// way, so that who finds all places taken waits longer but not for ever. Does not block.
-    pub(super) fn get(&self, tenant: &TenantId, sha256: &str, asker: Asker) -> Lookup {
+    /// The component of this digest, which is one of the tenant's. If it is neither here nor being loaded, this
+    /// starts to load it. A caller without a place to wait gets [`LoadError::Busy`], but it still starts the load
+    /// when nothing of the tenant's is being loaded, so it succeeds at a later try. Does not block.
+    pub(super) fn get(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+        purpose: Purpose,
+    ) -> LoadState<Transformer, Waiting> {
         let key = (tenant.clone(), sha256.to_owned());
         let mut guard = self.0.state();
         let state = &mut *guard;
-        let coming = match state.entries.find(&key, Instant::now()) {
-            Found::Ready(loaded) => return Lookup::Ready(loaded),
-            Found::Loading(outcome) => Some(outcome),
-            Found::Missing => None,
+        let loading = match state.entries.find(&key, Instant::now()) {
+            Some(LoadState::Ready(transformer)) => return LoadState::Ready(transformer),
+            Some(LoadState::Failed(error)) => return LoadState::Failed(error),
+            Some(LoadState::Loading(outcome)) => Some(outcome),
+            None => None,
         };
-        let places = self.0.places(asker);
-        let whose = (tenant.clone(), asker);
-        let of_tenant = state.waiting.get(&whose).copied().unwrap_or(0);
-        let waiting = state.waiting.iter();
-        let in_all: usize = waiting
-            .map(|((_, of), n)| if *of == asker { *n } else { 0 })
-            .sum();
-        let has_place = of_tenant < places.of_one_tenant && in_all < places.in_all;
-        if !has_place && (coming.is_some() || state.turns.contains_key(tenant)) {
-            return Lookup::Ready(Err(LoadError::Busy));
-        }
-        let outcome = coming.unwrap_or_else(|| {
-            let (sender, outcome) = watch::channel(None);
-            let turn = state.turns.entry(tenant.clone());
-            let turn = Arc::clone(turn.or_insert_with(|| Arc::new(Semaphore::new(1))));
-            state.entries.expect(key.clone(), outcome.clone());
-            tokio::spawn(Arc::clone(&self.0).fetch(key, turn, sender));
-            outcome
-        });
+        let place = (tenant.clone(), purpose);
+        let has_place = state.has_place(&place, self.0.places(purpose));
+        let outcome = match loading {
+            Some(outcome) => outcome,
+            None if has_place || !state.turns.contains_key(tenant) => {
+                self.start_loading(state, key)
+            }
+            None => return LoadState::Failed(LoadError::Busy),
+        };
         if !has_place {
-            return Lookup::Ready(Err(LoadError::Busy));
+            return LoadState::Failed(LoadError::Busy);
         }
-        *state.waiting.entry(whose.clone()).or_default() += 1;
-        Lookup::Loading(Waiting {
-            shelf: Arc::clone(&self.0),
-            whose,
+        *state.waiting.entry(place.clone()).or_default() += 1;
+        LoadState::Loading(Waiting {
+            cache: Arc::clone(&self.0),
+            place,
             outcome,
         })
+    }
+
+    fn start_loading(&self, state: &mut State, key: Key) -> Announced<Transformer> {
+        let (sender, outcome) = watch::channel(None);
+        let turn = state.turns.entry(key.0.clone());
+        let turn = Arc::clone(turn.or_insert_with(|| Arc::new(Semaphore::new(1))));
+        state.entries.expect(key.clone(), outcome.clone());
+        tokio::spawn(Arc::clone(&self.0).fetch(key, turn, sender));
+        outcome
+    }
+}
+
+impl State {
+    /// Whether one more caller may wait, by the number of its tenant and of all.
+    fn has_place(&self, place: &(TenantId, Purpose), places: Places) -> bool {
+        let of_tenant = self.waiting.get(place).copied().unwrap_or(0);
+        let same = self.waiting.iter().filter(|((_, of), _)| *of == place.1);
+        let in_all: usize = same.map(|(_, waiting)| waiting).sum();
+        of_tenant < places.of_one_tenant && in_all < places.in_all
     }
 }
 
@@ -240,14 +193,14 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    const fn places(&self, asker: Asker) -> Places {
-        match asker {
-            Asker::Delivery => self.deliveries,
-            Asker::DryRun => self.dry_runs,
+    const fn places(&self, purpose: Purpose) -> Places {
+        match purpose {
+            Purpose::Delivery => self.deliveries,
+            Purpose::DryRun => self.dry_runs,
         }
     }
 
-    /// Loads a component, puts it or the failure in its place, and tells those who wait.
+    /// Loads a component, stores it or the failure, and tells the waiting callers.
     async fn fetch(
         self: Arc<Self>,
         key: Key,
@@ -255,7 +208,7 @@ impl Inner {
         sender: watch::Sender<Option<Loaded>>,
     ) {
         let loading = Unfinished {
-            shelf: &self,
+            cache: &self,
             key: &key,
             finished: false,
         };
@@ -272,7 +225,7 @@ impl Inner {
             }
         }
         loading.finish(&loaded);
-        // An error means that nobody waits any more.
+        // An error means that no caller waits any more.
         let _ = sender.send(Some(loaded));
     }
 
@@ -285,7 +238,7 @@ impl Inner {
         let digest = digest(sha256).ok_or_else(|| damaged("named by no digest"))?;
         let cached = {
             let _permit = self.quick.acquire().await;
-            self.blocking(move |shelf| Ok(shelf.sandbox.cached("", &digest)))
+            self.blocking(move |cache| Ok(cache.sandbox.cached("", &digest)))
                 .await?
         };
         if let Some(transformer) = cached {
@@ -302,12 +255,12 @@ impl Inner {
             Err(error) => return Err(LoadError::Store(error)),
         };
         let owner = tenant.clone();
-        let loaded = self.blocking(move |shelf| {
+        let loaded = self.blocking(move |cache| {
             if crate::sandbox::digest(&wasm) != digest {
                 return Ok(None);
             }
-            survey(&wasm, &shelf.limits).map_err(SandboxError::from)?;
-            shelf.sandbox.load_for(owner.as_str(), &wasm).map(Some)
+            survey(&wasm, &cache.limits).map_err(SandboxError::from)?;
+            cache.sandbox.load_for(owner.as_str(), &wasm).map(Some)
         });
         match loaded.await {
             Ok(Some(transformer)) => Ok(transformer),
@@ -320,13 +273,13 @@ impl Inner {
         }
     }
 
-    /// Does work that blocks, and logs what is the machine's fault.
+    /// Does work that blocks, and logs failures of the machine.
     async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, SandboxError> + Send + 'static,
     ) -> Result<T, Failure> {
-        let shelf = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || work(&shelf)).await {
+        let cache = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || work(&cache)).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) if error.is_refusal() => Err(Failure::Refused(error.to_string())),
             Ok(Err(error)) => {
@@ -340,7 +293,7 @@ impl Inner {
         }
     }
 
-    /// Puts a loaded component, or the failure, where it was being waited for.
+    /// Stores a loaded component, or the failure, in place of the entry that says that it is being loaded.
     fn put(&self, key: &Key, loaded: &Loaded) {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -372,16 +325,16 @@ impl From<Failure> for LoadError {
     }
 }
 
-/// A component that is being loaded; if that ends without an outcome, nobody must wait for it any more.
+/// A component that is being loaded. If that ends without an outcome, dropping this ends the wait of its callers.
 struct Unfinished<'a> {
-    shelf: &'a Inner,
+    cache: &'a Inner,
     key: &'a Key,
     finished: bool,
 }
 
 impl Unfinished<'_> {
     fn finish(mut self, loaded: &Loaded) {
-        self.shelf.put(self.key, loaded);
+        self.cache.put(self.key, loaded);
         self.finished = true;
     }
 }
@@ -389,9 +342,16 @@ impl Unfinished<'_> {
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if !self.finished {
-            self.shelf.put(self.key, &Err(LoadError::Machine));
+            self.cache.put(self.key, &Err(LoadError::Machine));
         }
     }
+}
+
+/// The digest as bytes, if it is one.
+fn digest(sha256: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    hex::decode_to_slice(sha256, &mut digest).ok()?;
+    Some(digest)
 }
 
 impl fmt::Debug for TransformerCache {
@@ -406,7 +366,7 @@ impl fmt::Debug for TransformerCache {
 impl fmt::Debug for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Waiting")
-            .field("whose", &self.whose)
+            .field("place", &self.place)
             .finish_non_exhaustive()
     }
 }

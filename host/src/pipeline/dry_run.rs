@@ -1,0 +1,193 @@
+//! The dry run: the request that a webhook would send for an event. It sends and stores nothing.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Render, RenderOutcome, Rendered};
+use crate::{
+    config::Config,
+    guard::Guard,
+    ingest::Event,
+    model::{DeliveryId, WebhookSpec},
+    record::RequestRecord,
+    request::OutboundRequest,
+    sandbox::{Cost, LogLine, RenderError, RenderJob, Rendering, Sandbox, Transformer},
+    tenant::{WebhookSecrets, snapshot::guest_view},
+};
+
+/// What a webhook would do with an event, the same from the command line and the API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RenderReport {
+    /// Which of the three it is.
+    pub outcome: Outcome,
+    /// The request that would be sent. Secrets are redacted.
+    pub request: Option<RequestRecord>,
+    /// Why nothing would be sent.
+    pub skip_reason: Option<String>,
+    /// Why there is no request.
+    pub error: Option<RenderError>,
+    /// Fuel spent: deterministic.
+    pub fuel: u64,
+    /// The most linear memory held at once.
+    pub peak_memory_bytes: u64,
+    /// Time in the sandbox, in microseconds.
+    pub elapsed_us: u64,
+    /// What the transformer logged.
+    pub logs: Vec<LogLine>,
+    /// Whether the request might go where it wants to.
+    pub guard: Option<GuardVerdict>,
+    /// Things that work but probably are not meant so.
+    pub warnings: Vec<String>,
+}
+
+/// The three ways a render can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// There is a request.
+    Request,
+    /// The transformer wants nothing sent.
+    Skip,
+    /// It failed.
+    Error,
+}
+
+/// What the address guard says to a URL just now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GuardVerdict {
+    /// Whether a delivery would be allowed.
+    pub allowed: bool,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+/// What a render needs besides the event: the same for a dry run in a server and on the command line.
+#[derive(Debug)]
+pub struct RenderSetup<'a> {
+    /// The configuration: limits and the user agent.
+    pub config: &'a Config,
+    /// The address guard.
+    pub guard: &'a Guard,
+    /// The secrets that the webhook may place.
+    pub secrets: WebhookSecrets,
+}
+
+impl RenderSetup<'_> {
+    /// Runs a webhook on an event up to the point of sending. Resolves the host's name; connects to
+    /// nothing.
+    pub async fn report(
+        &self,
+        sandbox: &Sandbox,
+        transformer: &Transformer,
+        webhook: &WebhookSpec,
+        event: &Event,
+    ) -> RenderReport {
+        let rendering = sandbox.render(transformer, self.job(webhook, event)).await;
+        self.of_rendering(rendering, webhook).await
+    }
+
+    /// The input of the transformer.
+    #[must_use]
+    pub fn job(&self, webhook: &WebhookSpec, event: &Event) -> RenderJob {
+        let (context, view) = (Arc::clone(event.context()), guest_view(webhook));
+        self.render(webhook, &dry_run_id())
+            .job(context, view, event.tenant().as_str())
+    }
+
+    /// The report of a transformer's output, wherever it ran: from the request's validation up to the point of sending.
+    pub async fn of_rendering(&self, rendering: Rendering, webhook: &WebhookSpec) -> RenderReport {
+        let Rendered {
+            outcome,
+            cost,
+            logs,
+        } = self.render(webhook, &dry_run_id()).build(rendering);
+        let mut report = RenderReport::new(cost, logs);
+        match outcome {
+            RenderOutcome::Request(request) => {
+                report.outcome = Outcome::Request;
+                report.request = Some(without_signatures(request.record()));
+                report.warnings = request.warnings().to_vec();
+                report.guard = Some(self.verdict(*request).await);
+            }
+            RenderOutcome::Skip(reason) => {
+                report.outcome = Outcome::Skip;
+                report.skip_reason = Some(reason);
+            }
+            RenderOutcome::Error(error) => report.error = Some(error),
+        }
+        report
+    }
+
+    fn render<'r>(&'r self, webhook: &'r WebhookSpec, delivery: &'r DeliveryId) -> Render<'r> {
+        Render {
+            config: self.config,
+            webhook,
+            delivery,
+            secrets: &self.secrets,
+        }
+    }
+
+    async fn verdict(&self, outbound: OutboundRequest) -> GuardVerdict {
+        let reason = if outbound.destination_is_secret() {
+            "not looked at: a secret stands in the URL's scheme, host or port, and dry runs do not use secrets' values"
+                .to_owned()
+        } else {
+            match self.guard.check(outbound).await {
+                Ok(_) => {
+                    return GuardVerdict {
+                        allowed: true,
+                        reason: None,
+                    };
+                }
+                Err(e) => e.to_string(),
+            }
+        };
+        GuardVerdict {
+            allowed: false,
+            reason: Some(reason),
+        }
+    }
+}
+
+/// A key that may look at renders chooses their bytes; with a valid signature they would be as good as sent.
+fn without_signatures(mut record: RequestRecord) -> RequestRecord {
+    for (name, value) in &mut record.headers {
+        if ["webhook-signature", "x-hook-signature"].contains(&name.to_ascii_lowercase().as_str()) {
+            "[signature]".clone_into(value);
+        }
+    }
+    record
+}
+
+/// The `webhook-id` of a dry run.
+fn dry_run_id() -> DeliveryId {
+    DeliveryId::from("dlv_dry_run")
+}
+
+impl RenderReport {
+    /// The report of a render that did not get as far as the sandbox.
+    #[must_use]
+    pub fn failed(error: RenderError) -> Self {
+        Self {
+            error: Some(error),
+            ..Self::new(Cost::default(), Vec::new())
+        }
+    }
+
+    fn new(cost: Cost, logs: Vec<LogLine>) -> Self {
+        Self {
+            outcome: Outcome::Error,
+            request: None,
+            skip_reason: None,
+            error: None,
+            fuel: cost.fuel,
+            peak_memory_bytes: cost.peak_memory_bytes,
+            elapsed_us: cost.elapsed_us,
+            logs,
+            guard: None,
+            warnings: Vec::new(),
+        }
+    }
+}
