@@ -22,6 +22,8 @@ pub(super) fn wrong<T>(message: impl Into<String>) -> Read<T> {
 /// One object, and what is wrong with it so far.
 pub(super) struct Fields<'a> {
     object: &'a Map<String, Value>,
+    /// The keys that were read, whether they are there or not.
+    known: Vec<&'static str>,
     errors: FieldErrors,
 }
 
@@ -29,11 +31,13 @@ impl<'a> Fields<'a> {
     pub(super) fn new(object: &'a Map<String, Value>) -> Self {
         Self {
             object,
+            known: Vec::new(),
             errors: FieldErrors::default(),
         }
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
+    pub(super) fn get(&mut self, key: &'static str) -> Option<&'a Value> {
+        self.known.push(key);
         self.object.get(key)
     }
 
@@ -58,7 +62,7 @@ impl<'a> Fields<'a> {
     pub(super) fn set<T>(
         &mut self,
         target: &mut T,
-        key: &str,
+        key: &'static str,
         read: impl FnOnce(&Value) -> Read<T>,
     ) {
         match self.get(key).map(read) {
@@ -72,7 +76,7 @@ impl<'a> Fields<'a> {
     pub(super) fn set_nullable<T>(
         &mut self,
         target: &mut Option<T>,
-        key: &str,
+        key: &'static str,
         read: impl FnOnce(&Value) -> Read<T>,
     ) {
         self.set(target, key, |value| match value {
@@ -92,24 +96,22 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Reports every key that is neither in `known` nor in `ignored`.
-    pub(super) fn refuse_unknown(&mut self, known: &[&str], ignored: &[&str]) {
+    /// The value, if nothing is wrong. A key that was not read and is not in `ignored` is an error.
+    pub(super) fn finish<T>(mut self, ignored: &[&str], value: T) -> Result<T, FieldErrors> {
         for key in self.object.keys() {
             let key = key.as_str();
-            if !known.contains(&key) && !ignored.contains(&key) {
-                if self.errors.0.len() >= MAX_ERRORS {
-                    return;
-                }
-                let message = match did_you_mean(key, known) {
-                    Some(close) => format!("there is no such field; did you mean {close}?"),
-                    None => "there is no such field".to_owned(),
-                };
-                self.error(&shortened(key), message);
+            if self.known.contains(&key) || ignored.contains(&key) {
+                continue;
             }
+            if self.errors.0.len() >= MAX_ERRORS {
+                break;
+            }
+            let message = match did_you_mean(key, &self.known) {
+                Some(close) => format!("there is no such field; did you mean {close}?"),
+                None => "there is no such field".to_owned(),
+            };
+            self.error(&shortened(key), message);
         }
-    }
-
-    pub(super) fn finish<T>(self, value: T) -> Result<T, FieldErrors> {
         self.errors.into_result(value)
     }
 }

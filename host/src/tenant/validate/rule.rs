@@ -17,23 +17,6 @@ use crate::{
     rules::Conditions,
 };
 
-const KNOWN: &[&str] = &[
-    "id",
-    "external_id",
-    "name",
-    "description",
-    "enabled",
-    "object_types",
-    "event_types",
-    "conditions",
-    "action_data",
-    "webhooks",
-    "action_type",
-    "action_object_type",
-    "action_object_id",
-    "action_object",
-];
-
 /// How NetBox named a rule's types: `content_types` before 4.0, and a field for each event type before 4.1.
 pub const OLD_RULE_FIELDS: &[&str] = &[
     "content_types",
@@ -80,7 +63,6 @@ pub fn event_rule(
     } = base;
     let limits = &config.limits;
     let mut f = Fields::new(input);
-    f.refuse_unknown(KNOWN, &[IGNORED, OLD_RULE_FIELDS].concat());
     f.set_external_id(&mut external_id);
     f.set(&mut spec.name, "name", name);
     f.set(
@@ -104,7 +86,7 @@ pub fn event_rule(
     });
     if let Some(json) = f.get("conditions") {
         // Its errors come with their whole path.
-        match Conditions::parse(json, config.condition_limits()) {
+        match Conditions::parse(json, (&config.limits).into()) {
             Ok(parsed) => spec.conditions = parsed.map(|_| json.clone()),
             Err(errors) => f.absorb("", errors),
         }
@@ -133,7 +115,10 @@ pub fn event_rule(
             f.error(key, "is required");
         }
     }
-    f.finish(Draft { external_id, spec })
+    f.finish(
+        &[IGNORED, OLD_RULE_FIELDS, &["action_object"]].concat(),
+        Draft { external_id, spec },
+    )
 }
 
 /// A secret's name as templates write it: up to 64 letters, digits, `_`, `-` and `.`.

@@ -17,29 +17,6 @@ use crate::{
     model::{BodyEscape, FieldErrors, HttpMethod, RetryPolicy, Secret, WebhookSpec},
 };
 
-const KNOWN: &[&str] = &[
-    "id",
-    "external_id",
-    "name",
-    "description",
-    "enabled",
-    "payload_url",
-    "http_method",
-    "http_content_type",
-    "additional_headers",
-    "body_template",
-    "secret",
-    "ssl_verification",
-    "ca_file_path",
-    "timeout",
-    "retry",
-    "rate_limit",
-    "max_in_flight",
-    "body_escape",
-    "plugin",
-    "settings",
-];
-
 /// NetBox allows 255.
 const SECRET_BYTES: usize = 4096;
 const RETRIES: usize = 50;
@@ -69,7 +46,6 @@ pub fn webhook(
     } = base;
     let template = config.limits.template_bytes;
     let mut f = Fields::new(input);
-    f.refuse_unknown(KNOWN, IGNORED);
     f.set_external_id(&mut external_id);
     f.set(&mut spec.name, "name", name);
     f.set(
@@ -128,7 +104,7 @@ pub fn webhook(
             "must not be given while ssl_verification is false: the certificate is not looked at then",
         );
     }
-    f.finish(Draft { external_id, spec })
+    f.finish(IGNORED, Draft { external_id, spec })
 }
 
 /// NetBox 4.6.8's check of a URL that may be a template.
@@ -219,7 +195,6 @@ fn retry(value: &Value) -> Read<RetryPolicy> {
             "is required: the seconds before each further attempt, [] for none",
         );
     }
-    f.refuse_unknown(&["schedule", "jitter", "statuses"], &[]);
     f.set(
         &mut policy.schedule,
         "schedule",
@@ -227,7 +202,7 @@ fn retry(value: &Value) -> Read<RetryPolicy> {
     );
     f.set(&mut policy.jitter, "jitter", number(0.0..=1.0));
     f.set(&mut policy.statuses, "statuses", list(STATUSES, status));
-    f.finish(policy)
+    f.finish(&[], policy)
 }
 
 /// 2xx is success, and there is no answer with a lower one.

@@ -87,16 +87,11 @@ async fn the_same_version_makes_the_same_request_and_another_shows_what_changes(
 async fn templates_rules_data_and_secrets_are_replayed_and_no_secret_leaves_the_server() {
     let dir = tempfile::tempdir().unwrap();
     let (server, sink) = (Server::start(dir.path()), Sink::start().await);
-    let put = |value: &'static str| {
-        let body = json!({"value": value});
-        let server = &server;
-        async move {
-            server
-                .request(Method::PUT, "/v1/secrets/token", Some(&body))
-                .await
-        }
-    };
-    assert!(put("t0p-s3cret").await.0.is_success());
+    for (name, value) in [("token", "t0p-s3cret"), ("unused", "0ther-s3cret")] {
+        let (path, body) = (format!("/v1/secrets/{name}"), json!({"value": value}));
+        let (status, _) = server.request(Method::PUT, &path, Some(&body)).await;
+        assert!(status.is_success());
+    }
     let webhook = server
         .post(
             "/v1/webhooks",
