@@ -1,8 +1,7 @@
-//! `POST /v1/plugins`: a stranger's component comes in.
+//! `POST /v1/plugins`: the upload of a component.
 //!
-//! A body is not read before there is room for it, a tenant has one upload under way, and what is uploaded is
-//! looked at one after the other. A client that goes away loses its answer, not its turn: what has been
-//! received is taken in or refused to the end.
+//! A body is not read before there is room for it. A tenant has one upload at a time, and uploads are admitted one after
+//! the other. If the client goes away, a body that has been received is still stored or refused.
 
 use std::time::Duration;
 

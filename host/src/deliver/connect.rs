@@ -1,26 +1,14 @@
 //! Connections to receivers: dialled, by the operator's proxy if there is one, and secured.
 
 use std::{
-    convert::Infallible,
-    future::{Ready, ready},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
-use http::Uri;
-use hyper_util::{
-    client::legacy::connect::{HttpConnector, dns::Name},
-    rt::TokioIo,
-};
 use rustls::ClientConfig;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
-use tower::Service;
 use url::Host;
 
 use super::{
@@ -28,6 +16,7 @@ use super::{
     meter::{Meter, Metered},
     proxy::Proxy,
     tls,
+    transport::{Connected, Transport, dial},
 };
 use crate::guard::{Guard, Route};
 
@@ -40,17 +29,6 @@ pub(super) struct Connector {
     pub(super) guard: Guard,
     pub(super) proxy: Option<Proxy>,
     pub(super) timeout: Duration,
-}
-
-/// A connection to a receiver.
-pub(super) struct Connected {
-    pub(super) transport: Transport,
-    /// Counts what is read from it.
-    pub(super) meter: Arc<Meter>,
-    /// Where it leads, for the response's record; with a proxy, where that was asked to connect to.
-    pub(super) peer: Option<SocketAddr>,
-    /// Whether the receiver chose HTTP/2.
-    pub(super) http2: bool,
 }
 
 impl Connector {
@@ -124,25 +102,3 @@ fn first_tries(mut ips: Vec<IpAddr>, port: u16) -> Vec<SocketAddr> {
     let tries = ips.into_iter().map(|ip| SocketAddr::new(ip, port));
     tries.take(4).collect()
 }
-
-/// A connection to the first of these that takes one; if both kinds of IP are there, the second kind gets its
-/// try after 300 ms (RFC 8305). The error is what went wrong, without addresses.
-pub(super) async fn dial(addresses: Vec<SocketAddr>) -> Result<TcpStream, String> {
-    // The connector has the way to try addresses; it resolves a name to nothing but those it was given.
-    let given =
-        move |_: Name| -> Ready<Result<_, Infallible>> { ready(Ok(addresses.clone().into_iter())) };
-    let mut connector = HttpConnector::new_with_resolver(tower::service_fn(given));
-    connector.set_nodelay(true);
-    let connected = connector
-        .call(Uri::from_static("http://given.invalid"))
-        .await;
-    connected
-        .map(TokioIo::into_inner)
-        .map_err(|e| error::reason(&e))
-}
-
-/// TCP, TLS or a tunnel.
-pub(super) type Transport = Box<dyn Duplex>;
-
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}

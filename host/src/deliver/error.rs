@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io};
 
-use super::{proxy::ProxyError, tls_words};
+use super::tls_words;
 use crate::{guard::GuardError, record::FailureKind};
 
 /// The phase of an attempt when its time was up.
@@ -24,6 +24,28 @@ impl fmt::Display for Phase {
             Self::Response => "no response came in time",
         })
     }
+}
+
+/// Why the operator's proxy did not connect to a receiver. For the webhook's owner: nothing of where the proxy
+/// is or who we are to it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// There is no connection to it.
+    #[error("it cannot be reached: {0}")]
+    Unreachable(String),
+    /// 407, or what SOCKS has for it.
+    #[error("it does not accept the operator's credentials for it (407)")]
+    Unauthorized,
+    /// It answered with this status instead of 2xx.
+    #[error("it answered {0} when it was asked to connect")]
+    Refused(u16),
+    /// SOCKS went wrong, or it said no.
+    #[error("{0}")]
+    Socks(String),
+    /// It said what no proxy says, or nothing.
+    #[error("it did not answer as a proxy does: {0}")]
+    Protocol(String),
 }
 
 /// Why there is no response. As text one sentence for the webhook's owner, without the machine's own paths

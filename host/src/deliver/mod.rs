@@ -35,14 +35,14 @@ mod proxy;
 mod response;
 mod tls;
 mod tls_words;
+mod transport;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 
-pub use error::{Phase, SendError};
-pub use proxy::ProxyError;
+pub use error::{Phase, ProxyError, SendError};
 pub use response::Response;
 
 use crate::{

@@ -19,10 +19,10 @@ use url::Host;
 
 use super::{
     blocking,
-    connect::{Transport, dial},
-    error::SendError,
+    error::{ProxyError, SendError},
     http1::{self, Wire},
     tls::{self, Trust},
+    transport::{Transport, dial},
 };
 use crate::{
     config::{ProxyAddress, ProxyScheme},
@@ -31,28 +31,6 @@ use crate::{
 
 /// Far more than a proxy has to say.
 const ANSWER_BYTES: usize = 8192;
-
-/// Why the operator's proxy did not connect to a receiver. For the webhook's owner: nothing of where the proxy
-/// is or who we are to it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProxyError {
-    /// There is no connection to it.
-    #[error("it cannot be reached: {0}")]
-    Unreachable(String),
-    /// 407, or what SOCKS has for it.
-    #[error("it does not accept the operator's credentials for it (407)")]
-    Unauthorized,
-    /// It answered with this status instead of 2xx.
-    #[error("it answered {0} when it was asked to connect")]
-    Refused(u16),
-    /// SOCKS went wrong, or it said no.
-    #[error("{0}")]
-    Socks(String),
-    /// It said what no proxy says, or nothing.
-    #[error("it did not answer as a proxy does: {0}")]
-    Protocol(String),
-}
 
 /// The operator's proxy.
 pub(super) struct Proxy {

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::Instrument;
+
 use super::Engine;
 use crate::{
     backend::{BackendError, Leased, Settlement},
@@ -146,10 +148,11 @@ impl Engine {
                 rollout = pick.rollout;
                 match pick.state {
                     LoadState::Ready(transformer) => {
-                        let run = self
-                            .pipeline
-                            .deliver(&snapshot, webhook, &transformer, leased);
-                        run.await
+                        let number = delivery.total_attempts.saturating_add(1);
+                        self.pipeline
+                            .deliver(&snapshot, webhook, &transformer, leased)
+                            .instrument(tracing::error_span!("attempt", number))
+                            .await
                     }
                     LoadState::Failed(error) => Stages::no_transformer(error.into_render_error()),
                     LoadState::Loading(_) => {

@@ -26,7 +26,7 @@ pub enum CheckError {
 
 impl Engine {
     /// Checks a webhook's templates, or its settings, as its transformer sees them, in the sandbox. Waits for
-    /// a plugin that has to be loaded first. Answers with what may go wrong although it is accepted.
+    /// a plugin that has to be loaded first. Answers with warnings about a webhook that is accepted.
     ///
     /// # Errors
     /// [`CheckError::Invalid`] says the field, the line and what is wrong.
@@ -73,7 +73,7 @@ impl Engine {
     }
 }
 
-/// Whether the webhook's templates are what is rendered.
+/// Whether the built-in transformer renders the webhook.
 fn is_built_in(spec: &WebhookSpec) -> bool {
     spec.plugin.as_deref().is_none_or(|name| name == BUILT_IN)
 }

@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// Dry runs that may be under way at once, name look-ups included: these share what there is of look-ups with
-/// deliveries. What comes beyond is refused at once, so that nothing large waits in memory.
+/// Dry runs that may be in flight at once, name look-ups included, as these share the look-ups with deliveries. Further
+/// ones are refused at once, so that nothing large waits in memory.
 pub(super) const DRY_RUNS: Limits = Limits {
     all: 256,
     tenant: 8,
@@ -40,8 +40,8 @@ pub enum DryRunError {
 }
 
 impl Engine {
-    /// What a webhook would send for an event; nothing is sent or stored. `id` is that of the stored
-    /// webhook, if it is one. Its time on the render threads is the tenant's, as that of its deliveries.
+    /// Renders a webhook for an event; nothing is sent or stored. `id` is that of the stored webhook, if it is one. The
+    /// render runs in the tenant's share of the render threads, as its deliveries do.
     ///
     /// # Errors
     /// When the backend fails, or the tenant has too many dry runs under way.

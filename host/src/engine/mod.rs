@@ -1,4 +1,4 @@
-//! A running instance: what the API and the worker call.
+//! A running instance, which the API and the worker call.
 //!
 //! The [`Engine`] holds all parts and puts them together: `accept.rs` takes events in, `attempt.rs` makes attempts of
 //! claimed deliveries, and `check.rs`, `dry_run.rs` and `replay.rs` try webhooks out. The steps themselves are in
@@ -182,16 +182,16 @@ impl Engine {
         self.compute.run(caller, self.patience(), work).await
     }
 
-    /// How long a request waits for a turn: as long as it may take to come.
+    /// The longest wait of a request for a permit, the same as for its body.
     fn patience(&self) -> Duration {
         Duration::from_secs(self.config.server.request_timeout_seconds)
     }
 
-    /// The caller's turn to move many deliveries in one step of the store, which takes as much of it as the largest
+    /// A permit to move many deliveries in one step of the store. Such a step takes as much of the store as the largest
     /// batch of events.
     ///
     /// # Errors
-    /// If the turn does not come in time.
+    /// If the permit does not come in time.
     pub(crate) async fn moving(&self, caller: &Caller) -> Result<Permit, LimiterError> {
         self.storing
             .acquire(caller, u32::MAX, self.patience())

@@ -1,4 +1,4 @@
-//! What an attempt's transformer was given, for a render that is the same.
+//! The input of an attempt's transformer, from which the same render can be made again.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,10 +11,10 @@ use crate::{
     record::RenderInput,
 };
 
-/// What an attempt's transformer was given. With the same version of it, the same comes out.
+/// The input of an attempt's transformer. The same version of the transformer renders the same from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReplayInput {
-    /// The event's context: the text of a JSON object, with what the rule merged into it.
+    /// The event's context, with the rule's action data merged into it: the text of a JSON object.
     pub event: String,
     /// The webhook as the transformer saw it: the text of a JSON object.
     pub webhook: String,
@@ -50,7 +50,7 @@ pub enum NoInput {
 }
 
 impl Engine {
-    /// What an attempt's transformer was given.
+    /// The input of an attempt's transformer.
     ///
     /// # Errors
     /// Why it is not to be had.

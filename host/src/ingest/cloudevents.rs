@@ -19,7 +19,6 @@ use super::{
     IngestError,
     context::Members,
     event::{Identified, MAX_EVENT_TYPE, MAX_NAME, text},
-    formats::malformed,
 };
 use crate::model::{FieldErrors, Idempotency, json};
 
@@ -62,7 +61,7 @@ pub(super) fn from_binary<'a>(
         Value::Null
     } else if media_type.is_empty() || is_json(media_type) {
         let body = json::without_mark(body);
-        let data = json::parse(body, json::MAX_DEPTH).map_err(|e| malformed(&e))?;
+        let data = json::parse(body, json::MAX_DEPTH).map_err(|e| IngestError::not_json(&e))?;
         texts.extend(serde_json::from_slice(body).map(|text| (Cow::Borrowed("data"), text)));
         data
     } else {

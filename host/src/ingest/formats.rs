@@ -182,11 +182,7 @@ fn parse(raw: &[u8]) -> Result<Value, IngestError> {
             "this begins like UTF-16; JSON is sent as UTF-8".to_owned(),
         ));
     }
-    json::parse(raw, json::MAX_DEPTH).map_err(|e| malformed(&e))
-}
-
-pub(super) fn malformed(error: &serde_json::Error) -> IngestError {
-    IngestError::Malformed(format!("this is not valid JSON: {error}"))
+    json::parse(raw, json::MAX_DEPTH).map_err(|e| IngestError::not_json(&e))
 }
 
 fn too_many(most: usize) -> IngestError {
@@ -223,7 +219,7 @@ fn items(body: &[u8], most: usize) -> Result<Vec<&[u8]>, IngestError> {
     if found.len() > most {
         return Err(too_many(most));
     }
-    outcome.map_err(|e| malformed(&e))?;
+    outcome.map_err(|e| IngestError::not_json(&e))?;
     Ok(found)
 }
 

@@ -54,6 +54,10 @@ pub enum IngestError {
 }
 
 impl IngestError {
+    fn not_json(error: &serde_json::Error) -> Self {
+        Self::Malformed(format!("this is not valid JSON: {error}"))
+    }
+
     /// The HTTP status that says so.
     #[must_use]
     pub fn status(&self) -> u16 {

@@ -17,10 +17,10 @@ use crate::{
     tenant::{WebhookSecrets, snapshot::guest_view},
 };
 
-/// What a webhook would do with an event, the same from the command line and the API.
+/// The result of a dry run, the same from the command line and the API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RenderReport {
-    /// Which of the three it is.
+    /// How the render ended.
     pub outcome: Outcome,
     /// The request that would be sent. Secrets are redacted.
     pub request: Option<RequestRecord>,
@@ -34,7 +34,7 @@ pub struct RenderReport {
     pub peak_memory_bytes: u64,
     /// Time in the sandbox, in microseconds.
     pub elapsed_us: u64,
-    /// What the transformer logged.
+    /// The transformer's log lines.
     pub logs: Vec<LogLine>,
     /// Whether the request might go where it wants to.
     pub guard: Option<GuardVerdict>,
@@ -54,7 +54,7 @@ pub enum Outcome {
     Error,
 }
 
-/// What the address guard says to a URL just now.
+/// The address guard's verdict on the URL, at the time of the dry run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GuardVerdict {
     /// Whether a delivery would be allowed.
@@ -63,7 +63,7 @@ pub struct GuardVerdict {
     pub reason: Option<String>,
 }
 
-/// What a render needs besides the event: the same for a dry run in a server and on the command line.
+/// The setting of a dry run besides the event: the same in a server and on the command line.
 #[derive(Debug)]
 pub struct RenderSetup<'a> {
     /// The configuration: limits and the user agent.
@@ -151,7 +151,8 @@ impl RenderSetup<'_> {
     }
 }
 
-/// A key that may look at renders chooses their bytes; with a valid signature they would be as good as sent.
+/// The request without its signatures: with a valid one, a key that may only look at renders could send the request
+/// itself.
 fn without_signatures(mut record: RequestRecord) -> RequestRecord {
     for (name, value) in &mut record.headers {
         if ["webhook-signature", "x-hook-signature"].contains(&name.to_ascii_lowercase().as_str()) {

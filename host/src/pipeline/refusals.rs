@@ -18,14 +18,14 @@ const MAX_WEBHOOKS: usize = 1024;
 
 type Logged = HashMap<(TenantId, WebhookId), (Instant, u64)>;
 
-/// Which webhooks' refusals have been logged, when, and at which revision of their tenant's configuration.
+/// The webhooks whose refusals have been logged, with the time and the revision of their tenant's configuration.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     logged: Mutex<Logged>,
 }
 
 impl Refusals {
-    /// Tells the operator of a destination that the guard refused, and how to allow it.
+    /// Logs a destination that the guard refused, and how the operator can allow it.
     pub(super) fn log(
         &self,
         tenant: &TenantId,

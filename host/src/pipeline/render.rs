@@ -10,7 +10,7 @@ use crate::{
     tenant::WebhookSecrets,
 };
 
-/// What a render needs besides the transformer and the event.
+/// The setting of a render besides the transformer and the event.
 #[derive(Debug)]
 pub(crate) struct Render<'a> {
     /// Limits and the user agent.
@@ -26,11 +26,11 @@ pub(crate) struct Render<'a> {
 /// A render that has ended.
 #[derive(Debug)]
 pub(crate) struct Rendered {
-    /// What came out.
+    /// The result.
     pub(crate) outcome: RenderOutcome,
-    /// What it cost.
+    /// Fuel, memory and time.
     pub(crate) cost: Cost,
-    /// What the transformer logged.
+    /// The transformer's log lines.
     pub(crate) logs: Vec<LogLine>,
 }
 

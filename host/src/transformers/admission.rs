@@ -21,10 +21,10 @@ pub(super) struct Admitted {
 /// Why a plugin is not admitted.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmitError {
-    /// The plugin is at fault. In words for its author: what, where and what to do.
+    /// The plugin is at fault. The text is for its author: what is wrong, where, and what to do.
     #[error("{0}")]
     Refused(String),
-    /// The machine is. In words for the operator.
+    /// The machine is at fault. The text is for the operator.
     #[error("{0}")]
     Failed(String),
 }

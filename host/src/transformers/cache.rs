@@ -76,7 +76,7 @@ const DRY_RUNS: Places = Places {
 #[derive(Default)]
 struct State {
     entries: Entries<Transformer>,
-    /// How many wait, of whom and what for.
+    /// The number of waiting callers, by tenant and purpose.
     waiting: HashMap<(TenantId, Purpose), usize>,
     /// The order of a tenant's requests, as long as something of it is being loaded.
     turns: HashMap<TenantId, Arc<Semaphore>>,

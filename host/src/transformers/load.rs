@@ -7,7 +7,7 @@ use crate::{
     sandbox::{ErrorKind, RenderError},
 };
 
-/// How far the loading of a transformer is: `T` is what is loaded, `W` is what its callers wait with.
+/// How far the loading of a transformer is. `T` is the loaded transformer, `W` the handle with which a caller waits.
 #[derive(Debug)]
 pub(crate) enum LoadState<T, W> {
     /// It can run.

@@ -8,7 +8,7 @@ use std::{io::Write as _, net::SocketAddr, sync::Arc};
 
 use hyper::body::Bytes;
 
-use super::{Failure, Outgoing, connect::Connected, meter::Meter, response::Response};
+use super::{Failure, Outgoing, meter::Meter, response::Response, transport::Connected};
 use body::{End, Framing};
 pub(super) use head::{HEAD_BYTES, read as read_head};
 pub(super) use wire::Wire;

@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use hyper::body::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::deliver::connect::Transport;
+use crate::deliver::transport::Transport;
 
 /// Bytes that are read at once.
 const READ: usize = 8 * 1024;

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::deliver::{connect::Transport, meter::Meter};
+use crate::deliver::{meter::Meter, transport::Transport};
 
 /// Bytes that a frame costs besides its own: to handle an empty one is work too.
 const FRAME_COST: usize = 64;

@@ -21,14 +21,14 @@ use tokio::sync::Notify;
 
 use super::{
     Failure, Outgoing,
-    connect::Connected,
     error::{self, SendError},
     meter::Meter,
     response::Response,
+    transport::Connected,
 };
 use frames::Frames;
 
-/// Bytes that may come while no request is under way: settings, pings, a deregister.
+/// Bytes that may come while no request is under way: settings, pings, a GOAWAY.
 const IDLE_BYTES: usize = 4 * 1024;
 
 /// Bytes of an answer's headers.
@@ -326,7 +326,7 @@ fn failure_of(error: &h2::Error) -> Failure {
         Some(Reason::HTTP_1_1_REQUIRED) => Failure::WantsHttp1(told),
         // The receiver has not begun to process it (RFC 9113 section 8.7).
         Some(Reason::REFUSED_STREAM) => Failure::Unsent(told),
-        // A deregister reaches, as an error, only requests that it says were not processed (section 6.8).
+        // A GOAWAY reaches, as an error, only requests that it says were not processed (section 6.8).
         _ if error.is_go_away() => Failure::Unsent(told),
         _ => Failure::Final(told),
     }

@@ -97,7 +97,7 @@ impl Sample {
 
     /// Adds the paths that a template names.
     fn read(&mut self, template: &str) {
-        // What `for` and `set` call a path by.
+        // The names that `for` and `set` give to a path.
         let mut names: IndexMap<&str, Vec<&str>> = IndexMap::new();
         for code in tags(template) {
             let tokens = tokens(code);
