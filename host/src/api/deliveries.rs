@@ -54,38 +54,38 @@ pub(super) struct DeliveryQuery {
 }
 
 /// A delivery with all that was tried.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct DeliveryDetail {
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct DeliveryDetail {
     /// Its id, sent to the receiver as `webhook-id`.
-    id: DeliveryId,
+    pub(crate) id: DeliveryId,
     /// The owner.
-    tenant: TenantId,
+    pub(crate) tenant: TenantId,
     /// The event.
-    event: EventId,
+    pub(crate) event: EventId,
     /// Where it goes.
-    webhook: WebhookId,
+    pub(crate) webhook: WebhookId,
     /// The rule that asked for it.
-    rule: RuleId,
+    pub(crate) rule: RuleId,
     /// The event's object type.
-    object_type: String,
+    pub(crate) object_type: String,
     /// The event's type.
-    event_type: String,
+    pub(crate) event_type: String,
     /// Its state.
-    status: Status,
+    pub(crate) status: Status,
     /// Attempts settled in all.
-    total_attempts: u32,
+    pub(crate) total_attempts: u32,
     /// When it was accepted.
-    created: Timestamp,
+    pub(crate) created: Timestamp,
     /// When it last changed state.
-    updated: Timestamp,
+    pub(crate) updated: Timestamp,
     /// When it is tried next.
-    next_attempt: Option<Timestamp>,
+    pub(crate) next_attempt: Option<Timestamp>,
     /// One sentence on how the last attempt ended, or why it failed.
-    last_result: Option<String>,
+    pub(crate) last_result: Option<String>,
     /// The kind of the last attempt's error, if it failed.
-    last_error: Option<String>,
+    pub(crate) last_error: Option<String>,
     /// Each attempt, first to last.
-    attempts: Vec<Attempt>,
+    pub(crate) attempts: Vec<Attempt>,
 }
 
 impl DeliveryDetail {
@@ -218,9 +218,9 @@ pub(super) async fn cancel_delivery(
 }
 
 /// How many were requeued.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Requeued {
-    requeued: usize,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Requeued {
+    pub(crate) requeued: usize,
 }
 
 /// Requeues all deliveries that match, oldest first, at most 10000 in one request: repeat until the answer
@@ -243,9 +243,9 @@ pub(super) async fn requeue_matching(
 }
 
 /// How many were called off.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Cancelled {
-    cancelled: usize,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Cancelled {
+    pub(crate) cancelled: usize,
 }
 
 /// Calls off all deliveries that match and are queued or scheduled, oldest first, at most 10000 in one request:

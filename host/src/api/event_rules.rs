@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// An event rule as it is answered.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = EventRule)]
 pub struct EventRuleView {
     /// hookbox's own id.

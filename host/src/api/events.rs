@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::Response,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -27,9 +27,9 @@ use crate::{
 };
 
 /// What became of the events of one request, in their order.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Accepted {
-    events: Vec<Enqueued>,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Accepted {
+    pub(crate) events: Vec<Enqueued>,
 }
 
 /// Takes events: one, an array, NDJSON, or CloudEvents (structured, batch or binary). NetBox's default
@@ -98,23 +98,23 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Answer<Option<&'a str>> {
 }
 
 /// A stored event.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct EventView {
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct EventView {
     /// hookbox's id.
-    id: EventId,
+    pub(crate) id: EventId,
     /// The type as a slug: what rules match on.
-    event_type: String,
+    pub(crate) event_type: String,
     /// Such as `dcim.site`.
-    object_type: String,
+    pub(crate) object_type: String,
     /// When it was accepted.
-    received: Timestamp,
+    pub(crate) received: Timestamp,
     /// What templates see, as it came.
     #[schema(value_type = Object)]
-    context: Box<RawValue>,
+    pub(crate) context: Box<RawValue>,
     /// Which rules were looked at, and why each matched or not.
-    explanation: Explanation,
+    pub(crate) explanation: Explanation,
     /// What it set off.
-    deliveries: Vec<Delivery>,
+    pub(crate) deliveries: Vec<Delivery>,
 }
 
 /// An event, why rules matched it or not, and its deliveries.

@@ -41,8 +41,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(crate) use deliveries::{Cancelled, DeliveryDetail, Requeued};
 pub use event_rules::{EventRuleBody, EventRuleView};
+pub(crate) use events::{Accepted, EventView};
 pub use openapi::document;
+pub(crate) use plugins::PluginView;
+pub(crate) use problem::ProblemBody;
 pub use serve::serve;
 pub use startup_gate::StartupGate;
 pub use webhooks::{WebhookBody, WebhookView};
@@ -224,12 +228,12 @@ async fn security_headers(mut response: Response) -> Response {
 }
 
 /// A page of a list as it is answered.
-#[derive(Debug, Serialize, ToSchema)]
-struct List<T> {
-    /// What is on this page.
-    results: Vec<T>,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct List<T> {
+    /// The items of this page.
+    pub(crate) results: Vec<T>,
     /// Give this as `cursor` for the next page; null on the last.
-    next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 impl<T> List<T> {

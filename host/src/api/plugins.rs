@@ -27,35 +27,35 @@ use crate::{
 };
 
 /// A transformer.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = Plugin)]
-pub(super) struct PluginView {
+pub(crate) struct PluginView {
     /// What a webhook's `plugin` says; `name@version` there means this version and no other, by 8 or more
     /// digits of its `sha256`.
-    name: String,
+    pub(crate) name: String,
     /// Whether it comes with hookbox. It has no versions that could be changed then.
-    built_in: bool,
+    pub(crate) built_in: bool,
     /// The version that webhooks run which name no version: its SHA-256, or the number of this hookbox for the
     /// built-in one.
-    version: String,
+    pub(crate) version: String,
     /// When its first version was uploaded.
-    created: Option<Timestamp>,
+    pub(crate) created: Option<Timestamp>,
     /// When it was last changed.
-    last_updated: Option<Timestamp>,
+    pub(crate) last_updated: Option<Timestamp>,
     /// The version before, to which a roll-back returns.
-    previous: Option<String>,
+    pub(crate) previous: Option<String>,
     /// All versions, oldest first.
-    versions: Vec<PluginVersion>,
+    pub(crate) versions: Vec<PluginVersion>,
     /// The version that runs on trial, if one does.
-    canary: Option<Canary>,
+    pub(crate) canary: Option<Canary>,
     /// How the last trial ended that was ended because its version did worse.
-    rolled_back: Option<RolledBack>,
+    pub(crate) rolled_back: Option<RolledBack>,
     /// What was seen of the trial that runs; only where a single plugin is answered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    tallies: Option<Tallies>,
+    pub(crate) tallies: Option<Tallies>,
     /// The versions that an upload removed, by their SHA-256; only where an upload is answered that removed some.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pruned: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pruned: Vec<String>,
 }
 
 impl PluginView {

@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
@@ -29,21 +29,21 @@ use crate::{
 const STORE_FULL_RETRY: Duration = Duration::from_secs(10);
 
 /// A problem as it is sent.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(super) struct ProblemBody {
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ProblemBody {
     /// Which kind, as a URI relative to the server; stable.
     #[serde(rename = "type")]
     #[schema(example = "/problems/validation-failed")]
-    kind: String,
+    pub(crate) kind: String,
     /// The kind in words.
-    title: &'static str,
+    pub(crate) title: String,
     /// The HTTP status.
-    status: u16,
-    /// What went wrong this time.
-    detail: String,
-    /// What is wrong with which field.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldError>,
+    pub(crate) status: u16,
+    /// The cause in this case.
+    pub(crate) detail: String,
+    /// The fields that are wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) errors: Vec<FieldError>,
 }
 
 macro_rules! kinds {
@@ -374,7 +374,7 @@ impl IntoResponse for Problem {
         let status = self.kind.status();
         let body = ProblemBody {
             kind: format!("/problems/{}", self.kind.slug()),
-            title: self.kind.title(),
+            title: self.kind.title().to_owned(),
             status: status.as_u16(),
             detail: self.detail,
             errors: self.errors,

@@ -1,7 +1,7 @@
 //! `/v1/webhooks`
 
 use axum::{extract::State, http::StatusCode, response::Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A webhook as it is answered. The secret is never shown.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = Webhook)]
 pub struct WebhookView {
     /// hookbox's own id.

@@ -12,7 +12,6 @@ use serde_json::Value;
 
 use super::{
     client::{Client, Payload, Server},
-    deliveries::text,
     error::{CliError, CliResult},
     terminal::{one_line, read_json},
 };
@@ -63,7 +62,7 @@ pub(super) async fn run(args: ApplyArgs) -> CliResult {
             .list(&[path], &[], MAX_ITEMS)
             .await?
             .into_iter()
-            .map(|item| (text(&item, "name").to_owned(), item))
+            .map(|item: Value| (text(&item, "name").to_owned(), item))
             .collect();
         for (name, item) in items {
             let before = stored.get(name);
@@ -148,11 +147,11 @@ async fn put(
     item: &Value,
 ) -> CliResult<(String, Vec<String>)> {
     let Some(before) = before else {
-        let created = client.post(&[path], Payload::Json(item)).await?;
+        let created: Value = client.post(&[path], Payload::Json(item)).await?;
         return Ok(("created".to_owned(), warnings(&created)));
     };
     let id = text(before, "id");
-    let after = client
+    let after: Value = client
         .call(Method::PUT, &[path, id], &[], Payload::Json(item))
         .await?;
     let mut changed = changes(before, &after);
@@ -170,6 +169,12 @@ async fn put(
         format!("updated ({})", changed.join(", "))
     };
     Ok((what, warnings(&after)))
+}
+
+/// A text field of a configuration object, empty if there is none. These objects are read as JSON and not as types of
+/// this program: a file may hold fields that only another version knows.
+pub(super) fn text<'a>(object: &'a Value, key: &str) -> &'a str {
+    object.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The server's warnings about a webhook.

@@ -4,6 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use clap::Args;
 use reqwest::{Method, Response, StatusCode, header};
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use url::Url;
 
@@ -11,7 +12,10 @@ use super::{
     error::{CliError, CliResult, root_cause},
     terminal::one_line,
 };
-use crate::model::Secret;
+use crate::{
+    api::{List, ProblemBody},
+    model::Secret,
+};
 
 /// Longest answer that is read.
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
@@ -77,12 +81,15 @@ pub(super) enum Payload<'a> {
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
-    /// The problem's `type`.
-    pub(super) kind: String,
-    /// The fields at fault.
-    pub(super) fields: Vec<String>,
+    pub(super) problem: ProblemBody,
     /// All of it in one line.
     pub(super) text: String,
+}
+
+impl From<Refusal> for CliError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Failed(refusal.text)
+    }
 }
 
 impl Client {
@@ -135,104 +142,99 @@ impl Client {
         let response = self
             .send(Method::GET, path, &[], Payload::Nothing, &[])
             .await?;
-        let status = response.status();
-        if !status.is_success() {
-            let answer = self.read(response).await?;
-            return Err(CliError::Failed(self.refusal(status, &answer)));
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await?.into());
         }
-        self.read_bytes(response, max).await
+        self.read(response, max).await
     }
 
-    pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> CliResult<Value> {
-        self.call(Method::GET, path, query, Payload::Nothing).await
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> CliResult<T> {
+        self.call(Method::GET, path, &[], Payload::Nothing).await
     }
 
-    pub(super) async fn post(&self, path: &[&str], payload: Payload<'_>) -> CliResult<Value> {
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        payload: Payload<'_>,
+    ) -> CliResult<T> {
         self.call(Method::POST, path, &[], payload).await
     }
 
-    /// One call of the API. `path` is given in segments after `/v1`, each of which may hold any text.
+    pub(super) async fn delete(&self, path: &[&str]) -> CliResult {
+        let deleted = self.call(Method::DELETE, path, &[], Payload::Nothing).await;
+        deleted.map(|_: IgnoredAny| ())
+    }
+
+    /// One call of the API. `path` is given in segments after `/v1`, each of which may hold any text. A `Value` has the
+    /// answer as it came; types of the API leave out fields that this program does not know.
     ///
     /// # Errors
-    /// One line that says what the server said, or that it cannot be reached.
-    pub(super) async fn call(
+    /// One line with the server's reason, or that it cannot be reached.
+    pub(super) async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &[&str],
         query: &[(&str, &str)],
         payload: Payload<'_>,
-    ) -> CliResult<Value> {
+    ) -> CliResult<T> {
         let (_, _, answer) = self.call_for_place(method, path, query, payload).await?;
         Ok(answer)
     }
 
-    /// As [`Client::call`], with the status and the path of what the answer is about, if it says one.
-    pub(super) async fn call_for_place(
+    /// As [`Client::call`], with the status and the path of the object in the answer, if it says one.
+    pub(super) async fn call_for_place<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &[&str],
         query: &[(&str, &str)],
         payload: Payload<'_>,
-    ) -> CliResult<(StatusCode, String, Value)> {
+    ) -> CliResult<(StatusCode, String, T)> {
         let response = self.send(method, path, query, payload, &[]).await?;
         let status = response.status();
         let place = |name| response.headers().get(name)?.to_str().ok();
         let place = place(header::LOCATION).or_else(|| place(header::CONTENT_LOCATION));
         let place = place.unwrap_or_default().to_owned();
-        let answer = self.read(response).await?;
-        if status.is_success() {
-            Ok((status, place, answer))
-        } else {
-            Err(CliError::Failed(self.refusal(status, &answer)))
+        let answer = self.answer(response).await?;
+        Ok((status, place, answer?))
+    }
+
+    /// GET of an object that may not be there: nothing instead of an error then.
+    pub(super) async fn find<T: DeserializeOwned>(&self, path: &[&str]) -> CliResult<Option<T>> {
+        match self.try_get(path).await? {
+            Ok(found) => Ok(Some(found)),
+            Err(refusal) if refusal.status == StatusCode::NOT_FOUND => Ok(None),
+            Err(refusal) => Err(refusal.into()),
         }
     }
 
-    /// As [`Client::call`], but nothing instead of an error when there is no such thing.
-    pub(super) async fn find(&self, path: &[&str]) -> CliResult<Option<Value>> {
-        let response = self
-            .send(Method::GET, path, &[], Payload::Nothing, &[])
-            .await?;
-        let status = response.status();
-        let answer = self.read(response).await?;
-        match status {
-            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(None),
-            status if status.is_success() => Ok(Some(answer)),
-            status => Err(CliError::Failed(self.refusal(status, &answer))),
-        }
+    /// GET for a caller that may know what to do about a refusal.
+    pub(super) async fn try_get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+    ) -> CliResult<Result<T, Refusal>> {
+        let payload = Payload::Nothing;
+        let response = self.send(Method::GET, path, &[], payload, &[]).await?;
+        self.answer(response).await
     }
 
-    /// Posts with further headers. A refusal is an answer here, as the caller may know what to do about it.
-    pub(super) async fn try_post(
+    /// Posts with further headers, for a caller that may know what to do about a refusal.
+    pub(super) async fn try_post<T: DeserializeOwned>(
         &self,
         path: &[&str],
         payload: Payload<'_>,
         headers: &[(&str, &str)],
-    ) -> CliResult<Result<Value, Refusal>> {
+    ) -> CliResult<Result<T, Refusal>> {
         let response = self.send(Method::POST, path, &[], payload, headers).await?;
-        let status = response.status();
-        let answer = self.read(response).await?;
-        if status.is_success() {
-            return Ok(Ok(answer));
-        }
-        let errors = answer.get("errors").and_then(Value::as_array);
-        let fields = errors.into_iter().flatten();
-        let fields = fields.filter_map(|error| error.get("field")?.as_str());
-        let kind = answer.get("type").and_then(Value::as_str);
-        Ok(Err(Refusal {
-            status,
-            kind: kind.unwrap_or_default().to_owned(),
-            fields: fields.map(str::to_owned).collect(),
-            text: self.refusal(status, &answer),
-        }))
+        self.answer(response).await
     }
 
     /// All results of a list, page by page, up to `max`.
-    pub(super) async fn list(
+    pub(super) async fn list<T: DeserializeOwned>(
         &self,
         path: &[&str],
         query: &[(&str, &str)],
         max: usize,
-    ) -> CliResult<Vec<Value>> {
+    ) -> CliResult<Vec<T>> {
         let mut results = Vec::new();
         let mut cursor: Option<String> = None;
         let mut seen = HashSet::new();
@@ -243,12 +245,10 @@ impl Client {
             if let Some(cursor) = &cursor {
                 query.push(("cursor", cursor));
             }
-            let mut page = self.get(path, &query).await?;
-            let Some(Value::Array(mut more)) = page.get_mut("results").map(Value::take) else {
-                return Err(self.not_hookbox());
-            };
-            results.append(&mut more);
-            cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
+            let page = self.call(Method::GET, path, &query, Payload::Nothing);
+            let page: List<T> = page.await?;
+            results.extend(page.results);
+            cursor = page.next;
             if cursor
                 .as_ref()
                 .is_some_and(|cursor| !seen.insert(cursor.clone()))
@@ -299,7 +299,7 @@ impl Client {
         request.send().await.map_err(|e| self.unreachable(&e))
     }
 
-    async fn read_bytes(&self, mut response: Response, max: usize) -> CliResult<Vec<u8>> {
+    async fn read(&self, mut response: Response, max: usize) -> CliResult<Vec<u8>> {
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
             if bytes.len() + chunk.len() > max {
@@ -310,16 +310,26 @@ impl Client {
         Ok(bytes)
     }
 
-    async fn read(&self, response: Response) -> CliResult<Value> {
-        let status = response.status();
-        let bytes = self.read_bytes(response, MAX_ANSWER).await?;
-        if bytes.is_empty() {
-            return Ok(Value::Null);
+    /// The answer as a type of the API, or the refusal.
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        response: Response,
+    ) -> CliResult<Result<T, Refusal>> {
+        if !response.status().is_success() {
+            return Ok(Err(self.refusal(response).await?));
         }
-        match serde_json::from_slice(&bytes) {
-            Ok(value) => Ok(value),
-            Err(_) if status.is_success() => Err(self.not_hookbox()),
-            Err(_) => Ok(Value::Null),
+        let bytes = self.read(response, MAX_ANSWER).await?;
+        let json: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+        match serde_json::from_slice(json) {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(_) if serde_json::from_slice::<IgnoredAny>(json).is_err() => {
+                Err(self.not_hookbox())
+            }
+            Err(error) => Err(CliError::Failed(format!(
+                "this program cannot read the answer of {} ({}): check that HOOKBOX_URL is a hookbox of the same version",
+                one_line(self.base.as_str()),
+                one_line(&error.to_string())
+            ))),
         }
     }
 
@@ -344,47 +354,52 @@ impl Client {
         ))
     }
 
+    async fn refusal(&self, response: Response) -> CliResult<Refusal> {
+        let status = response.status();
+        let bytes = self.read(response, MAX_ANSWER).await?;
+        let problem: ProblemBody = serde_json::from_slice(&bytes).unwrap_or_default();
+        Ok(Refusal {
+            status,
+            text: self.explain(status, &problem),
+            problem,
+        })
+    }
+
     /// A problem document (RFC 9457) in one line.
-    fn refusal(&self, status: StatusCode, problem: &Value) -> String {
+    fn explain(&self, status: StatusCode, problem: &ProblemBody) -> String {
         if status == StatusCode::UNAUTHORIZED {
             let base = one_line(self.base.as_str());
-            return match &self.key {
-                None => format!(
+            return match (&self.key, problem.detail.as_str()) {
+                (None, _) => format!(
                     "hookbox at {base} needs an API key: set HOOKBOX_KEY (`hookbox serve` prints the first one)"
                 ),
-                Some(_) => {
-                    let detail = problem.get("detail").and_then(Value::as_str);
+                (Some(_), detail) => {
+                    let detail = if detail.is_empty() {
+                        "it gives no reason"
+                    } else {
+                        detail
+                    };
                     format!(
                         "hookbox at {base} does not take the API key in HOOKBOX_KEY: {}. If the admin key is lost, start \
                          the server with another in HOOKBOX_ADMIN_KEY",
-                        one_line(detail.unwrap_or("it gives no reason"))
+                        one_line(detail)
                     )
                 }
             };
         }
-        let text = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default();
-        let errors = problem.get("errors").and_then(Value::as_array);
-        let errors = errors.map(Vec::as_slice).unwrap_or_default();
+        let mut parts = vec![one_line(&problem.title)];
         // Where there are errors, the detail only repeats one or counts them.
-        let detail = if errors.is_empty() {
-            text("detail")
-        } else {
-            ""
-        };
-        let mut parts: Vec<String> = [text("title"), detail]
-            .into_iter()
-            .filter(|t| !t.is_empty())
-            .map(one_line)
-            .collect();
-        for error in errors {
-            let part = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
-            let line = error.get("line").and_then(Value::as_u64);
-            let line = line.map(|n| format!(" (line {n})")).unwrap_or_default();
-            let place = format!("{}{line}", part("field"));
+        if problem.errors.is_empty() {
+            parts.push(one_line(&problem.detail));
+        }
+        for error in &problem.errors {
+            let line = error.line.map(|n| format!(" (line {n})"));
+            let place = format!("{}{}", error.field, line.unwrap_or_default());
             // An error of the whole has no field.
             let colon = if place.is_empty() { "" } else { ": " };
-            parts.push(one_line(&format!("{place}{colon}{}", part("message"))));
+            parts.push(one_line(&format!("{place}{colon}{}", error.message)));
         }
+        parts.retain(|part| !part.is_empty());
         if parts.is_empty() {
             return format!("the server answered {status}");
         }

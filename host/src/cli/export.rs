@@ -9,9 +9,8 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::{
-    apply::KINDS,
+    apply::{KINDS, text},
     client::Server,
-    deliveries::text,
     error::CliResult,
     terminal::{Json, one_line},
 };
@@ -42,7 +41,7 @@ pub(super) async fn run(args: ExportArgs) -> CliResult {
     let mut with_secret = Vec::new();
     let mut plugins = BTreeSet::new();
     for (key, path, _) in KINDS {
-        let items = client.list(&[path], &[], MAX_ITEMS).await?;
+        let items: Vec<Value> = client.list(&[path], &[], MAX_ITEMS).await?;
         for item in &items {
             names.insert(text(item, "id").to_owned(), text(item, "name").to_owned());
             if item.get("secret_set") == Some(&Value::Bool(true)) {

@@ -1,24 +1,26 @@
 //! `hookbox plugin check`: all that a plugin must pass before it may run, on its author's machine.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     path::PathBuf,
 };
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use super::{
-    deliveries::{error_line, log_lines, strings},
+    describe::{cost_line, error_line, log_lines},
     error::{CliError, CliResult},
-    setup::user_cache,
+    local_sandbox,
     terminal::{Json, Paint, one_line, read_input},
 };
 use crate::{
     config::Config,
     ingest,
     model::TenantId,
-    sandbox::{Admitted, Sandbox, has_stand_in},
+    sandbox::{Admitted, Function, Measure, Sandbox, has_stand_in},
     transformers::{SAMPLE_EVENT, SmokeTest},
 };
 
@@ -26,7 +28,7 @@ use crate::{
 ///
 /// Runs here, without a server, all that a plugin must pass before it may run: the limits on what is in it
 /// (section `plugins` of the configuration), its compilation in a process of its own, its imports and
-/// exports, and one trial render of a sample event. What it is compiled to is kept for `hookbox render`. Exit code 1 if
+/// exports, and a smoke test: one render of a sample event. What it is compiled to is kept for `hookbox render`. Exit code 1 if
 /// it is refused.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -51,16 +53,18 @@ pub(super) async fn run(args: CheckArgs) -> CliResult {
     let mut out = io::stdout();
     if args.json {
         let report = match &checked {
-            Ok((admitted, trial)) => describe(admitted, trial),
+            Ok((admitted, test)) => {
+                serde_json::to_value(Report::new(admitted, test)).map_err(CliError::failed)?
+            }
             Err(why) => json!({"admitted": false, "refused": why}),
         };
         writeln!(out, "{}", Json(&report))?;
-    } else if let Ok((admitted, trial)) = &checked {
-        write_report(&mut out, &describe(admitted, trial))?;
+    } else if let Ok((admitted, test)) = &checked {
+        write_report(&mut out, &Report::new(admitted, test))?;
     }
     let refused = match checked {
         Err(why) => Some(why),
-        Ok((_, trial)) => refusal(&trial),
+        Ok((_, test)) => refusal(&test),
     };
     match refused {
         Some(why) => {
@@ -71,7 +75,7 @@ pub(super) async fn run(args: CheckArgs) -> CliResult {
     }
 }
 
-/// The plugin and its trial, or why it was refused before there could be one.
+/// The plugin and its smoke test, or why it was refused before there could be one.
 async fn check(args: &CheckArgs) -> CliResult<Result<(Admitted, SmokeTest), String>> {
     let config = Config::load(args.config.as_deref(), &[]).map_err(CliError::failed)?;
     let wasm = read_input(&args.file, Sandbox::MAX_COMPONENT_BYTES as u64)?;
@@ -82,133 +86,130 @@ async fn check(args: &CheckArgs) -> CliResult<Result<(Admitted, SmokeTest), Stri
     let event = ingest::parse_event(&TenantId::default_tenant(), &event, &config.ingest)
         .map_err(|e| CliError::failed(format!("the event: {}", one_line(&e.to_string()))))?
         .event;
-
-    let (limits, plugins) = (config.sandbox.clone(), config.plugins.clone());
-    let admitted = tokio::task::spawn_blocking(move || {
-        // The author of a plugin is not always the one who checks it, so not even the compiler trusts it.
-        let cache = user_cache().map(|dir| dir.join("cache"));
-        let sandbox = Sandbox::with_compiler(&limits, cache.as_deref(), std::env::current_exe()?)
-            .map_err(CliError::failed)?;
-        match sandbox.admit("plugin", &wasm, &plugins) {
-            Ok(admitted) => {
-                // For `hookbox render`, and for the next check of the same bytes.
-                sandbox.keep("", &admitted.transformer);
-                Ok(Ok((sandbox, admitted)))
-            }
-            Err(error) if error.is_refusal() => Ok(Err(error.to_string())),
-            Err(error) => Err(CliError::failed(error)),
+    match local_sandbox::admit("plugin", wasm, &config).await? {
+        Ok((sandbox, admitted)) => {
+            let test = SmokeTest::run(&sandbox, &admitted.transformer, &event, &config).await;
+            Ok(Ok((admitted, test)))
         }
-    })
-    .await
-    .map_err(CliError::failed)??;
-    let (sandbox, admitted) = match admitted {
-        Ok(admitted) => admitted,
-        Err(why) => return Ok(Err(why)),
-    };
-
-    let trial = SmokeTest::run(&sandbox, &admitted.transformer, &event, &config).await;
-    Ok(Ok((admitted, trial)))
+        Err(error) if error.is_refusal() => Ok(Err(error.to_string())),
+        Err(error) => Err(CliError::failed(error)),
+    }
 }
 
-/// Why the plugin is refused for its trial, if it is.
-fn refusal(trial: &SmokeTest) -> Option<String> {
-    let error = trial.refusal()?;
-    Some(format!(
-        "the trial render failed: {}",
-        error_line(&json!(error))
-    ))
+/// Why the plugin is refused for its smoke test, if it is.
+fn refusal(test: &SmokeTest) -> Option<String> {
+    let error = error_line(&test.refusal()?.clone().into());
+    Some(format!("the smoke test failed: {error}"))
 }
 
-fn describe(admitted: &Admitted, trial: &SmokeTest) -> Value {
-    let (wasi, imports): (Vec<_>, Vec<_>) = admitted
-        .survey
-        .imports
-        .iter()
-        .partition(|name| has_stand_in(name));
-    json!({
-        "admitted": refusal(trial).is_none(),
-        "sha256": admitted.transformer.sha256(),
-        "component_bytes": admitted.component.len(),
-        "compiled_bytes": admitted.compiled_bytes,
-        "compile_ms": admitted.compile_ms,
-        "compiled_before": admitted.compiled_before,
-        "imports": imports,
-        "wasi": wasi,
-        "exports": admitted.survey.exports,
-        "figures": admitted.survey.figures,
-        "largest_function": admitted.survey.largest_function,
-        "trial": trial,
-    })
+/// What the check found, as `--json` prints it.
+#[derive(Serialize)]
+struct Report<'a> {
+    admitted: bool,
+    sha256: &'a str,
+    component_bytes: usize,
+    compiled_bytes: usize,
+    compile_ms: u64,
+    compiled_before: bool,
+    imports: Vec<&'a str>,
+    wasi: Vec<&'a str>,
+    exports: &'a [String],
+    figures: &'a BTreeMap<Measure, u64>,
+    largest_function: Option<&'a Function>,
+    trial: &'a SmokeTest,
+}
+
+impl<'a> Report<'a> {
+    fn new(admitted: &'a Admitted, test: &'a SmokeTest) -> Self {
+        let survey = &admitted.survey;
+        let names = survey.imports.iter().map(String::as_str);
+        let (wasi, imports) = names.partition(|name| has_stand_in(name));
+        Self {
+            admitted: refusal(test).is_none(),
+            sha256: admitted.transformer.sha256(),
+            component_bytes: admitted.component.len(),
+            compiled_bytes: admitted.compiled_bytes,
+            compile_ms: admitted.compile_ms,
+            compiled_before: admitted.compiled_before,
+            imports,
+            wasi,
+            exports: &survey.exports,
+            figures: &survey.figures,
+            largest_function: survey.largest_function.as_ref(),
+            trial: test,
+        }
+    }
 }
 
 /// The report for people.
-fn write_report(out: &mut impl Write, report: &Value) -> io::Result<()> {
+fn write_report(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
     let paint = Paint::for_stdout();
-    let n = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
-    let list = |key: &str| {
-        let names = strings(report.get(key)).map(one_line).collect::<Vec<_>>();
-        if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        }
+    let list = |names: &[&str]| match names {
+        [] => "none".to_owned(),
+        names => names
+            .iter()
+            .map(|name| one_line(name))
+            .collect::<Vec<_>>()
+            .join(", "),
     };
     let mut line =
         |name: &str, text: String| writeln!(out, "{} {text}", paint.bold(&format!("{name:<10}")));
-    line("Imports", list("imports"))?;
-    if strings(report.get("wasi")).next().is_some() {
-        line("WASI", format!("(stand-in) {}", list("wasi")))?;
+    line("Imports", list(&report.imports))?;
+    if !report.wasi.is_empty() {
+        line("WASI", format!("(stand-in) {}", list(&report.wasi)))?;
     }
-    line("Exports", list("exports"))?;
+    let exports: Vec<&str> = report.exports.iter().map(String::as_str).collect();
+    line("Exports", list(&exports))?;
+    let figure = |measure| report.figures.get(&measure).copied().unwrap_or_default();
     line(
         "Component",
         format!(
             "{} bytes, {} functions in {} core modules",
-            n("/component_bytes"),
-            n("/figures/functions"),
-            n("/figures/modules")
+            report.component_bytes,
+            figure(Measure::Functions),
+            figure(Measure::Modules)
         ),
     )?;
-    line(
-        "Largest",
-        format!(
-            "function {} of core module {}, {} bytes",
-            n("/largest_function/index"),
-            n("/largest_function/module"),
-            n("/largest_function/bytes")
-        ),
-    )?;
+    if let Some(largest) = &report.largest_function {
+        line(
+            "Largest",
+            format!(
+                "function {} of core module {}, {} bytes",
+                largest.index, largest.module, largest.bytes
+            ),
+        )?;
+    }
     line(
         "Compiled",
-        match report.get("compiled_before").and_then(Value::as_bool) {
-            Some(true) => format!("{} bytes, before now", n("/compiled_bytes")),
-            _ => format!("{} bytes in {} ms", n("/compiled_bytes"), n("/compile_ms")),
+        if report.compiled_before {
+            format!("{} bytes, before now", report.compiled_bytes)
+        } else {
+            format!(
+                "{} bytes in {} ms",
+                report.compiled_bytes, report.compile_ms
+            )
         },
     )?;
-    let trial = report.get("trial").unwrap_or(&Value::Null);
-    let error = trial.get("error").filter(|error| !error.is_null());
-    let came_to = match (error, trial.get("outcome").and_then(Value::as_str)) {
-        (Some(error), _) => format!("{} {}", paint.red("error"), error_line(error)),
-        (None, outcome) => paint.green(outcome.unwrap_or_default()),
-    };
-    line("Smoke test", came_to)?;
-    line(
-        "",
-        format!(
-            "{} fuel, {} KiB of memory, {} µs",
-            n("/trial/fuel"),
-            n("/trial/peak_memory_bytes") / 1024,
-            n("/trial/elapsed_us")
+    let test = report.trial;
+    let result = match &test.error {
+        Some(error) => format!(
+            "{} {}",
+            paint.red("error"),
+            error_line(&error.clone().into())
         ),
-    )?;
-    for text in log_lines(trial.get("logs")) {
+        None => paint.green(test.outcome),
+    };
+    line("Smoke test", result)?;
+    line("", cost_line(test.cost))?;
+    for text in log_lines(&test.logs) {
         line("Log", text)?;
     }
     line(
         "Verdict",
-        match report.get("admitted").and_then(Value::as_bool) {
-            Some(true) => paint.green("accepted"),
-            _ => paint.red("refused"),
+        if report.admitted {
+            paint.green("accepted")
+        } else {
+            paint.red("refused")
         },
     )
 }

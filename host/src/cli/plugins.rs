@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 
 use super::{
     client::{Payload, Server},
-    deliveries::text,
     error::{CliError, CliResult},
     progress::Progress,
     terminal::{Json, one_line, read_input, write_table},
 };
 use crate::{
-    model::{short, split_reference},
+    api::{PluginView, WebhookView},
+    model::{Tallies, short, split_reference},
     sandbox::Sandbox,
 };
 
@@ -35,7 +35,7 @@ const MANY: usize = 100_000;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hookbox plugin upload mine.wasm
-  hookbox plugin upload target/plugin.wasm --name mine --canary 5     try it on 5 % of the deliveries
+  hookbox plugin upload target/plugin.wasm --name mine --canary 5     a rollout to 5 % of the deliveries
   hookbox plugin upload mine.wasm --hold && hookbox render --delivery dlv_0195… --plugin mine@0123456789ab")]
 pub(super) struct UploadArgs {
     /// The component, or a core module with an embedded component type
@@ -43,8 +43,8 @@ pub(super) struct UploadArgs {
     /// The plugin's name; otherwise that of the file, without .wasm
     #[arg(long)]
     name: Option<String>,
-    /// Run it on trial for this share of the deliveries, from 1 to 99. hookbox ends the trial if it fails more
-    /// often than the current version
+    /// Run it as the canary of a rollout, for this share of the deliveries, from 1 to 99. hookbox ends the rollout if
+    /// the canary fails more often than the current version
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=99))]
     canary: Option<u8>,
     /// Store it, and let nobody run it who does not name it
@@ -66,7 +66,7 @@ pub(super) struct ListArgs {
     server: Server,
 }
 
-/// Show a plugin's versions, and how its trial goes
+/// Show a plugin's versions and its rollout
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   hookbox plugin show mine")]
@@ -80,25 +80,25 @@ pub(super) struct ShowArgs {
     server: Server,
 }
 
-/// Let everybody run a version, or put it on trial
+/// Make a version the current one, or start a rollout of it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  hookbox plugin promote mine                           the version on trial, for everybody
+  hookbox plugin promote mine                           the canary becomes the current version
   hookbox plugin promote mine 0123456789ab
   hookbox plugin promote mine 0123456789ab --canary 10")]
 pub(super) struct PromoteArgs {
     /// The plugin
     name: String,
-    /// The version: 8 or more of the digits that `hookbox plugin show` prints; otherwise the one on trial
+    /// The version: 8 or more of the digits that `hookbox plugin show` prints; otherwise the canary
     version: Option<String>,
-    /// Only on trial, for this share of the deliveries, from 1 to 99
+    /// Start a rollout: this share of the deliveries runs the version, from 1 to 99
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=99))]
     canary: Option<u8>,
     #[command(flatten)]
     server: Server,
 }
 
-/// End the trial, or return to the version before the current one
+/// End the rollout, or return to the version before the current one
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   hookbox plugin rollback mine")]
@@ -126,7 +126,7 @@ pub(super) struct DeleteArgs {
 
 /// Delete the old versions of a plugin that nothing needs
 ///
-/// The current version stays, the one before it, the one on trial, and those that webhooks pin. An upload does the
+/// The current version stays, the one before it, the canary, and those that webhooks pin. An upload does the
 /// same, but leaves as many old versions as limits.plugin_versions_kept of the server says.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -158,7 +158,7 @@ pub(super) async fn upload(args: UploadArgs) -> CliResult {
     let answer = client.call_for_place(Method::POST, &["plugins"], &query, payload);
     let answer = answer.await;
     progress.end();
-    let (status, place, plugin) = answer?;
+    let (status, place, plugin): (_, _, PluginView) = answer?;
     let version = short(place.rsplit('/').next().unwrap_or_default());
     let is = Standing::of(version, &plugin);
     let said = if status == StatusCode::CREATED {
@@ -171,20 +171,20 @@ pub(super) async fn upload(args: UploadArgs) -> CliResult {
         )
     };
     writeln!(io::stdout(), "{said}")?;
-    let pruned = plugin.get("pruned").and_then(Value::as_array);
-    if let Some(pruned) = pruned.map(Vec::len).filter(|pruned| *pruned > 0) {
+    if !plugin.pruned.is_empty() {
         writeln!(
             io::stdout(),
-            "old versions that nothing needs were removed: {pruned}"
+            "old versions that nothing needs were removed: {}",
+            plugin.pruned.len()
         )?;
     }
     print(&plugin)?;
     // The request was not fulfilled, and a caller that does not look would not know.
-    let trial = args.canary.map(|share| format!(" --canary {share}"));
+    let canary = args.canary.map(|share| format!(" --canary {share}"));
     let missed = status != StatusCode::CREATED
         && match is {
             Standing::Current => false,
-            Standing::OnTrial => trial.is_none() && !args.hold,
+            Standing::Canary => canary.is_none() && !args.hold,
             Standing::Held => !args.hold,
         };
     if missed {
@@ -192,7 +192,7 @@ pub(super) async fn upload(args: UploadArgs) -> CliResult {
             "{said}: `hookbox plugin promote {} {}{}` runs it",
             one_line(&name),
             one_line(version),
-            trial.unwrap_or_default()
+            canary.unwrap_or_default()
         )));
     }
     Ok(())
@@ -202,18 +202,17 @@ pub(super) async fn upload(args: UploadArgs) -> CliResult {
 #[derive(Clone, Copy)]
 enum Standing {
     Current,
-    OnTrial,
+    Canary,
     Held,
 }
 
 impl Standing {
     /// By the first digits of the version's digest.
-    fn of(version: &str, plugin: &Value) -> Self {
-        let canary = plugin.pointer("/canary/version").and_then(Value::as_str);
-        if short(text(plugin, "version")) == version {
+    fn of(version: &str, plugin: &PluginView) -> Self {
+        if short(&plugin.version) == version {
             Self::Current
-        } else if canary.is_some_and(|canary| short(canary) == version) {
-            Self::OnTrial
+        } else if canary_of(plugin).is_some_and(|canary| short(canary) == version) {
+            Self::Canary
         } else {
             Self::Held
         }
@@ -222,7 +221,7 @@ impl Standing {
     const fn words(self) -> &'static str {
         match self {
             Self::Current => "the current version",
-            Self::OnTrial => "on trial",
+            Self::Canary => "the canary of a rollout",
             Self::Held => "not the current version",
         }
     }
@@ -237,40 +236,36 @@ fn name_of(file: &Path) -> CliResult<String> {
 }
 
 pub(super) async fn list(args: ListArgs) -> CliResult {
-    let plugins = args.server.client()?.list(&["plugins"], &[], MANY).await?;
+    let client = args.server.client()?;
     let mut out = io::stdout();
     if args.json {
-        return Ok(writeln!(out, "{}", Json(&Value::Array(plugins)))?);
+        let plugins = Value::Array(client.list(&["plugins"], &[], MANY).await?);
+        return Ok(writeln!(out, "{}", Json(&plugins))?);
     }
+    let plugins: Vec<PluginView> = client.list(&["plugins"], &[], MANY).await?;
     let rows: Vec<Vec<String>> = plugins
         .iter()
         .map(|plugin| {
-            let versions = plugin.get("versions").and_then(Value::as_array);
             vec![
-                one_line(text(plugin, "name")),
-                one_line(short(text(plugin, "version"))),
-                versions.map_or(0, Vec::len).to_string(),
-                trial_of(plugin).unwrap_or_default(),
+                one_line(&plugin.name),
+                one_line(short(&plugin.version)),
+                plugin.versions.len().to_string(),
+                rollout_of(plugin).unwrap_or_default(),
             ]
         })
         .collect();
-    Ok(write_table(
-        &mut out,
-        &["NAME", "CURRENT", "VERSIONS", "TRIAL"],
-        &rows,
-    )?)
+    let header = ["NAME", "CURRENT", "VERSIONS", "ROLLOUT"];
+    Ok(write_table(&mut out, &header, &rows)?)
 }
 
 pub(super) async fn show(args: ShowArgs) -> CliResult {
-    let plugin = args
-        .server
-        .client()?
-        .get(&["plugins", &args.name], &[])
-        .await?;
+    let client = args.server.client()?;
+    let path = ["plugins", args.name.as_str()];
     if args.json {
+        let plugin: Value = client.get(&path).await?;
         return Ok(writeln!(io::stdout(), "{}", Json(&plugin))?);
     }
-    print(&plugin)
+    print(&client.get(&path).await?)
 }
 
 pub(super) async fn promote(args: PromoteArgs) -> CliResult {
@@ -278,12 +273,11 @@ pub(super) async fn promote(args: PromoteArgs) -> CliResult {
     let version = match args.version {
         Some(version) => version,
         None => {
-            let plugin = client.get(&["plugins", &args.name], &[]).await?;
-            let canary = plugin.pointer("/canary/version").and_then(Value::as_str);
-            let canary = canary.map(str::to_owned);
+            let plugin: PluginView = client.get(&["plugins", &args.name]).await?;
+            let canary = plugin.canary.map(|canary| canary.version);
             canary.ok_or_else(|| {
                 CliError::usage(format!(
-                    "{} has no version on trial: give the version, which `hookbox plugin show {0}` prints",
+                    "{} has no rollout: give the version, which `hookbox plugin show {0}` prints",
                     one_line(&args.name)
                 ))
             })?
@@ -294,14 +288,13 @@ pub(super) async fn promote(args: PromoteArgs) -> CliResult {
         body.insert("canary".to_owned(), share.into());
     }
     let path = ["plugins", &args.name, "promote"];
-    let plugin = client.post(&path, Payload::Json(&body)).await?;
-    print(&plugin)
+    print(&client.post(&path, Payload::Json(&body)).await?)
 }
 
 pub(super) async fn rollback(args: RollbackArgs) -> CliResult {
     let path = ["plugins", &args.name, "rollback"];
-    let plugin = args.server.client()?.post(&path, Payload::Nothing).await?;
-    print(&plugin)
+    let client = args.server.client()?;
+    print(&client.post(&path, Payload::Nothing).await?)
 }
 
 pub(super) async fn delete(args: DeleteArgs) -> CliResult {
@@ -313,43 +306,39 @@ pub(super) async fn delete(args: DeleteArgs) -> CliResult {
             .into_iter()
             .flat_map(|version| ["versions", version]),
     );
-    client
-        .call(Method::DELETE, &path, &[], Payload::Nothing)
-        .await?;
+    client.delete(&path).await?;
     Ok(writeln!(io::stdout(), "deleted {}", one_line(&args.name))?)
 }
 
 pub(super) async fn prune(args: PruneArgs) -> CliResult {
     let client = args.server.client()?;
-    let plugin = client.get(&["plugins", &args.name], &[]).await?;
-    let webhooks = client.list(&["webhooks"], &[], MANY).await?;
+    let plugin: PluginView = client.get(&["plugins", &args.name]).await?;
+    let webhooks: Vec<WebhookView> = client.list(&["webhooks"], &[], MANY).await?;
     let pins: Vec<String> = webhooks
         .iter()
-        .map(|webhook| split_reference(text(webhook, "plugin")))
+        .filter_map(|webhook| webhook.plugin.as_deref())
+        .map(split_reference)
         .filter(|(name, _)| *name == args.name)
         .filter_map(|(_, pin)| pin)
         .map(str::to_ascii_lowercase)
         .collect();
-    let canary = plugin.pointer("/canary/version").and_then(Value::as_str);
     let needed = |sha256: &str| {
-        sha256 == text(&plugin, "version")
-            || sha256 == text(&plugin, "previous")
-            || Some(sha256) == canary
+        sha256 == plugin.version
+            || Some(sha256) == plugin.previous.as_deref()
+            || Some(sha256) == canary_of(&plugin)
             || pins.iter().any(|pin| sha256.starts_with(pin))
     };
-    let versions = plugin.get("versions").and_then(Value::as_array);
-    let mut old: Vec<&str> = versions
-        .into_iter()
-        .flatten()
-        .map(|version| text(version, "sha256"))
+    let mut old: Vec<&str> = plugin
+        .versions
+        .iter()
+        .map(|version| version.sha256.as_str())
         .filter(|sha256| !needed(sha256))
         .collect();
     old.truncate(old.len().saturating_sub(args.keep));
     // One by one: the server looks once more at each whether nothing needs it.
     for sha256 in &old {
-        let path = ["plugins", &args.name, "versions", sha256];
         client
-            .call(Method::DELETE, &path, &[], Payload::Nothing)
+            .delete(&["plugins", &args.name, "versions", sha256])
             .await?;
     }
     Ok(writeln!(
@@ -360,90 +349,65 @@ pub(super) async fn prune(args: PruneArgs) -> CliResult {
     )?)
 }
 
-/// The trial that runs, in a few words.
-fn trial_of(plugin: &Value) -> Option<String> {
-    let canary = plugin.get("canary").filter(|c| !c.is_null())?;
-    let share = canary.get("share").and_then(Value::as_u64)?;
-    let version = one_line(short(text(canary, "version")));
-    Some(format!("{version} {share} %"))
+/// The version that a rollout tries.
+fn canary_of(plugin: &PluginView) -> Option<&str> {
+    plugin.canary.as_ref().map(|canary| canary.version.as_str())
+}
+
+/// The rollout that runs, in a few words.
+fn rollout_of(plugin: &PluginView) -> Option<String> {
+    let canary = plugin.canary.as_ref()?;
+    let version = one_line(short(&canary.version));
+    Some(format!("{version} {} %", canary.share))
 }
 
 /// A plugin for people: its versions, newest last, and what each is.
-fn print(plugin: &Value) -> CliResult {
+fn print(plugin: &PluginView) -> CliResult {
     let mut out = io::stdout();
-    let name = one_line(text(plugin, "name"));
-    let current = text(plugin, "version");
-    writeln!(out, "{name}@{}", one_line(short(current)))?;
-    let canary = plugin.pointer("/canary/version").and_then(Value::as_str);
-    let versions = plugin.get("versions").and_then(Value::as_array);
-    let rows: Vec<Vec<String>> = versions
-        .into_iter()
-        .flatten()
+    let name = one_line(&plugin.name);
+    writeln!(out, "{name}@{}", one_line(short(&plugin.version)))?;
+    let rows: Vec<Vec<String>> = plugin
+        .versions
+        .iter()
         .map(|version| {
-            let sha256 = text(version, "sha256");
-            let n = |key| {
-                version
-                    .get(key)
-                    .and_then(Value::as_u64)
-                    .unwrap_or(0)
-                    .to_string()
-            };
-            let is = match sha256 {
-                sha256 if sha256 == current => "current",
-                sha256 if Some(sha256) == canary => "on trial",
-                sha256 if sha256 == text(plugin, "previous") => "previous",
+            let is = match version.sha256.as_str() {
+                sha256 if sha256 == plugin.version => "current",
+                sha256 if Some(sha256) == canary_of(plugin) => "canary",
+                sha256 if Some(sha256) == plugin.previous.as_deref() => "previous",
                 _ => "",
             };
             vec![
-                one_line(short(sha256)),
+                one_line(short(&version.sha256)),
                 is.to_owned(),
-                one_line(text(version, "uploaded")),
-                n("component_bytes"),
-                n("trial_fuel"),
+                version.uploaded.to_string(),
+                version.component_bytes.to_string(),
+                version.trial_fuel.to_string(),
             ]
         })
         .collect();
     if !rows.is_empty() {
-        write_table(
-            &mut out,
-            &["VERSION", "IS", "UPLOADED", "BYTES", "FUEL"],
-            &rows,
-        )?;
+        let header = ["VERSION", "IS", "UPLOADED", "BYTES", "FUEL"];
+        write_table(&mut out, &header, &rows)?;
     }
-    if let Some(trial) = trial_of(plugin) {
+    if let Some(rollout) = rollout_of(plugin) {
+        let seen = plugin.tallies.map(seen).unwrap_or_default();
+        writeln!(out, "Rollout: {rollout} of the deliveries{seen}")?;
+    }
+    if let Some(ended) = &plugin.rolled_back {
         writeln!(
             out,
-            "Rollout: {trial} of the deliveries{}",
-            seen(plugin.get("tallies"))
-        )?;
-    }
-    if let Some(ended) = plugin.get("rolled_back").filter(|r| !r.is_null()) {
-        writeln!(
-            out,
-            "The trial of {} was ended at {}, as it failed more often{}",
-            one_line(short(text(ended, "version"))),
-            one_line(text(ended, "at")),
-            seen(ended.get("tallies")),
+            "The rollout of {} was ended at {}, as it failed more often{}",
+            one_line(short(&ended.version)),
+            ended.at,
+            seen(ended.tallies),
         )?;
     }
     Ok(())
 }
 
-fn seen(tallies: Option<&Value>) -> String {
-    let Some(tallies) = tallies.filter(|t| !t.is_null()) else {
-        return String::new();
-    };
-    let n = |pointer| {
-        tallies
-            .pointer(pointer)
-            .and_then(Value::as_u64)
-            .unwrap_or(0)
-    };
+fn seen(Tallies { canary, current }: Tallies) -> String {
     format!(
         ": {} of {} failed, and {} of {} of the current version",
-        n("/canary/failures"),
-        n("/canary/attempts"),
-        n("/current/failures"),
-        n("/current/attempts")
+        canary.failures, canary.attempts, current.failures, current.attempts
     )
 }

@@ -10,12 +10,12 @@ use serde_json::{Map, Value};
 
 use super::{
     client::Server,
-    deliveries::{body_text, error_line, header_pairs, log_lines, strings, text},
+    describe::{cost_line, error_line, log_lines, request_text},
     error::{CliError, CliResult},
-    native,
+    local_sandbox, native,
     replay::{self, Replay},
-    setup::{ConfigFlags, Overrides, user_cache},
-    terminal::{Clean, Json, Paint, marked_lines, one_line, read_input, read_json},
+    setup::{ConfigFlags, Overrides},
+    terminal::{Clean, Json, Paint, one_line, read_input, read_json},
 };
 use crate::{
     config::Config,
@@ -23,16 +23,15 @@ use crate::{
     ingest::{self, Event},
     model::{TenantId, WebhookSpec, split_reference},
     pipeline::{RenderReport, RenderSetup},
-    sandbox::{Sandbox, Transformer},
+    sandbox::{Cost, RenderError, Sandbox},
     tenant::{
         WebhookSecrets,
         validate::{self, Draft},
     },
-    transformers::{BUILT_IN, open_sandbox},
+    transformers::BUILT_IN,
 };
 
 const MAX_WEBHOOK: u64 = 8 * 1024 * 1024;
-const MAX_BODY_SHOWN: usize = 64 * 1024;
 
 /// Show what a webhook would send for an event, and what that costs
 ///
@@ -136,32 +135,25 @@ pub(super) async fn run(args: RenderArgs) -> CliResult {
             let (sandbox, transformer) = match plugin {
                 Some(path) => {
                     let wasm = read_input(path, Sandbox::MAX_COMPONENT_BYTES as u64)?;
-                    admit_plugin("plugin", wasm, &path.display().to_string(), &config).await?
+                    let place = path.display().to_string();
+                    local_sandbox::plugin("plugin", wasm, &place, &config).await?
                 }
-                None => {
-                    let limits = config.sandbox.clone();
-                    let cache = user_cache().map(|dir| dir.join("cache"));
-                    let open = move || open_sandbox(&limits, cache.as_deref());
-                    let opened = tokio::task::spawn_blocking(open).await;
-                    opened
-                        .map_err(CliError::failed)?
-                        .map_err(CliError::failed)?
-                }
+                None => local_sandbox::built_in(&config.sandbox).await?,
             };
             setup.report(&sandbox, &transformer, &webhook, &event).await
         }
     };
-    let report = serde_json::to_value(&report).map_err(CliError::failed)?;
 
     let mut out = io::stdout();
     if args.json {
+        let report = serde_json::to_value(&report).map_err(CliError::failed)?;
         writeln!(out, "{}", Json(&report))?;
     } else {
         out.write_all(&describe(&report, &webhook, args.native.is_some())?)?;
     }
-    match report.get("error") {
-        Some(error) if !error.is_null() => Err(CliError::failed(error_line(error))),
-        _ => Ok(()),
+    match report.error {
+        Some(error) => Err(CliError::Failed(error_line(&error.into()))),
+        None => Ok(()),
     }
 }
 
@@ -181,31 +173,6 @@ async fn natively(
     let mut report = setup.of_rendering(rendering, webhook).await;
     report.warnings.push(native::WARNING.to_owned());
     Ok(report)
-}
-
-/// A sandbox with a plugin, which may come from anybody, so that not even the compiler trusts it.
-pub(super) async fn admit_plugin(
-    name: &str,
-    wasm: Vec<u8>,
-    place: &str,
-    config: &Config,
-) -> CliResult<(Sandbox, Transformer)> {
-    let (limits, plugins) = (config.sandbox.clone(), config.plugins.clone());
-    let (name, place) = (name.to_owned(), place.to_owned());
-    let admit = move || {
-        let cache = user_cache().map(|dir| dir.join("cache"));
-        let program = std::env::current_exe()?;
-        let sandbox =
-            Sandbox::with_compiler(&limits, cache.as_deref(), program).map_err(CliError::failed)?;
-        let admitted = sandbox
-            .admit(&name, &wasm, &plugins)
-            .map_err(|e| CliError::failed(format!("{place}: {e}")))?;
-        sandbox.keep("", &admitted.transformer);
-        Ok((sandbox, admitted.transformer))
-    };
-    tokio::task::spawn_blocking(admit)
-        .await
-        .map_err(CliError::failed)?
 }
 
 /// The webhook in the file, validated as the API validates it.
@@ -260,86 +227,51 @@ fn pick<'a>(json: &'a Value, name: Option<&str>) -> Result<&'a Map<String, Value
 }
 
 /// The report for people.
-fn describe(report: &Value, webhook: &WebhookSpec, native: bool) -> io::Result<Vec<u8>> {
+fn describe(report: &RenderReport, webhook: &WebhookSpec, native: bool) -> io::Result<Vec<u8>> {
     let paint = Paint::for_stdout();
-    let mut out = Vec::new();
-    if let Some(request) = report.get("request").filter(|r| !r.is_null()) {
-        out = describe_request(request, paint)?;
-    }
-    if let Some(reason) = report.get("skip_reason").and_then(Value::as_str) {
+    let mut out = match &report.request {
+        Some(request) => request_text(request, paint)?,
+        None => Vec::new(),
+    };
+    if let Some(reason) = &report.skip_reason {
         writeln!(out, "{} {}", paint.bold("Skipped:"), one_line(reason))?;
     }
-    if let Some(error) = report.get("error").filter(|e| !e.is_null()) {
-        writeln!(out, "{} {}", paint.red("Error:"), error_line(error))?;
+    if let Some(error) = &report.error {
+        let line = error_line(&error.clone().into());
+        writeln!(out, "{} {line}", paint.red("Error:"))?;
         if let Some(quote) = quote(error, webhook) {
             writeln!(out, "{quote}")?;
         }
     }
-    let elapsed = report.get("elapsed_us").and_then(Value::as_u64);
-    let cost = match native {
-        true => format!("Native: {} µs", elapsed.unwrap_or_default()),
-        false => cost_line(report),
-    };
-    writeln!(out, "\n{cost}")?;
-    for line in log_lines(report.get("logs")) {
+    match native {
+        true => writeln!(out, "\nNative: {} µs", report.elapsed_us)?,
+        false => writeln!(out, "\nSandbox: {}", cost_line(Cost::from(report)))?,
+    }
+    for line in log_lines(&report.logs) {
         writeln!(out, "Log: {line}")?;
     }
-    for warning in strings(report.get("warnings")) {
+    for warning in &report.warnings {
         writeln!(out, "Warning: {}", one_line(warning))?;
     }
-    if let Some(guard) = report.get("guard").filter(|g| !g.is_null()) {
-        match guard.get("reason").and_then(Value::as_str) {
-            None => writeln!(out, "Destination: {}", paint.green("allowed"))?,
-            Some(why) => writeln!(
-                out,
-                "Destination: {}: {}",
-                paint.red("refused"),
-                one_line(why)
-            )?,
-        }
+    if let Some(guard) = &report.guard {
+        let verdict = match &guard.reason {
+            None => paint.green("allowed"),
+            Some(why) => format!("{}: {}", paint.red("refused"), one_line(why)),
+        };
+        writeln!(out, "Destination: {verdict}")?;
     }
     Ok(out)
-}
-
-/// Method, URL, headers and body, which is indented, so that nothing in it looks like what is said of it.
-pub(super) fn describe_request(request: &Value, paint: Paint) -> io::Result<Vec<u8>> {
-    let mut out = Vec::new();
-    let line = format!("{} {}", text(request, "method"), text(request, "url"));
-    writeln!(out, "{}", paint.bold(&one_line(&line)))?;
-    for (name, value) in header_pairs(request) {
-        writeln!(
-            out,
-            "{}",
-            paint.dim(&format!("{}: {}", one_line(name), one_line(value)))
-        )?;
-    }
-    let body = body_text(request, MAX_BODY_SHOWN);
-    if !body.is_empty() {
-        write!(out, "\n{}", marked_lines(body.trim_end_matches('\n'), "  "))?;
-    }
-    Ok(out)
-}
-
-/// The cost of the render.
-pub(super) fn cost_line(report: &Value) -> String {
-    let n = |key| report.get(key).and_then(Value::as_u64).unwrap_or_default();
-    format!(
-        "Sandbox: {} fuel, {} KiB of memory, {} µs",
-        n("fuel"),
-        n("peak_memory_bytes") / 1024,
-        n("elapsed_us")
-    )
 }
 
 /// The line of the template that an error names.
-fn quote(error: &Value, webhook: &WebhookSpec) -> Option<String> {
-    let template = match text(error, "field") {
+fn quote(error: &RenderError, webhook: &WebhookSpec) -> Option<String> {
+    let template = match error.field.as_deref()? {
         "payload_url" => &webhook.payload_url,
         "additional_headers" => &webhook.additional_headers,
         "body_template" => &webhook.body_template,
         _ => return None,
     };
-    let number = error.get("line")?.as_u64()?;
+    let number = error.line?;
     let index = usize::try_from(number.checked_sub(1)?).ok()?;
     let line = template.lines().nth(index)?;
     Some(format!("  {number} | {}", Clean(line)))
@@ -350,6 +282,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::sandbox::ErrorKind;
 
     #[test]
     fn the_line_at_fault_is_quoted() {
@@ -357,7 +290,13 @@ mod tests {
             body_template: "a\n{{ b.c }}\nd".to_owned(),
             ..WebhookSpec::default()
         };
-        let at = |field: &str, line: u64| quote(&json!({"field": field, "line": line}), &webhook);
+        let at = |field: &str, line: u32| {
+            let error = RenderError {
+                line: Some(line),
+                ..RenderError::new(ErrorKind::TemplateRuntime, "").in_field(field)
+            };
+            quote(&error, &webhook)
+        };
         assert_eq!(at("body_template", 2).as_deref(), Some("  2 | {{ b.c }}"));
         assert_eq!(at("body_template", 0), None);
         assert_eq!(at("body_template", 9), None);

@@ -167,6 +167,16 @@ fn dry_run_id() -> DeliveryId {
     DeliveryId::from("dlv_dry_run")
 }
 
+impl From<&RenderReport> for Cost {
+    fn from(report: &RenderReport) -> Self {
+        Self {
+            fuel: report.fuel,
+            peak_memory_bytes: report.peak_memory_bytes,
+            elapsed_us: report.elapsed_us,
+        }
+    }
+}
+
 impl RenderReport {
     /// The report of a render that did not get as far as the sandbox.
     #[must_use]

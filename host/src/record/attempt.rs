@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::{
     model::{Timestamp, WorkerId},
-    sandbox::{LogLine, RenderError},
+    sandbox::{Cost, LogLine, RenderError},
 };
 
 /// One try of a delivery: what was rendered, sent, answered, and what it cost.
@@ -110,6 +110,16 @@ pub struct RenderRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
     pub input: Option<RenderInput>,
+}
+
+impl From<&RenderRecord> for Cost {
+    fn from(render: &RenderRecord) -> Self {
+        Self {
+            fuel: render.fuel,
+            peak_memory_bytes: render.peak_memory_bytes,
+            elapsed_us: render.elapsed_us,
+        }
+    }
 }
 
 /// What a transformer was given besides the event, which is stored with the delivery: with both, the render

@@ -1,6 +1,6 @@
 //! Why rules matched or did not: stored with each event and shown to its owner.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::RuleId;
@@ -66,7 +66,11 @@ pub struct TraceStep {
     /// The condition in words: `status.value eq "active"`.
     pub condition: String,
     /// What the event holds there, shortened; absent for groups.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "present"
+    )]
     pub actual: Option<serde_json::Value>,
     /// Whether it held, or nothing if it could not be evaluated.
     pub result: Option<bool>,
@@ -75,10 +79,37 @@ pub struct TraceStep {
     pub error: Option<String>,
 }
 
+/// A value that is there, even if it is null: an `Option` would take null for absent.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(value).map(Some)
+}
+
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde calls it with a reference"
 )]
 fn is_zero(n: &u32) -> bool {
     *n == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_null_in_the_event_stays_apart_from_no_value() {
+        let step = |actual: Option<Value>| TraceStep {
+            path: String::new(),
+            condition: "role eq null".to_owned(),
+            actual,
+            result: Some(true),
+            error: None,
+        };
+        for step in [step(None), step(Some(Value::Null)), step(Some(json!("a")))] {
+            let stored = serde_json::to_string(&step).unwrap();
+            assert_eq!(serde_json::from_str::<TraceStep>(&stored).unwrap(), step);
+        }
+    }
 }

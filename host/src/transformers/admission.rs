@@ -89,8 +89,8 @@ impl Transformers {
                 component_bytes: admitted.component.len() as u64,
                 compiled_bytes: admitted.compiled_bytes as u64,
                 imports: admitted.survey.imports,
-                trial_fuel: test.fuel,
-                trial_peak_memory_bytes: test.peak_memory_bytes,
+                trial_fuel: test.cost.fuel,
+                trial_peak_memory_bytes: test.cost.peak_memory_bytes,
             },
             component: admitted.component,
         })

@@ -10,7 +10,7 @@ use crate::{
     ingest::{self, Event},
     model::{DeliveryId, FieldErrors, TenantId, WebhookSpec},
     pipeline::{Render, RenderOutcome},
-    sandbox::{ErrorKind, LogLine, RenderError, Sandbox, Transformer},
+    sandbox::{Cost, ErrorKind, LogLine, RenderError, Sandbox, Transformer},
     tenant::{WebhookSecrets, snapshot::guest_view},
 };
 
@@ -24,12 +24,9 @@ pub struct SmokeTest {
     pub outcome: &'static str,
     /// Why there is no request, if one failed to be made.
     pub error: Option<RenderError>,
-    /// Fuel spent.
-    pub fuel: u64,
-    /// The most linear memory held at once.
-    pub peak_memory_bytes: u64,
-    /// Time on the render thread, in microseconds.
-    pub elapsed_us: u64,
+    /// Fuel, memory and time.
+    #[serde(flatten)]
+    pub cost: Cost,
     /// The plugin's log lines.
     pub logs: Vec<LogLine>,
 }
@@ -64,9 +61,7 @@ impl SmokeTest {
         Self {
             outcome,
             error,
-            fuel: rendered.cost.fuel,
-            peak_memory_bytes: rendered.cost.peak_memory_bytes,
-            elapsed_us: rendered.cost.elapsed_us,
+            cost: rendered.cost,
             logs: rendered.logs,
         }
     }

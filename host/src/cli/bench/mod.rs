@@ -13,6 +13,7 @@ use std::{
 };
 
 use clap::Args;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 use url::Url;
@@ -290,8 +291,12 @@ impl Bench<'_> {
             "max_in_flight": concurrency,
         });
         let rule = json!({"name": "bench", "object_types": ["*"], "event_types": ["*"], "webhooks": ["bench"]});
-        client.post(&["webhooks"], Payload::Json(&webhook)).await?;
-        client.post(&["event-rules"], Payload::Json(&rule)).await?;
+        let post = async |path, json: &Value| -> CliResult {
+            let IgnoredAny = client.post(&[path], Payload::Json(json)).await?;
+            Ok(())
+        };
+        post("webhooks", &webhook).await?;
+        post("event-rules", &rule).await?;
         let path = |part: &str| format!("{store}-{part}");
         let to = |part: &str| {
             let mut event = event();
@@ -300,7 +305,7 @@ impl Bench<'_> {
         };
 
         // The first delivery opens connections and compiles nothing any more.
-        client.post(&["events"], Payload::Json(&to("warm"))).await?;
+        post("events", &to("warm")).await?;
         receiver.wait_for(&path("warm"), 1).await?;
 
         let started = Instant::now();
@@ -308,17 +313,13 @@ impl Bench<'_> {
         while posted < total {
             let batch: Vec<Value> = (0..BATCH.min(total - posted)).map(|_| to("all")).collect();
             posted += batch.len();
-            client
-                .post(&["events"], Payload::Json(&Value::Array(batch)))
-                .await?;
+            post("events", &Value::Array(batch)).await?;
         }
         receiver.wait_for(&path("all"), total).await?;
         let all = started.elapsed();
 
         for n in 1..=SINGLES {
-            client
-                .post(&["events"], Payload::Json(&to("single")))
-                .await?;
+            post("events", &to("single")).await?;
             receiver.wait_for(&path("single"), n).await?;
         }
         let stats = receiver.stats(&path("single")).await?;

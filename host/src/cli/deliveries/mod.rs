@@ -9,16 +9,20 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
-
-pub(super) use show::{body_text, error_line, explanation_lines, header_pairs, log_lines, strings};
 
 use super::{
     client::{Client, Payload, Server},
     error::{CliError, CliResult},
     terminal::{Json, Paint, one_line, shortened, write_table},
 };
-use crate::{backend::Status, model::Timestamp, record::FailureKind};
+use crate::{
+    api::{Cancelled, EventRuleView, Requeued, WebhookView},
+    backend::{Delivery, Status},
+    model::{DeliveryId, RuleId, Timestamp, WebhookId},
+    record::FailureKind,
+};
 
 /// Look at deliveries, send them again, call them off
 #[derive(Debug, Args)]
@@ -66,7 +70,7 @@ enum DeliveriesCommand {
 }
 
 /// Deliveries that the server requeues or calls off in one request.
-const MOVE_STEP: u64 = 10_000;
+const MOVE_STEP: usize = 10_000;
 
 /// Which deliveries are meant. Everything that is given must hold.
 #[derive(Debug, Args)]
@@ -238,11 +242,11 @@ impl Filter {
     }
 }
 
-async fn deliveries(
+async fn deliveries<T: DeserializeOwned>(
     client: &Client,
     fields: &Map<String, Value>,
     limit: usize,
-) -> CliResult<Vec<Value>> {
+) -> CliResult<Vec<T>> {
     let query: Vec<(&str, &str)> = fields
         .iter()
         .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
@@ -253,11 +257,13 @@ async fn deliveries(
 async fn list(client: &Client, args: &ListArgs) -> CliResult {
     let names = Names::load(client).await?;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let found = deliveries(client, &args.filter.fields(&names)?, limit).await?;
-    let mut out = io::stdout().lock();
+    let fields = args.filter.fields(&names)?;
+    let mut out = io::stdout();
     if args.json {
-        return Ok(writeln!(out, "{}", Json(&Value::Array(found)))?);
+        let found = Value::Array(deliveries(client, &fields, limit).await?);
+        return Ok(writeln!(out, "{}", Json(&found))?);
     }
+    let found = deliveries(client, &fields, limit).await?;
     if found.is_empty() {
         return Ok(writeln!(out, "no deliveries")?);
     }
@@ -276,17 +282,16 @@ const HEADER: [&str; 8] = [
     "LAST RESULT",
 ];
 
-fn row(delivery: &Value, names: &Names) -> Vec<String> {
-    let tries = delivery.get("total_attempts").and_then(Value::as_u64);
+fn row(delivery: &Delivery, names: &Names) -> Vec<String> {
     vec![
-        one_line(text(delivery, "id")),
-        one_line(text(delivery, "created")),
-        one_line(text(delivery, "status")),
-        names.webhook(text(delivery, "webhook")),
-        shortened(text(delivery, "object_type"), 40),
-        shortened(text(delivery, "event_type"), 40),
-        tries.unwrap_or_default().to_string(),
-        shortened(text(delivery, "last_result"), 100),
+        one_line(delivery.id.as_str()),
+        delivery.created.to_string(),
+        delivery.status.as_str().to_owned(),
+        names.webhook(&delivery.webhook),
+        shortened(&delivery.object_type, 40),
+        shortened(&delivery.event_type, 40),
+        delivery.total_attempts.to_string(),
+        shortened(delivery.last_result.as_deref().unwrap_or_default(), 100),
     ]
 }
 
@@ -298,7 +303,8 @@ async fn requeue(client: &Client, args: &RequeueArgs) -> CliResult {
              alone means all that failed",
         )),
         Which::None | Which::Matching => {
-            matching(client, &args.filter, "requeue", "requeued").await
+            let count = |answer: Requeued| answer.requeued;
+            matching(client, &args.filter, "requeue", "requeued", count).await
         }
     }
 }
@@ -309,7 +315,10 @@ async fn cancel(client: &Client, args: &CancelArgs) -> CliResult {
         Which::None => Err(CliError::usage(
             "name the deliveries, or say by --webhook, --error, --since and other filters which ones",
         )),
-        Which::Matching => matching(client, &args.filter, "cancel", "cancelled").await,
+        Which::Matching => {
+            let count = |answer: Cancelled| answer.cancelled;
+            matching(client, &args.filter, "cancel", "cancelled", count).await
+        }
     }
 }
 
@@ -331,19 +340,23 @@ fn which(ids: &[String], filter: &Filter) -> CliResult<Which> {
     }
 }
 
-/// Moves all deliveries that match, step by step.
-async fn matching(client: &Client, filter: &Filter, verb: &str, done: &str) -> CliResult {
+/// Requeues or cancels all deliveries that match, step by step.
+async fn matching<T: DeserializeOwned>(
+    client: &Client,
+    filter: &Filter,
+    verb: &str,
+    done: &str,
+    count: impl Fn(T) -> usize,
+) -> CliResult {
     let names = Names::load(client).await?;
     let filter = Value::Object(filter.fields(&names)?);
-    let mut total = 0_u64;
+    let mut total = 0;
     loop {
-        let answer = client
-            .post(&["deliveries", verb], Payload::Json(&filter))
-            .await?;
-        let count = answer.get(done).and_then(Value::as_u64).unwrap_or_default();
-        total += count;
-        // The server does so many in one step; fewer means that there are no more.
-        if count < MOVE_STEP {
+        let payload = Payload::Json(&filter);
+        let moved = count(client.post(&["deliveries", verb], payload).await?);
+        total += moved;
+        // A step that is not full is the last.
+        if moved < MOVE_STEP {
             break;
         }
     }
@@ -358,7 +371,7 @@ async fn each(client: &Client, ids: &[String], verb: &str, done: &str) -> CliRes
             .post(&["deliveries", id, verb], Payload::Nothing)
             .await
         {
-            Ok(_) => writeln!(io::stdout(), "{} {done}", one_line(id))?,
+            Ok(IgnoredAny) => writeln!(io::stdout(), "{} {done}", one_line(id))?,
             Err(CliError::Failed(why)) if ids.len() > 1 => {
                 refused += 1;
                 let _ = writeln!(io::stderr(), "{}: {why}", one_line(id));
@@ -384,50 +397,39 @@ async fn tail(client: &Client, args: &TailArgs) -> CliResult {
     let mut names = Names::load(client).await?;
     let fields = args.filter.fields(&names)?;
     // Only what is in the window is remembered, so that memory stays bounded.
-    let mut seen: Option<BTreeMap<String, String>> = None;
+    let mut seen: Option<BTreeMap<DeliveryId, Timestamp>> = None;
     loop {
-        let found = deliveries(client, &fields, WINDOW).await?;
-        let mut now = BTreeMap::new();
-        let mut fresh: Vec<&Value> = Vec::new();
-        for delivery in &found {
-            let id = text(delivery, "id").to_owned();
-            let updated = text(delivery, "updated").to_owned();
-            let known = seen.as_ref().and_then(|s| s.get(&id));
-            if known != Some(&updated) {
-                fresh.push(delivery);
-            }
-            now.insert(id, updated);
-        }
+        let found: Vec<Delivery> = deliveries(client, &fields, WINDOW).await?;
+        let is_fresh = |d: &&Delivery| match &seen {
+            Some(seen) => seen.get(&d.id) != Some(&d.updated),
+            None => true,
+        };
+        let mut fresh: Vec<&Delivery> = found.iter().filter(is_fresh).collect();
         if seen.is_none() {
             fresh.truncate(AT_FIRST);
         }
-        if fresh.iter().any(|d| !names.knows(text(d, "webhook"))) {
+        if fresh.iter().any(|d| !names.knows(&d.webhook)) {
             names = Names::load(client).await?;
         }
-        fresh.sort_by_key(|d| text(d, "updated"));
+        fresh.sort_by_key(|d| d.updated);
         for delivery in fresh {
-            let status = text(delivery, "status");
-            let shown = match Status::from_name(status) {
-                Some(Status::Finished) => paint.green(status),
-                Some(Status::Failed) => paint.red(status),
-                _ => one_line(status),
-            };
             let mut line = format!(
-                "{} {} {shown} {} {} {}",
-                one_line(text(delivery, "updated")),
-                one_line(text(delivery, "id")),
-                names.webhook(text(delivery, "webhook")),
-                one_line(text(delivery, "object_type")),
-                one_line(text(delivery, "event_type")),
+                "{} {} {} {} {} {}",
+                delivery.updated,
+                one_line(delivery.id.as_str()),
+                painted(delivery.status, paint),
+                names.webhook(&delivery.webhook),
+                one_line(&delivery.object_type),
+                one_line(&delivery.event_type),
             );
-            let result = text(delivery, "last_result");
-            if !result.is_empty() {
+            if let Some(result) = &delivery.last_result {
                 line.push_str(": ");
                 line.push_str(&shortened(result, 200));
             }
             writeln!(io::stdout(), "{line}")?;
         }
-        seen = Some(now);
+        let now = found.into_iter().map(|d| (d.id, d.updated));
+        seen = Some(now.collect());
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(args.interval)) => {}
             () = &mut stopped => return Ok(()),
@@ -435,74 +437,77 @@ async fn tail(client: &Client, args: &TailArgs) -> CliResult {
     }
 }
 
+/// A state, in the colour of how it ended.
+pub(super) fn painted(status: Status, paint: Paint) -> String {
+    match status {
+        Status::Finished => paint.green(status.as_str()),
+        Status::Failed => paint.red(status.as_str()),
+        _ => status.as_str().to_owned(),
+    }
+}
+
 /// The names of webhooks and event rules: people know those, deliveries hold ids.
 #[derive(Debug)]
 pub(super) struct Names {
-    webhooks: BTreeMap<String, String>,
-    rules: BTreeMap<String, String>,
+    webhooks: BTreeMap<WebhookId, String>,
+    rules: BTreeMap<RuleId, String>,
 }
 
 impl Names {
     const MAX: usize = 10_000;
 
     pub(super) async fn load(client: &Client) -> CliResult<Self> {
-        let names = |items: Vec<Value>| {
-            items
-                .iter()
-                .map(|item| (text(item, "id").to_owned(), text(item, "name").to_owned()))
-                .collect()
-        };
+        let webhooks: Vec<WebhookView> = client.list(&["webhooks"], &[], Self::MAX).await?;
+        let rules: Vec<EventRuleView> = client.list(&["event-rules"], &[], Self::MAX).await?;
         Ok(Self {
-            webhooks: names(client.list(&["webhooks"], &[], Self::MAX).await?),
-            rules: names(client.list(&["event-rules"], &[], Self::MAX).await?),
+            webhooks: webhooks.into_iter().map(|w| (w.id, w.name)).collect(),
+            rules: rules.into_iter().map(|r| (r.id, r.name)).collect(),
         })
     }
 
     /// A webhook's name, clean; its id if it has been removed.
-    pub(super) fn webhook(&self, id: &str) -> String {
-        shortened(self.webhooks.get(id).map_or(id, String::as_str), 40)
+    pub(super) fn webhook(&self, id: &WebhookId) -> String {
+        let name = self.webhooks.get(id).map(String::as_str);
+        shortened(name.unwrap_or(id.as_str()), 40)
     }
 
     /// A rule's name, clean; its id if it has been removed.
-    pub(super) fn rule(&self, id: &str) -> String {
-        shortened(self.rules.get(id).map_or(id, String::as_str), 40)
+    pub(super) fn rule(&self, id: &RuleId) -> String {
+        let name = self.rules.get(id).map(String::as_str);
+        shortened(name.unwrap_or(id.as_str()), 40)
     }
 
-    fn knows(&self, webhook: &str) -> bool {
+    fn knows(&self, webhook: &WebhookId) -> bool {
         self.webhooks.contains_key(webhook)
     }
 
     fn webhook_id(&self, name: &str) -> CliResult<String> {
-        id_of(&self.webhooks, name, "webhook")
+        let names = self.webhooks.iter().map(|(id, name)| (id.as_str(), name));
+        id_of(names, name, "webhook", "whk_")
     }
 
     fn rule_id(&self, name: &str) -> CliResult<String> {
-        id_of(&self.rules, name, "event rule")
+        let names = self.rules.iter().map(|(id, name)| (id.as_str(), name));
+        id_of(names, name, "event rule", "rul_")
     }
 }
 
-/// The id of what has this name or id. One that is gone may still have deliveries, so an id is taken as
-/// it is.
-fn id_of(names: &BTreeMap<String, String>, wanted: &str, kind: &str) -> CliResult<String> {
-    let by_name = names.iter().find(|(_, name)| *name == wanted);
-    match by_name {
-        Some((id, _)) => Ok(id.clone()),
-        None if names.contains_key(wanted)
-            || wanted.starts_with("whk_")
-            || wanted.starts_with("rul_") =>
-        {
-            Ok(wanted.to_owned())
-        }
+/// The id of the webhook or rule that has this name. An id is taken as it is: one that was deleted may still have
+/// deliveries.
+fn id_of<'a>(
+    mut names: impl Iterator<Item = (&'a str, &'a String)>,
+    wanted: &str,
+    kind: &str,
+    prefix: &str,
+) -> CliResult<String> {
+    match names.find(|(_, name)| *name == wanted) {
+        Some((id, _)) => Ok(id.to_owned()),
+        None if wanted.starts_with(prefix) => Ok(wanted.to_owned()),
         None => Err(CliError::failed(format!(
             "there is no {kind} {:?}",
             one_line(wanted)
         ))),
     }
-}
-
-/// A text field, empty if there is none.
-pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]

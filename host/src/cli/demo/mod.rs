@@ -11,21 +11,28 @@ use std::{
 };
 
 use clap::Args;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use url::Url;
 
 use self::catcher::Catcher;
 use super::{
+    apply::text,
     client::{Client, Payload},
-    deliveries::{body_text, error_line, text},
+    describe::{body_text, cost_line, error_line, request_text},
     error::{CliError, CliResult},
     instance::{Instance, Plan},
-    render::{cost_line, describe_request},
     setup::temporary,
     terminal::{Paint, one_line},
 };
-use crate::{backend::Status, model::Secret};
+use crate::{
+    api::{Accepted, DeliveryDetail},
+    backend::Status,
+    model::{DeliveryId, Secret},
+    record::Attempt,
+    sandbox::Cost,
+};
 
 const EVENT: &str = include_str!("../../../../examples/netbox/event.json");
 const WEBHOOKS: &str = include_str!("../../../../examples/netbox/webhooks.json");
@@ -106,12 +113,7 @@ impl Stage {
         ));
         webhook["secret"] = json!(SECRET);
         let rule = file.pointer("/event_rules/0").cloned().unwrap_or_default();
-        self.client
-            .post(&["webhooks"], Payload::Json(&webhook))
-            .await?;
-        self.client
-            .post(&["event-rules"], Payload::Json(&rule))
-            .await?;
+        self.add(&webhook, &rule).await?;
         writeln!(out, "webhook  {}", one_line(text(&webhook, "name")))?;
         writeln!(
             out,
@@ -121,15 +123,17 @@ impl Stage {
         writeln!(out, "rule     {}", one_line(text(&rule, "name")))?;
 
         self.heading("2. NetBox reports a new IP address")?;
-        let first = self.deliver_one("finished").await?;
+        let first = self.deliver_one().await?;
         let attempt = last_attempt(&first)?;
-        let request = attempt.get("request").cloned().unwrap_or_default();
+        let Some(request) = &attempt.request else {
+            return Err(CliError::failed("the attempt has no record of its request"));
+        };
         writeln!(out, "what hookbox rendered and sent:\n")?;
-        out.write_all(&indent(&describe_request(&request, self.paint)?))?;
+        out.write_all(&indent(&request_text(request, self.paint)?))?;
         let caught = self.catcher.next(PATIENCE).await?;
         writeln!(out, "\nwhat the receiver got:\n")?;
         out.write_all(&indent(caught.text.as_bytes()))?;
-        if caught.body != body_text(&request, usize::MAX) {
+        if caught.body != body_text(&request.body, usize::MAX) {
             return Err(CliError::failed(
                 "the receiver got another body than hookbox recorded",
             ));
@@ -137,8 +141,8 @@ impl Stage {
         if !caught.is_signed {
             return Err(CliError::failed("the receiver found a signature wrong"));
         }
-        let cost = attempt.get("render").cloned().unwrap_or_default();
-        writeln!(out, "\n{}", cost_line(&cost))?;
+        let cost = cost_of(attempt);
+        writeln!(out, "\nSandbox: {}", cost_line(cost))?;
 
         self.heading("3. A stranger adds a template that never ends")?;
         self.add_hostile().await?;
@@ -151,46 +155,31 @@ impl Stage {
             ));
         };
         let (good, bad) = (self.ended(good).await?, self.ended(bad).await?);
-        let (good, bad) = if text(&good, "status") == "finished" {
+        let (good, bad) = if good.status == Status::Finished {
             (good, bad)
         } else {
             (bad, good)
         };
         let stopped = last_attempt(&bad)?;
-        let error = stopped.get("error").cloned().unwrap_or_default();
-        if !matches!(text(&error, "kind"), "out_of_fuel" | "timeout") {
+        let error = stopped.error.as_ref();
+        let line = error.map(error_line).unwrap_or_default();
+        if !error.is_some_and(|error| matches!(&*error.kind, "out_of_fuel" | "timeout")) {
             return Err(CliError::failed(format!(
-                "the endless template was not stopped as it should be: {}",
-                error_line(&error)
+                "the endless template was not stopped as it should be: {line}"
             )));
         }
-        writeln!(
-            out,
-            "{} {}",
-            self.paint.green("stopped:"),
-            error_line(&error)
-        )?;
-        writeln!(
-            out,
-            "{}",
-            cost_line(stopped.get("render").unwrap_or(&Value::Null))
-        )?;
+        writeln!(out, "{} {line}", self.paint.green("stopped:"))?;
+        writeln!(out, "Sandbox: {}", cost_line(cost_of(stopped)))?;
 
         self.heading("4. And the good webhook? Delivered, at the same cost as before")?;
-        if text(&good, "status") != "finished" {
-            return Err(CliError::failed(format!(
-                "the good webhook was not delivered: {}",
-                one_line(text(&good, "last_result"))
-            )));
+        if good.status != Status::Finished {
+            return Err(not_delivered(&good));
         }
         let caught = self.catcher.next(PATIENCE).await?;
-        let again = last_attempt(&good)?
-            .get("render")
-            .cloned()
-            .unwrap_or_default();
+        let again = cost_of(last_attempt(&good)?);
         writeln!(out, "receiver got  {}", one_line(&caught.body))?;
-        writeln!(out, "{}", cost_line(&again))?;
-        if again.get("fuel") != cost.get("fuel") {
+        writeln!(out, "Sandbox: {}", cost_line(again))?;
+        if again.fuel != cost.fuel {
             return Err(CliError::failed(
                 "the same render should have cost the same fuel",
             ));
@@ -222,32 +211,27 @@ impl Stage {
             "event_types": ["*"],
             "webhooks": ["Hostile"],
         });
-        self.client
-            .post(&["webhooks"], Payload::Json(&webhook))
-            .await?;
-        self.client
-            .post(&["event-rules"], Payload::Json(&rule))
-            .await?;
+        self.add(&webhook, &rule).await
+    }
+
+    async fn add(&self, webhook: &Value, rule: &Value) -> CliResult {
+        for (path, object) in [("webhooks", webhook), ("event-rules", rule)] {
+            let IgnoredAny = self.client.post(&[path], Payload::Json(object)).await?;
+        }
         Ok(())
     }
 
     /// Posts the event; the deliveries it set off.
-    async fn post_event(&self) -> CliResult<Vec<String>> {
+    async fn post_event(&self) -> CliResult<Vec<DeliveryId>> {
         let event: Value = serde_json::from_str(EVENT).map_err(CliError::failed)?;
-        let answer = self.client.post(&["events"], Payload::Json(&event)).await?;
-        let deliveries = answer
-            .pointer("/events/0/deliveries")
-            .and_then(Value::as_array);
-        Ok(deliveries
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect())
+        let payload = Payload::Json(&event);
+        let accepted: Accepted = self.client.post(&["events"], payload).await?;
+        let events = accepted.events.into_iter();
+        Ok(events.flat_map(|event| event.deliveries).collect())
     }
 
-    /// Posts the event and waits for its one delivery to end in this state.
-    async fn deliver_one(&self, status: &str) -> CliResult<Value> {
+    /// Posts the event and waits until its one delivery has succeeded.
+    async fn deliver_one(&self) -> CliResult<DeliveryDetail> {
         let deliveries = self.post_event().await?;
         let [id] = deliveries.as_slice() else {
             return Err(CliError::failed(
@@ -255,23 +239,18 @@ impl Stage {
             ));
         };
         let delivery = self.ended(id).await?;
-        if text(&delivery, "status") == status {
-            return Ok(delivery);
+        match delivery.status {
+            Status::Finished => Ok(delivery),
+            _ => Err(not_delivered(&delivery)),
         }
-        Err(CliError::failed(format!(
-            "the delivery ended as {}: {}",
-            one_line(text(&delivery, "status")),
-            one_line(text(&delivery, "last_result"))
-        )))
     }
 
     /// The delivery with its attempts, once it has ended.
-    async fn ended(&self, id: &str) -> CliResult<Value> {
+    async fn ended(&self, id: &DeliveryId) -> CliResult<DeliveryDetail> {
         let clock = Instant::now();
         loop {
-            let delivery = self.client.get(&["deliveries", id], &[]).await?;
-            let status = Status::from_name(text(&delivery, "status"));
-            if status.is_some_and(Status::is_ended) {
+            let delivery: DeliveryDetail = self.client.get(&["deliveries", id.as_str()]).await?;
+            if delivery.status.is_ended() {
                 return Ok(delivery);
             }
             if clock.elapsed() > PATIENCE {
@@ -282,12 +261,21 @@ impl Stage {
     }
 }
 
-fn last_attempt(delivery: &Value) -> CliResult<&Value> {
-    delivery
-        .get("attempts")
-        .and_then(Value::as_array)
-        .and_then(|attempts| attempts.last())
-        .ok_or_else(|| CliError::failed("a delivery ended without an attempt"))
+fn last_attempt(delivery: &DeliveryDetail) -> CliResult<&Attempt> {
+    let last = delivery.attempts.last();
+    last.ok_or_else(|| CliError::failed("a delivery ended without an attempt"))
+}
+
+fn cost_of(attempt: &Attempt) -> Cost {
+    attempt.render.as_ref().map(Cost::from).unwrap_or_default()
+}
+
+fn not_delivered(delivery: &DeliveryDetail) -> CliError {
+    CliError::failed(format!(
+        "the delivery ended as {}: {}",
+        delivery.status.as_str(),
+        one_line(delivery.last_result.as_deref().unwrap_or_default())
+    ))
 }
 
 fn indent(text: &[u8]) -> Vec<u8> {

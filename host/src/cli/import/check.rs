@@ -15,14 +15,16 @@ use super::{
 };
 use crate::{
     cli::{
+        diff::write_diff,
         error::{CliError, CliResult},
-        terminal::{Clean, Paint, one_line, read_input, shortened},
+        terminal::{Paint, one_line, read_input, shortened},
     },
     ingest::{self, Event},
-    model::{DeliveryId, TenantId, Timestamp, Webhook},
-    request::{OutboundRequest, RequestContext, is_credential},
+    model::{DeliveryId, TenantId, Webhook},
+    pipeline::{Render, RenderOutcome},
+    request::is_credential,
     rules::RuleSet,
-    sandbox::{Output, RenderError, RenderJob},
+    sandbox::RenderError,
     tenant::{WebhookSecrets, snapshot::guest_view},
 };
 
@@ -137,29 +139,21 @@ async fn render(bench: &Bench, webhook: &Webhook, context: Arc<str>) -> Result<S
     // Environment variables are secrets here. What they hold is not known: on both sides a word stands for it.
     let names: Vec<String> = inspect(&webhook.spec).env.into_iter().collect();
     let secrets = WebhookSecrets::placeholders(&names);
-    let job = RenderJob {
-        event: context,
-        webhook: guest_view(&webhook.spec),
-        secrets: secrets.source(),
-        owner: Arc::default(),
-    };
-    let rendering = bench.sandbox.render(&bench.transformer, job).await;
-    let rendered = match rendering.output {
-        Output::Request(rendered) => rendered,
-        Output::Skip(reason) => {
-            return Err(format!("nothing is sent: {}", shortened(&reason, 300)));
-        }
-        Output::Error(error) => return Err(error_line(&error)),
-    };
-    let context = RequestContext {
+    let render = Render {
+        config: &bench.config,
         webhook: &webhook.spec,
         delivery: &DeliveryId::from("dlv_dry_run"),
-        now: Timestamp::now(),
-        secrets: &secrets.values(),
-        limits: &bench.config.sandbox,
-        user_agent: &bench.config.delivery.user_agent,
+        secrets: &secrets,
     };
-    let request = OutboundRequest::build(rendered, &context).map_err(|e| error_line(&e))?;
+    let job = render.job(context, guest_view(&webhook.spec), "");
+    let rendering = bench.sandbox.render(&bench.transformer, job).await;
+    let request = match render.build(rendering).outcome {
+        RenderOutcome::Request(request) => request,
+        RenderOutcome::Skip(reason) => {
+            return Err(format!("nothing is sent: {}", shortened(&reason, 300)));
+        }
+        RenderOutcome::Error(error) => return Err(error_line(&error)),
+    };
     Ok(Sent {
         method: request.method().as_str().to_owned(),
         url: request.url().to_string(),
@@ -205,27 +199,26 @@ fn compare(
         paint.red("different")
     };
     writeln!(out, "{title}: {verdict}")?;
-    let show = |out: &mut dyn Write, mark: char, line: &Line| -> io::Result<()> {
-        let text = format!("  {mark} {}", Clean(&line.shown));
-        let text = match mark {
-            '-' => paint.red(&text),
-            '+' => paint.green(&text),
-            _ => text,
-        };
-        writeln!(out, "{text}")
-    };
-    for (mark, line) in diff(&old_lines, &new_lines) {
-        show(out, mark, line)?;
+    let mut lines = Vec::new();
+    write_diff(&mut lines, (&old_lines, &new_lines), Line::shown, paint)?;
+    for line in String::from_utf8_lossy(&lines).lines() {
+        writeln!(out, "  {line}")?;
     }
     writeln!(out)?;
     Ok(same)
 }
 
 /// One line of a request: what is compared, and what of it may be shown.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct Line {
     whole: String,
     shown: String,
+}
+
+impl Line {
+    fn shown(&self) -> &str {
+        &self.shown
+    }
 }
 
 fn lines(sent: &Result<Sent, String>) -> Vec<Line> {
@@ -270,30 +263,6 @@ fn lines(sent: &Result<Sent, String>) -> Vec<Line> {
         }
     }
     lines
-}
-
-/// Marked lines: what both share at the beginning and the end, and what differs in between.
-fn diff<'a>(old: &'a [Line], new: &'a [Line]) -> Vec<(char, &'a Line)> {
-    let head = old.iter().zip(new).take_while(|(a, b)| a == b).count();
-    let (old_rest, new_rest) = (
-        old.get(head..).unwrap_or_default(),
-        new.get(head..).unwrap_or_default(),
-    );
-    let tail = old_rest
-        .iter()
-        .rev()
-        .zip(new_rest.iter().rev())
-        .take_while(|(a, b)| a == b)
-        .count();
-    let middle = |lines: &'a [Line]| lines.get(..lines.len() - tail).unwrap_or_default();
-    let mark = |mark: char| move |line: &'a Line| (mark, line);
-    let shared = old.iter().take(head).map(mark(' '));
-    let end = old_rest.iter().skip(old_rest.len() - tail).map(mark(' '));
-    shared
-        .chain(middle(old_rest).iter().map(mark('-')))
-        .chain(middle(new_rest).iter().map(mark('+')))
-        .chain(end)
-        .collect()
 }
 
 #[cfg(test)]

@@ -24,7 +24,8 @@ use crate::{
     cli::{
         client::Client,
         error::{CliError, CliResult},
-        setup::{ConfigFlags, Overrides, any_secret, user_cache},
+        local_sandbox,
+        setup::{ConfigFlags, Overrides, any_secret},
         terminal::{one_line, shortened},
     },
     config::Config,
@@ -33,7 +34,6 @@ use crate::{
     pipeline::json_body,
     sandbox::{ErrorKind, Output, RenderJob, Sandbox, SecretHandles, Transformer},
     tenant::snapshot::guest_view,
-    transformers::open_sandbox,
 };
 
 /// Names of filters that are looked up; nobody's templates name more.
@@ -215,14 +215,7 @@ pub(super) struct Bench {
 
 impl Bench {
     async fn open(config: Config) -> CliResult<Self> {
-        let limits = config.sandbox.clone();
-        let (sandbox, transformer) = tokio::task::spawn_blocking(move || {
-            let cache = user_cache().map(|dir| dir.join("cache"));
-            open_sandbox(&limits, cache.as_deref())
-        })
-        .await
-        .map_err(CliError::failed)?
-        .map_err(CliError::failed)?;
+        let (sandbox, transformer) = local_sandbox::built_in(&config.sandbox).await?;
         let guard = Guard::new(&config.guard, &config.delivery);
         Ok(Self {
             config,

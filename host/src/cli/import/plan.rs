@@ -16,8 +16,8 @@ use super::{
     translate::{Item, Translated},
 };
 use crate::cli::{
+    apply::text,
     client::{Client, Payload},
-    deliveries::text,
     error::{CliError, CliResult},
     terminal::one_line,
 };
@@ -242,7 +242,7 @@ impl Plan {
                 Action::Create => {
                     let json = Value::Object(fields);
                     let answer = client.post(&[path], Payload::Json(&json)).await;
-                    answer.map(|answer| (text(&answer, "id").to_owned(), "created"))
+                    answer.map(|answer: Value| (text(&answer, "id").to_owned(), "created"))
                 }
                 Action::Update(id, changed) => {
                     fields.retain(|key, _| changed.contains(key));
@@ -251,7 +251,7 @@ impl Plan {
                     ids.insert(step.place, id.clone());
                     let payload = Payload::Json(&json);
                     let answer = client.call(Method::PATCH, &[path, id], &[], payload).await;
-                    answer.map(|_| (id.clone(), "updated"))
+                    answer.map(|_: Value| (id.clone(), "updated"))
                 }
             };
             let name = title(step.item.kind, &step.item.name);

@@ -12,15 +12,20 @@ use std::{
 
 use clap::Args;
 use reqwest::StatusCode;
-use serde_json::Value;
 
 use super::{
     client::{Client, Payload, Refusal, Server},
-    deliveries::{Names, text},
+    deliveries::Names,
+    describe::verdict_lines,
     error::{CliError, CliResult},
     terminal::{Json, Paint, one_line, read_input},
 };
-use crate::{backend::Status, config::Config};
+use crate::{
+    api::{Accepted, DeliveryDetail, EventView},
+    backend::{Enqueued, Status},
+    config::Config,
+    model::DeliveryId,
+};
 use batches::{Events, Room};
 
 /// Larger files are refused here; the server's own limit is lower and says so itself.
@@ -77,14 +82,13 @@ pub(super) async fn run(args: SendArgs) -> CliResult {
             continue;
         }
         for event in &accepted {
-            let of_event = ids(event);
-            unmatched += usize::from(of_event.is_empty());
-            print_event(&client, event, &of_event, unmatched <= EXPLAINED).await?;
-            deliveries.extend(of_event);
+            unmatched += usize::from(event.deliveries.is_empty());
+            print_event(&client, event, unmatched <= EXPLAINED).await?;
+            deliveries.extend_from_slice(&event.deliveries);
         }
     };
     if args.json && (outcome.is_ok() || !answers.is_empty()) {
-        let all = serde_json::json!({"events": answers});
+        let all = serde_json::to_value(Accepted { events: answers }).map_err(CliError::failed)?;
         writeln!(io::stdout(), "{}", Json(&all))?;
     }
     outcome?;
@@ -127,7 +131,7 @@ impl<'a> Sending<'a> {
 
     /// Sends the next request: what became of its events, or nothing at the end. A server that takes less at once
     /// is sent less.
-    async fn next(&mut self) -> CliResult<Option<Vec<Value>>> {
+    async fn next(&mut self) -> CliResult<Option<Vec<Enqueued>>> {
         let total = self.events.len();
         if self.sent == total && self.requests > 0 {
             return Ok(None);
@@ -135,13 +139,10 @@ impl<'a> Sending<'a> {
         loop {
             let range = self.events.fitting(self.sent, self.room);
             match self.post(range.clone()).await {
-                Ok(Ok(mut answer)) => {
+                Ok(Ok(accepted)) => {
                     self.sent = range.end;
                     self.requests += 1;
-                    return match answer.get_mut("events").map(Value::take) {
-                        Some(Value::Array(events)) => Ok(Some(events)),
-                        _ => Ok(Some(Vec::new())),
-                    };
+                    return Ok(Some(accepted.events));
                 }
                 Ok(Err(refusal)) if is_too_much(&refusal) && range.len() > 1 => {
                     self.room.events = range.len() / 2;
@@ -155,7 +156,7 @@ impl<'a> Sending<'a> {
         }
     }
 
-    async fn post(&self, range: Range<usize>) -> CliResult<Result<Value, Refusal>> {
+    async fn post(&self, range: Range<usize>) -> CliResult<Result<Accepted, Refusal>> {
         // A request with all of them has the key as it was given.
         let key = self
             .key
@@ -192,45 +193,31 @@ impl<'a> Sending<'a> {
 fn is_too_much(refusal: &Refusal) -> bool {
     match refusal.status {
         StatusCode::PAYLOAD_TOO_LARGE => true,
-        StatusCode::CONFLICT => refusal.kind == "/problems/limit-reached",
+        StatusCode::CONFLICT => refusal.problem.kind == "/problems/limit-reached",
         // The list as a whole, and not one of its events.
-        StatusCode::UNPROCESSABLE_ENTITY => refusal.fields == ["events"],
+        StatusCode::UNPROCESSABLE_ENTITY => {
+            matches!(refusal.problem.errors.as_slice(), [error] if error.field == "events")
+        }
         _ => false,
     }
 }
 
-fn ids(event: &Value) -> Vec<String> {
-    event
-        .get("deliveries")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect()
-}
-
-async fn print_event(
-    client: &Client,
-    event: &Value,
-    deliveries: &[String],
-    explain: bool,
-) -> CliResult {
+async fn print_event(client: &Client, event: &Enqueued, explain: bool) -> CliResult {
     let mut out = io::stdout();
-    let id = text(event, "id");
-    let note = match event.get("duplicate").and_then(Value::as_bool) {
-        Some(true) => " (was accepted before)",
-        _ => "",
+    let id = event.id.as_str();
+    let note = if event.duplicate {
+        " (was accepted before)"
+    } else {
+        ""
     };
     writeln!(out, "{}{note}", one_line(id))?;
-    for delivery in deliveries {
-        writeln!(out, "  {}", one_line(delivery))?;
+    for delivery in &event.deliveries {
+        writeln!(out, "  {}", one_line(delivery.as_str()))?;
     }
-    if deliveries.is_empty() {
+    if event.deliveries.is_empty() {
         writeln!(out, "  no delivery")?;
-        // A key that may only send cannot ask why; then the bare fact has to do.
-        if explain && let Some(stored) = client.find(&["events", id]).await? {
-            for line in super::deliveries::explanation_lines(&stored) {
+        if explain {
+            for line in explanation(client, id).await? {
                 writeln!(out, "    {line}")?;
             }
         }
@@ -238,25 +225,31 @@ async fn print_event(
     Ok(())
 }
 
+/// Why no rule matched. Nothing if the key may only send events, or the event is not stored.
+async fn explanation(client: &Client, event: &str) -> CliResult<Vec<String>> {
+    match client.try_get::<EventView>(&["events", event]).await? {
+        Ok(event) => Ok(verdict_lines(&event.explanation, None)),
+        Err(refusal) => match refusal.status {
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Ok(Vec::new()),
+            _ => Err(refusal.into()),
+        },
+    }
+}
+
 /// Polls until all have ended. Fails if one did not succeed or time is up.
-async fn follow(client: &Client, ids: Vec<String>, at_most: Duration) -> CliResult {
+async fn follow(client: &Client, ids: Vec<DeliveryId>, at_most: Duration) -> CliResult {
     let paint = Paint::for_stdout();
     let names = Names::load(client).await?;
     let started = Instant::now();
-    let mut waiting: BTreeSet<String> = ids.into_iter().collect();
+    let mut waiting: BTreeSet<DeliveryId> = ids.into_iter().collect();
     let total = waiting.len();
     let mut failed = 0_usize;
     let mut pause = Duration::from_millis(50);
     loop {
         let mut ended = Vec::new();
         for id in &waiting {
-            let delivery = client.get(&["deliveries", id], &[]).await?;
-            let Some(status) = Status::from_name(text(&delivery, "status")) else {
-                return Err(CliError::failed(format!(
-                    "the server gives no status of {}",
-                    one_line(id)
-                )));
-            };
+            let delivery: DeliveryDetail = client.get(&["deliveries", id.as_str()]).await?;
+            let status = delivery.status;
             if status.is_ended() {
                 let good = matches!(status, Status::Finished | Status::Skipped);
                 failed += usize::from(!good);
@@ -265,9 +258,13 @@ async fn follow(client: &Client, ids: Vec<String>, at_most: Duration) -> CliResu
                 } else {
                     paint.red(status.as_str())
                 };
-                let webhook = names.webhook(text(&delivery, "webhook"));
-                let result = one_line(text(&delivery, "last_result"));
-                writeln!(io::stdout(), "{} {shown} {webhook}: {result}", one_line(id))?;
+                let webhook = names.webhook(&delivery.webhook);
+                let result = one_line(delivery.last_result.as_deref().unwrap_or_default());
+                writeln!(
+                    io::stdout(),
+                    "{} {shown} {webhook}: {result}",
+                    one_line(id.as_str())
+                )?;
                 ended.push(id.clone());
             }
         }
@@ -282,7 +279,10 @@ async fn follow(client: &Client, ids: Vec<String>, at_most: Duration) -> CliResu
                 "{} of {total} deliveries had not ended after {} seconds; see `hookbox deliveries show {}`",
                 waiting.len(),
                 at_most.as_secs(),
-                waiting.first().map(|id| one_line(id)).unwrap_or_default()
+                waiting
+                    .first()
+                    .map(|id| one_line(id.as_str()))
+                    .unwrap_or_default()
             )));
         }
         tokio::time::sleep(pause).await;

@@ -133,7 +133,7 @@ fn what_one_command_compiled_the_next_does_not() {
 }
 
 #[test]
-fn a_plugin_that_fails_the_trial_is_refused_with_what_it_cost() {
+fn a_plugin_that_fails_the_smoke_test_is_refused_with_its_cost() {
     let folder = tempfile::tempdir().unwrap();
     let spin = guest(
         folder.path(),
@@ -148,7 +148,7 @@ fn a_plugin_that_fails_the_trial_is_refused_with_what_it_cost() {
     assert!(["out_of_fuel", "timeout"].contains(&kind), "{kind}");
     let error = stderr(&output);
     assert!(
-        error.contains("spin.wasm: the trial render failed: ") && error.lines().count() == 1,
+        error.contains("spin.wasm: the smoke test failed: ") && error.lines().count() == 1,
         "{error}"
     );
 }

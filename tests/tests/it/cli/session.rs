@@ -7,7 +7,11 @@ use std::{
     process::{Output, Stdio},
 };
 
-use hookbox_tests::process::{Running, hookbox, run, stderr, stdout};
+use hookbox_tests::{
+    process::{Running, hookbox, run, stderr, stdout},
+    server::Server,
+};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 const KEY: &str = "hb_session_tests_admin_key_0123456789";
@@ -226,6 +230,36 @@ fn an_event_that_sets_nothing_off_says_why() {
         sent.contains("sites: ") && sent.contains("planned"),
         "{sent}"
     );
+}
+
+#[tokio::test]
+async fn a_key_that_may_only_send_sends_and_is_told_what_it_may_not_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let key = json!({"name": "NetBox", "scope": "ingest"});
+    let (_, made) = server.request(Method::POST, "/v1/keys", Some(&key)).await;
+    let as_sender = |arguments: &[&str]| {
+        hookbox()
+            .args(arguments)
+            .env("HOOKBOX_URL", &server.url)
+            .env("HOOKBOX_KEY", made["key"].as_str().unwrap())
+            .output()
+            .unwrap()
+    };
+    let file = folder.path().join("event.json");
+    fs::write(&file, event("planned").to_string()).unwrap();
+    // The reason why no rule matched is for keys that may read.
+    let sent = as_sender(&["send", file.to_str().unwrap()]);
+    assert_eq!(sent.status.code(), Some(0), "{}", stderr(&sent));
+    assert!(
+        stdout(&sent).ends_with("\n  no delivery\n"),
+        "{}",
+        stdout(&sent)
+    );
+    let shown = as_sender(&["deliveries", "show", "dlv_1"]);
+    assert_eq!(shown.status.code(), Some(1));
+    let says = stderr(&shown);
+    assert!(says.contains("This API key may not do this"), "{says}");
 }
 
 #[test]

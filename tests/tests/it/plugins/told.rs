@@ -55,7 +55,10 @@ async fn an_upload_that_is_not_what_was_asked_for_is_a_failure_that_says_what_is
         upload(&server, file, arguments)
     };
     assert_eq!(up(&one, &[]), done(&one.1, "the current version"));
-    assert_eq!(up(&two, &["--canary", "10"]), done(&two.1, "on trial"));
+    assert_eq!(
+        up(&two, &["--canary", "10"]),
+        done(&two.1, "the canary of a rollout")
+    );
 
     let unchanged = known(&one.1, "the current version");
     assert_eq!(
@@ -65,7 +68,10 @@ async fn an_upload_that_is_not_what_was_asked_for_is_a_failure_that_says_what_is
     assert_eq!(up(&two, &["--canary", "10"]).0, Some(0));
     // Who means to put it in force has only a part of the deliveries run it.
     let (code, first, error) = up(&two, &[]);
-    assert_eq!((code, first), (Some(1), known(&two.1, "on trial")));
+    assert_eq!(
+        (code, first),
+        (Some(1), known(&two.1, "the canary of a rollout"))
+    );
     let promote = format!("`hookbox plugin promote mine {}` runs it", two.1);
     assert!(error.contains(&promote), "{error}");
 
