@@ -180,7 +180,7 @@ pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
     if bytes.trim_ascii().is_empty() {
         return Err(Problem::new(Kind::MalformedBody, "the body is empty"));
     }
-    let bytes = json::without_mark(bytes);
+    let bytes = json::without_bom(bytes);
     json::check(bytes, json::MAX_DEPTH).map_err(|error| malformed(&error))?;
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {

@@ -351,21 +351,14 @@ impl From<TransitionError> for Problem {
 
 impl From<IngestError> for Problem {
     fn from(error: IngestError) -> Self {
-        match error {
-            IngestError::Invalid(errors) => errors.into(),
-            IngestError::UnsupportedEncoding(_) => {
-                Self::new(Kind::UnsupportedEncoding, error.to_string())
-            }
-            other => {
-                let kind = match other.status() {
-                    413 => Kind::TooLarge,
-                    415 => Kind::UnsupportedMediaType,
-                    422 => Kind::ValidationFailed,
-                    _ => Kind::MalformedBody,
-                };
-                Self::new(kind, other.to_string())
-            }
-        }
+        let kind = match error {
+            IngestError::Invalid(errors) => return errors.into(),
+            IngestError::UnsupportedMediaType(_) => Kind::UnsupportedMediaType,
+            IngestError::UnsupportedEncoding(_) => Kind::UnsupportedEncoding,
+            IngestError::TooLarge { .. } => Kind::TooLarge,
+            IngestError::Malformed(_) => Kind::MalformedBody,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 
@@ -443,6 +436,25 @@ mod tests {
                 !format!("{problem:?}").contains("hookbox.db"),
                 "{problem:?}"
             );
+        }
+    }
+
+    #[test]
+    fn each_ingest_error_has_its_status() {
+        for (error, status) in [
+            (IngestError::Malformed(String::new()), 400),
+            (
+                IngestError::TooLarge {
+                    what: String::new(),
+                    limit: 1,
+                },
+                413,
+            ),
+            (IngestError::UnsupportedMediaType(String::new()), 415),
+            (IngestError::UnsupportedEncoding(String::new()), 415),
+            (IngestError::Invalid(FieldErrors::one("event", "")), 422),
+        ] {
+            assert_eq!(Problem::from(error).kind.status().as_u16(), status);
         }
     }
 

@@ -60,7 +60,7 @@ pub(super) fn from_binary<'a>(
     let data = if body.is_empty() {
         Value::Null
     } else if media_type.is_empty() || is_json(media_type) {
-        let body = json::without_mark(body);
+        let body = json::without_bom(body);
         let data = json::parse(body, json::MAX_DEPTH).map_err(|e| IngestError::not_json(&e))?;
         texts.extend(serde_json::from_slice(body).map(|text| (Cow::Borrowed("data"), text)));
         data

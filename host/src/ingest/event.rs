@@ -134,7 +134,7 @@ pub fn parse_event(
     if text.len() > limits.max_event_bytes {
         return Err(FieldErrors::one("", over_limit(limits)));
     }
-    let text = json::without_mark(text);
+    let text = json::without_bom(text);
     let value = json::parse(text, json::MAX_DEPTH)
         .map_err(|e| FieldErrors::one("", format!("this is not valid JSON: {e}")))?;
     let identified = Identified {

@@ -57,17 +57,6 @@ impl IngestError {
     fn not_json(error: &serde_json::Error) -> Self {
         Self::Malformed(format!("this is not valid JSON: {error}"))
     }
-
-    /// The HTTP status that says so.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        match self {
-            Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding(_) => 415,
-            Self::TooLarge { .. } => 413,
-            Self::Malformed(_) => 400,
-            Self::Invalid(_) => 422,
-        }
-    }
 }
 
 /// The idempotency of one event in a request that came with an `Idempotency-Key`. The key counts for the

@@ -16,12 +16,12 @@ pub const MAX_DEPTH: usize = 100;
 /// under it as JSON again, with a fresh count of the depth, and so could be led to any depth.
 const RESERVED: &str = "$serde_json::private::";
 
-/// What some programs write before UTF-8 (U+FEFF). RFC 8259, section 8.1, lets a reader ignore it.
+/// The byte-order mark U+FEFF, which some programs write before UTF-8. RFC 8259, section 8.1, lets a reader ignore it.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The text without a byte-order mark at its beginning.
 #[must_use]
-pub fn without_mark(bytes: &[u8]) -> &[u8] {
+pub fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
 }
 
@@ -32,7 +32,7 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
 /// # Errors
 /// The parser's, with line and column.
 pub fn check(bytes: &[u8], max_depth: usize) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_slice(without_mark(bytes));
+    let mut deserializer = serde_json::Deserializer::from_slice(without_bom(bytes));
     Check { depth: max_depth }.deserialize(&mut deserializer)?;
     deserializer.end()
 }
@@ -43,7 +43,7 @@ pub fn check(bytes: &[u8], max_depth: usize) -> Result<(), serde_json::Error> {
 /// The parser's, with line and column.
 pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, serde_json::Error> {
     check(bytes, max_depth)?;
-    serde_json::from_slice(without_mark(bytes))
+    serde_json::from_slice(without_bom(bytes))
 }
 
 #[derive(Clone, Copy)]

@@ -191,7 +191,8 @@ fn parse_field(line: &[u8]) -> Result<(String, Vec<u8>), &'static str> {
         .ok_or("it has no colon")?;
     // Whitespace before the colon is to be ignored (RFC 9112 section 5.1).
     let name = name.trim_ascii_end();
-    let name = HeaderName::from_bytes(name).map_err(|_| "what is before the colon is no name")?;
+    let name = HeaderName::from_bytes(name)
+        .map_err(|_| "the text before the colon is not a valid header name")?;
     let value = value.get(1..).unwrap_or_default().trim_ascii();
     if !is_value(value) {
         return Err("it holds a control character");

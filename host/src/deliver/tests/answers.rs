@@ -22,7 +22,7 @@ async fn a_line_that_is_no_header_is_left_out_and_noted_without_quoting_it() {
         (
             &b"HTTP/1.1 200 OK\r\nX-A: 1\r\nPHP Warning: s3cr3t in x.php on line 3\r\nX-B: 2\r\n\r\n"[..],
             &[("x-a", "1"), ("x-b", "2")][..],
-            "line 2: what is before the colon is no name",
+            "line 2: the text before the colon is not a valid header name",
         ),
         (
             b"HTTP/1.1 200 OK\r\n<b>Warning</b> s3cr3t\r\nX-B: 2\r\n\r\n",
@@ -37,12 +37,12 @@ async fn a_line_that_is_no_header_is_left_out_and_noted_without_quoting_it() {
         (
             b"HTTP/1.1 200 OK\r\nX-\xe4: s3cr3t\r\nX-B: 2\r\n\r\n",
             &[("x-b", "2")],
-            "line 1: what is before the colon is no name",
+            "line 1: the text before the colon is not a valid header name",
         ),
         (
             b"HTTP/1.1 200 OK\r\n: s3cr3t\r\nX-B: 2\r\n\r\n",
             &[("x-b", "2")],
-            "line 1: what is before the colon is no name",
+            "line 1: the text before the colon is not a valid header name",
         ),
         (
             b"HTTP/1.1 200 OK\r\n s3cr3t: 1\r\nX-B: 2\r\n\r\n",
