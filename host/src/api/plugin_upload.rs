@@ -31,13 +31,14 @@ use crate::{
 
 /// Bodies of plugins in memory at once, of up to `plugins.bytes` each.
 const BODIES: u32 = 4;
-/// How many times as long as other bodies a plugin may take to come: it is some hundred times as large as most.
+/// The time for receiving a plugin, as a multiple of the time for other bodies: most of those are some hundred times
+/// smaller.
 const PATIENCE: u64 = 4;
-/// Bytes a second that they have to come at, so that one of which nothing comes does not hold its place for long.
+/// The least rate at which the body must come, in bytes a second, so that a stalled upload is ended soon.
 const LEAST_RATE: u64 = 64 << 10;
-/// When to come again if somebody else has the turn.
+/// The `Retry-After` while another upload is under way.
 const COME_AGAIN: Duration = Duration::from_secs(5);
-/// The longest name.
+/// Bytes of a name at most.
 const NAME_BYTES: usize = 64;
 
 /// The uploads under way: one for each tenant, without a queue within it.
@@ -77,18 +78,18 @@ impl Uploads {
     }
 }
 
-/// What is uploaded, and what becomes of it.
+/// The plugin's name, and how the uploaded version is used.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct UploadQuery {
-    /// The plugin's name: 1 to 64 letters, digits, `-`, `_` and `.`. A new one is made if there is none.
+    /// The plugin's name: 1 to 64 letters, digits, `-`, `_` and `.`. A plugin is created if none has this name.
     #[param(max_length = 64, example = "mine")]
     name: String,
-    /// Only puts the version on trial, for this share of the deliveries, in percent.
+    /// Starts a rollout: this share of the deliveries, in percent, runs the version.
     #[param(minimum = 1, maximum = 99)]
     canary: Option<u8>,
-    /// Only stores the version: it runs where a webhook names it, or once it is promoted.
+    /// Only stores the version. It runs where a webhook pins it, or once it is promoted.
     #[serde(default)]
     hold: bool,
 }
@@ -109,17 +110,17 @@ impl UploadQuery {
             (None, false) => Ok(Introduction::Current),
             (None, true) => Ok(Introduction::Hold),
             (Some(share @ 1..=99), false) => Ok(Introduction::Canary(share)),
-            (Some(_), false) => invalid("canary is the share of a trial: 1 to 99 percent"),
-            (Some(_), true) => invalid("canary and hold exclude each other"),
+            (Some(_), false) => invalid("canary must be 1 to 99, the share of the deliveries in percent"),
+            (Some(_), true) => invalid("canary and hold cannot be used together; leave one out"),
         }
     }
 }
 
-/// Takes a plugin in: a WebAssembly component of the world `hookbox:transformer`, or a core module with the
-/// component type embedded. It is surveyed, compiled, checked against the world, and tried on a sample event,
-/// which can take a minute; refused with 422, which says what is wrong, where, and what to do. Then all webhooks
-/// that follow the plugin run it, unless `canary` or `hold` say otherwise. A first version cannot be held back
-/// or tried. A version that is there already stays as it is: 200, and nothing changes.
+/// Uploads a plugin: a WebAssembly component of the world `hookbox:transformer`, or a core module with the component
+/// type embedded. It is surveyed, compiled, checked against the world, and tried in a smoke test, the render of a
+/// sample event. This can take a minute. A refusal is a 422 that says what is wrong, where, and what to do. Then all
+/// webhooks that follow the plugin run the version, unless `canary` or `hold` say otherwise; a plugin's first version
+/// takes neither. The upload of a version that is there already is answered with 200 and changes nothing.
 #[utoipa::path(post, path = "/v1/plugins", tag = "plugins", params(UploadQuery),
     request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses(

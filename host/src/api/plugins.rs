@@ -30,36 +30,35 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = Plugin)]
 pub(crate) struct PluginView {
-    /// What a webhook's `plugin` says; `name@version` there means this version and no other, by 8 or more
-    /// digits of its `sha256`.
+    /// The name to which a webhook's `plugin` refers. A webhook pins a version with `name@version`, where the version is
+    /// the first 8 or more digits of its `sha256`.
     pub(crate) name: String,
-    /// Whether it comes with hookbox. It has no versions that could be changed then.
+    /// Whether the transformer is built in. A built-in one has no versions and cannot be changed.
     pub(crate) built_in: bool,
-    /// The version that webhooks run which name no version: its SHA-256, or the number of this hookbox for the
-    /// built-in one.
+    /// The version that runs for webhooks that pin none: its SHA-256; for the built-in one, the version of hookbox.
     pub(crate) version: String,
-    /// When its first version was uploaded.
+    /// Time of the upload of the first version.
     pub(crate) created: Option<Timestamp>,
-    /// When it was last changed.
+    /// Time of the last change.
     pub(crate) last_updated: Option<Timestamp>,
-    /// The version before, to which a roll-back returns.
+    /// The version that was current before, to which a rollback returns.
     pub(crate) previous: Option<String>,
     /// All versions, oldest first.
     pub(crate) versions: Vec<PluginVersion>,
-    /// The version that runs on trial, if one does.
+    /// The rollout that runs, if any.
     pub(crate) canary: Option<Canary>,
-    /// How the last trial ended that was ended because its version did worse.
+    /// The last rollout that hookbox ended because the new version did worse.
     pub(crate) rolled_back: Option<RolledBack>,
-    /// What was seen of the trial that runs; only where a single plugin is answered.
+    /// Attempts in the rollout that runs. Only present when a single plugin is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tallies: Option<Tallies>,
-    /// The versions that an upload removed, by their SHA-256; only where an upload is answered that removed some.
+    /// SHA-256 of the old versions that the upload removed. Only present in the answer to such an upload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pruned: Vec<String>,
 }
 
 impl PluginView {
-    /// After an upload that removed these versions.
+    /// The answer to an upload that removed these versions.
     pub(super) fn after(plugin: Plugin, pruned: &[PluginVersion]) -> Self {
         Self {
             pruned: pruned
@@ -89,7 +88,7 @@ impl From<Plugin> for PluginView {
     }
 }
 
-/// The one that is always there.
+/// The built-in transformer.
 fn built_in() -> PluginView {
     PluginView {
         name: BUILT_IN.to_owned(),
@@ -120,7 +119,7 @@ impl From<VersionError> for Problem {
     }
 }
 
-/// All transformers, by name.
+/// Lists the transformers, by name.
 #[utoipa::path(get, path = "/v1/plugins", tag = "plugins", params(Paging),
     responses((status = 200, description = "A page of them.", body = List<PluginView>)))]
 pub(super) async fn list_plugins(
@@ -129,7 +128,7 @@ pub(super) async fn list_plugins(
     Params(paging): Params<Paging>,
 ) -> Answer<Response> {
     let read = async || {
-        // Few enough to be had whole, and the built-in one has its place among them.
+        // Plugins are few enough to be read at once, and the built-in one is sorted in among them.
         let config = state.engine.backend().tenant(&key.tenant).await?;
         let mut all: Vec<PluginView> = config.plugins.into_iter().map(PluginView::from).collect();
         all.push(built_in());
@@ -140,7 +139,7 @@ pub(super) async fn list_plugins(
     state.sending.json(&Caller::from(&key), read).await
 }
 
-/// One transformer, with what was seen of its trial.
+/// Reads one transformer, with the tallies of its rollout.
 #[utoipa::path(get, path = "/v1/plugins/{name}", tag = "plugins",
     params(("name" = String, Path, description = "Its name.")),
     responses((status = 200, description = "The transformer.", body = PluginView)))]
@@ -169,20 +168,20 @@ pub(super) async fn get_plugin(
     state.sending.json(&Caller::from(&key), read).await
 }
 
-/// Which version shall run.
+/// The version to run.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Promotion {
-    /// 8 or more hexadecimal digits of its SHA-256, from the first.
+    /// The first 8 or more hexadecimal digits of the version's SHA-256.
     #[schema(example = "0123456789ab")]
     version: String,
-    /// Only on trial, for this share of the deliveries, in percent.
+    /// Starts a rollout instead: this share of the deliveries, in percent, runs the version.
     #[schema(minimum = 1, maximum = 99)]
     canary: Option<u8>,
 }
 
-/// Lets all webhooks that follow the plugin run a version, or puts it on trial for a share of their
-/// deliveries. A trial that runs ends.
+/// Makes a version current, so that all webhooks that follow the plugin run it, or starts its rollout for a share of
+/// their deliveries. A rollout that runs ends.
 #[utoipa::path(post, path = "/v1/plugins/{name}/promote", tag = "plugins", request_body = Promotion,
     params(("name" = String, Path, description = "The plugin.")),
     responses((status = 200, description = "The plugin as it is now.", body = PluginView)))]
@@ -196,13 +195,13 @@ pub(super) async fn promote(
         let now = Timestamp::now();
         match body.canary {
             None => plugin.promote(&body.version, now),
-            Some(share) => plugin.try_out(&body.version, share, now),
+            Some(share) => plugin.start_rollout(&body.version, share, now),
         }
     })
     .await
 }
 
-/// Ends the trial, if one runs; otherwise makes the version before the current one current again, once.
+/// Ends the rollout, if one runs; otherwise makes the version before the current one current again, once.
 #[utoipa::path(post, path = "/v1/plugins/{name}/rollback", tag = "plugins",
     params(("name" = String, Path, description = "The plugin.")),
     responses((status = 200, description = "The plugin as it is now.", body = PluginView)))]
@@ -238,7 +237,7 @@ pub(super) async fn delete_plugin(
 /// The component of a version.
 #[utoipa::path(get, path = "/v1/plugins/{name}/versions/{version}", tag = "plugins",
     params(("name" = String, Path, description = "The plugin."),
-        ("version" = String, Path, description = "8 or more digits of its SHA-256, from the first.")),
+        ("version" = String, Path, description = "The first 8 or more hexadecimal digits of its SHA-256.")),
     responses((status = 200, description = "Its bytes.", body = Vec<u8>, content_type = "application/wasm")))]
 pub(super) async fn get_version(
     Reader(key): Reader,
@@ -256,7 +255,7 @@ pub(super) async fn get_version(
         next: 0,
         seen: Sha256::new(),
     };
-    // One that is not there is told while that can be said.
+    // A component that is missing is reported before the status line is sent.
     let first = reading.piece().await?;
     let first = first.ok_or_else(|| Problem::no_such("component", &version.sha256))?;
     let rest = futures_util::stream::try_unfold(reading, async |mut reading| {
@@ -277,19 +276,20 @@ pub(super) async fn get_version(
     ))
 }
 
-/// A component that is read as it is taken.
+/// A component that is read piece by piece as the client takes it.
 struct Reading {
     backend: Arc<dyn Backend>,
     tenant: TenantId,
     sha256: String,
-    /// Bytes to come.
+    /// Bytes that are still to be read.
     left: u64,
     next: u32,
     seen: Sha256,
 }
 
 impl Reading {
-    /// The next piece, if it is there. The last one only if all of them are what was stored.
+    /// The next piece; none if the component has been removed. Before the last piece is returned, the digest of the
+    /// whole is checked.
     async fn piece(&mut self) -> Result<Option<Bytes>, BackendError> {
         let (backend, sha256) = (&self.backend, &self.sha256);
         let piece = backend.component_piece(&self.tenant, sha256, self.next);
@@ -303,7 +303,7 @@ impl Reading {
         let Some(left) = left else {
             let error =
                 BackendError::Corrupt(format!("the component {sha256} is not what was stored"));
-            // What has been sent of it is cut off, and cannot be told any more.
+            // A part has been sent, so the response can only be cut off: the error shows in the log alone.
             tracing::error!(%error, "a component cannot be sent");
             return Err(error);
         };
@@ -312,11 +312,11 @@ impl Reading {
     }
 }
 
-/// Removes a version. 409 as long as it is needed: while it is current, the one before, on trial, or named by
-/// a webhook.
+/// Removes a version. 409 as long as it is needed: while it is current, the one before, the canary of a rollout, or
+/// pinned by a webhook.
 #[utoipa::path(delete, path = "/v1/plugins/{name}/versions/{version}", tag = "plugins",
     params(("name" = String, Path, description = "The plugin."),
-        ("version" = String, Path, description = "8 or more digits of its SHA-256, from the first.")),
+        ("version" = String, Path, description = "The first 8 or more hexadecimal digits of its SHA-256.")),
     responses((status = 200, description = "The plugin as it is now.", body = PluginView)))]
 pub(super) async fn delete_version(
     Admin(key): Admin,
@@ -335,7 +335,7 @@ async fn find(state: &Shared, tenant: &TenantId, name: &str) -> Answer<Plugin> {
     plugin.ok_or_else(|| Problem::no_such("plugin", name))
 }
 
-/// Changes a plugin as if nobody else did.
+/// Changes a plugin atomically: a concurrent change of the tenant's configuration makes it start over.
 async fn alter(
     state: &Shared,
     tenant: &TenantId,
@@ -361,7 +361,7 @@ fn not_built_in(name: &str) -> Answer<()> {
     if name == BUILT_IN {
         return Err(Problem::new(
             Kind::Conflict,
-            format!("{BUILT_IN:?} comes with hookbox and cannot be changed"),
+            format!("{BUILT_IN:?} is built into hookbox and cannot be changed"),
         ));
     }
     Ok(())

@@ -61,7 +61,7 @@ use tls::{CaFile, Configs, Kind, Trust};
 /// Bytes of one answer that are read beyond its headers and twice its body: a body in small chunks is mostly framing.
 const ANSWER_EXTRA: usize = 64 * 1024;
 
-/// How often one attempt sends a request, when the receiver has said each time that it did not process it.
+/// Times that one attempt sends its request at most. It is sent again only if the receiver certainly did not process it.
 const TRIES: usize = 4;
 
 /// Sends requests. Cheap to clone; clones share connections.
@@ -139,11 +139,11 @@ impl Client {
         let deadline = started
             .checked_add(options.timeout)
             .unwrap_or_else(|| started + Duration::from_secs(3600));
-        let (answer, place) = timeout_at(deadline, Box::pin(self.execute(request, options)))
+        let (answer, pool_key) = timeout_at(deadline, Box::pin(self.execute(request, options)))
             .await
             .unwrap_or(Err(SendError::Timeout(Phase::Response)))?;
         let answered = Instant::now();
-        let mut response = self.read(answer, &place, deadline).await;
+        let mut response = self.read(answer, &pool_key, deadline).await;
         response.response_us = micros(answered - started);
         response.body_us = micros(answered.elapsed());
         Ok(response)
@@ -158,17 +158,17 @@ impl Client {
         let guard = self.0.connector.guard.owned_by(Arc::clone(&owner));
         let shown_host = request.shown_host().to_owned();
         let request = Outgoing::new(request)?;
-        let place = self.place(&request, owner, options).await?;
-        let answer = self.exchange(&request, &place, &guard).await;
+        let pool_key = self.pool_key(&request, owner, options).await?;
+        let answer = self.exchange(&request, &pool_key, &guard).await;
         match answer {
-            Ok(answer) => Ok((answer, place)),
+            Ok(answer) => Ok((answer, pool_key)),
             Err(SendError::Guard(error)) => Err(SendError::Guard(error.shown_as(&shown_host))),
             Err(other) => Err(other),
         }
     }
 
-    /// Where a request goes, and who is trusted there.
-    async fn place(
+    /// The pool's key for the connections that may carry this request.
+    async fn pool_key(
         &self,
         request: &Outgoing,
         owner: Owner,
@@ -195,27 +195,27 @@ impl Client {
         })
     }
 
-    /// Sends a request until there is an answer, or until it is not certain that the receiver has not processed it.
-    /// The queue decides what is tried again after that, and when.
+    /// Sends a request. Sends it again at once, up to [`TRIES`] times in all, as long as it is certain that the receiver
+    /// has not processed it. Whether and when a failed delivery gets another attempt is for the queue to decide.
     async fn exchange(
         &self,
         request: &Outgoing,
-        place: &PoolKey,
+        pool_key: &PoolKey,
         guard: &Guard,
     ) -> Result<Answer, SendError> {
         let pool = &self.0.pool;
         let mut last = SendError::Internal("it did not try");
         for _ in 0..TRIES {
-            match Box::pin(self.exchange_once(request, place, guard)).await {
+            match Box::pin(self.exchange_once(request, pool_key, guard)).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Malformed(error)) => {
-                    pool.note_http1(place);
+                    pool.note_http1(pool_key);
                     return Err(error);
                 }
                 Err(Failure::Unsent(error)) => last = error,
                 Err(Failure::WantsHttp1(error)) => {
-                    pool.note_http1(place);
+                    pool.note_http1(pool_key);
                     last = error;
                 }
             }
@@ -226,27 +226,27 @@ impl Client {
     async fn exchange_once(
         &self,
         request: &Outgoing,
-        place: &PoolKey,
+        pool_key: &PoolKey,
         guard: &Guard,
     ) -> Result<Answer, Failure> {
         let (pool, bytes) = (&self.0.pool, self.answer_bytes());
-        let http1_only = request.names_host() || pool.wants_http1(place);
-        if !http1_only && let Some(shared) = pool.shared(place) {
+        let http1_only = request.names_host() || pool.wants_http1(pool_key);
+        if !http1_only && let Some(shared) = pool.shared(pool_key) {
             return Ok(Answer::Http2(shared.exchange(request).await?));
         }
-        if let Some(idle) = pool.take(place) {
+        if let Some(idle) = pool.take(pool_key) {
             return Ok(Answer::Http1(idle.exchange(request, bytes).await?));
         }
-        let secure = match &place.trust {
+        let secure = match &pool_key.trust {
             None => None,
             Some(trust) => Some(self.tls_config(trust, http1_only).await?),
         };
         let connector = &self.0.connector;
         let connected = connector
-            .connect(guard, &place.host, place.port, secure)
+            .connect(guard, &pool_key.host, pool_key.port, secure)
             .await?;
         if connected.http2 {
-            let shared = pool.share(place, Http2::start(connected, bytes).await?);
+            let shared = pool.share(pool_key, Http2::start(connected, bytes).await?);
             return Ok(Answer::Http2(shared.exchange(request).await?));
         }
         let fresh = Http1::new(connected);
@@ -274,7 +274,7 @@ impl Client {
     }
 
     /// Reads the body as far as the limits go. The times are the caller's to set.
-    async fn read(&self, answer: Answer, place: &PoolKey, deadline: Instant) -> Response {
+    async fn read(&self, answer: Answer, pool_key: &PoolKey, deadline: Instant) -> Response {
         let cap = self.0.response_bytes;
         let mut body = Vec::new();
         let (mut response, whole) = match answer {
@@ -282,7 +282,7 @@ impl Client {
                 let read = timeout_at(deadline, rest.body(cap, &mut body)).await;
                 let (whole, reusable) = read.unwrap_or((false, None));
                 if let Some(connection) = reusable {
-                    self.0.pool.put(place, connection);
+                    self.0.pool.put(pool_key, connection);
                 }
                 (response, whole)
             }

@@ -1,4 +1,4 @@
-//! Connections that are kept for the next request to the same place.
+//! The pool of connections that are kept for later requests with the same [`PoolKey`].
 
 use std::{
     collections::HashMap,
@@ -12,15 +12,15 @@ use tokio::time::Instant;
 use super::{http1::Http1, http2::Http2, tls::Trust};
 use crate::guard::Owner;
 
-/// Places that something is kept for. Strangers choose the hosts: without a bound, idle connections to ever new ones
-/// would use up the process's file descriptors.
-const PLACES: usize = 256;
+/// Entries of the pool at most. Tenants choose the hosts: without a bound, idle connections to ever new hosts would use
+/// up the process's file descriptors.
+const MAX_KEYS: usize = 256;
 
-/// Idle HTTP/1.1 connections to one place, and to all together.
-const IDLE_PER_PLACE: usize = 16;
+/// Idle HTTP/1.1 connections at most: of one entry, and of all together.
+const IDLE_PER_KEY: usize = 16;
 const IDLE: usize = 1024;
 
-/// How long is remembered that a receiver wants HTTP/1.1.
+/// Time for which it is remembered that a receiver wants HTTP/1.1.
 const MEMORY: Duration = Duration::from_secs(600);
 
 /// The owner of a connection, its destination, and how it is secured. Requests share connections if all three are the
@@ -33,7 +33,7 @@ pub(super) struct PoolKey {
     /// As in the URL, so that IPv6 addresses are in brackets. May be a secret: not for logs.
     pub(super) host: String,
     pub(super) port: u16,
-    /// Whom TLS trusts; none without TLS.
+    /// The certificates that TLS trusts; none without TLS.
     pub(super) trust: Option<Trust>,
 }
 
@@ -48,15 +48,15 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    places: HashMap<PoolKey, Kept>,
-    /// HTTP/1.1 connections in all places.
+    entries: HashMap<PoolKey, Kept>,
+    /// Idle HTTP/1.1 connections of all entries.
     idle: usize,
-    /// Whether somebody sees to it that nothing stays too long.
+    /// Whether the task that closes connections which were idle for too long is running.
     swept: bool,
 }
 
 struct Kept {
-    /// The last is the one that was used last.
+    /// In the order of their last use, the most recent last.
     idle: Vec<(Http1, Instant)>,
     shared: Option<Http2>,
     wants_http1: Option<Instant>,
@@ -78,10 +78,10 @@ impl Pool {
     }
 
     /// An idle HTTP/1.1 connection that its receiver has not closed.
-    pub(super) fn take(&self, place: &PoolKey) -> Option<Http1> {
+    pub(super) fn take(&self, key: &PoolKey) -> Option<Http1> {
         loop {
             let mut state = self.0.state();
-            let kept = state.places.get_mut(place)?;
+            let kept = state.entries.get_mut(key)?;
             let (mut connection, since) = kept.idle.pop()?;
             state.idle -= 1;
             drop(state);
@@ -92,14 +92,14 @@ impl Pool {
     }
 
     /// Keeps a connection on which an exchange has ended.
-    pub(super) fn put(&self, place: &PoolKey, connection: Http1) {
+    pub(super) fn put(&self, key: &PoolKey, connection: Http1) {
         let mut state = self.0.state();
         if state.idle >= IDLE {
             return;
         }
         let now = Instant::now();
-        let kept = state.kept(place);
-        if kept.idle.len() >= IDLE_PER_PLACE {
+        let kept = state.kept(key);
+        if kept.idle.len() >= IDLE_PER_KEY {
             return;
         }
         kept.idle.push((connection, now));
@@ -107,41 +107,41 @@ impl Pool {
         self.sweep_from_now_on(&mut state);
     }
 
-    /// The HTTP/2 connection to a place.
-    pub(super) fn shared(&self, place: &PoolKey) -> Option<Http2> {
+    /// The HTTP/2 connection with this key.
+    pub(super) fn shared(&self, key: &PoolKey) -> Option<Http2> {
         let mut state = self.0.state();
-        let kept = state.places.get_mut(place)?;
+        let kept = state.entries.get_mut(key)?;
         kept.shared.take_if(|shared| shared.is_retired());
         kept.used = Instant::now();
         kept.shared.clone()
     }
 
-    /// Shares an HTTP/2 connection from now on. Returns the one to use: another if there was one already.
-    pub(super) fn share(&self, place: &PoolKey, connection: Http2) -> Http2 {
-        if let Some(shared) = self.shared(place) {
+    /// Shares an HTTP/2 connection from now on. Returns the connection to use: the one that is there already, if any.
+    pub(super) fn share(&self, key: &PoolKey, connection: Http2) -> Http2 {
+        if let Some(shared) = self.shared(key) {
             connection.retire();
             return shared;
         }
         let mut state = self.0.state();
-        state.kept(place).shared = Some(connection.clone());
+        state.kept(key).shared = Some(connection.clone());
         self.sweep_from_now_on(&mut state);
         connection
     }
 
     /// Whether a receiver wants HTTP/1.1 although it offers HTTP/2.
-    pub(super) fn wants_http1(&self, place: &PoolKey) -> bool {
+    pub(super) fn wants_http1(&self, key: &PoolKey) -> bool {
         let state = self.0.state();
-        let kept = state.places.get(place);
+        let kept = state.entries.get(key);
         kept.is_some_and(|kept| {
             kept.wants_http1
                 .is_some_and(|since| since.elapsed() < MEMORY)
         })
     }
 
-    /// Remembers that it does.
-    pub(super) fn note_http1(&self, place: &PoolKey) {
+    /// Remembers that the receiver wants HTTP/1.1.
+    pub(super) fn note_http1(&self, key: &PoolKey) {
         let mut state = self.0.state();
-        let kept = state.kept(place);
+        let kept = state.kept(key);
         kept.wants_http1 = Some(Instant::now());
         if let Some(shared) = kept.shared.take() {
             shared.retire();
@@ -175,18 +175,18 @@ impl Inner {
 }
 
 impl State {
-    /// What is kept for a place. The place that was used longest ago makes room for a new one.
-    fn kept(&mut self, place: &PoolKey) -> &mut Kept {
-        if !self.places.contains_key(place) && self.places.len() >= PLACES {
-            let oldest = self.places.iter().min_by_key(|(_, kept)| kept.used);
-            if let Some(oldest) = oldest.map(|(place, _)| place.clone())
-                && let Some(kept) = self.places.remove(&oldest)
+    /// The entry with this key, made if there is none. The entry that was used longest ago makes room for a new one.
+    fn kept(&mut self, key: &PoolKey) -> &mut Kept {
+        if !self.entries.contains_key(key) && self.entries.len() >= MAX_KEYS {
+            let oldest = self.entries.iter().min_by_key(|(_, kept)| kept.used);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone())
+                && let Some(kept) = self.entries.remove(&oldest)
             {
                 self.idle -= kept.idle.len();
             }
         }
         let now = Instant::now();
-        let kept = self.places.entry(place.clone()).or_insert_with(|| Kept {
+        let kept = self.entries.entry(key.clone()).or_insert_with(|| Kept {
             idle: Vec::new(),
             shared: None,
             wants_http1: None,
@@ -196,10 +196,10 @@ impl State {
         kept
     }
 
-    /// Drops what has been idle for too long. Returns whether anything is left to look after.
+    /// Drops connections that have been idle for too long. Returns whether any entry is left.
     fn sweep(&mut self, idle_timeout: Duration) -> bool {
         let mut idle = 0;
-        self.places.retain(|_, kept| {
+        self.entries.retain(|_, kept| {
             kept.idle
                 .retain(|(_, since)| since.elapsed() < idle_timeout);
             let unused = kept.used.elapsed() >= idle_timeout;
@@ -212,14 +212,14 @@ impl State {
             !kept.idle.is_empty() || kept.shared.is_some() || kept.wants_http1.is_some()
         });
         self.idle = idle;
-        self.swept = !self.places.is_empty();
+        self.swept = !self.entries.is_empty();
         self.swept
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // Others may hold it still, so that its task would go on.
+        // Requests may still hold the connection, so that its task would go on.
         if let Some(shared) = &self.shared {
             shared.retire();
         }

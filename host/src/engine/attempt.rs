@@ -197,7 +197,7 @@ impl Engine {
     /// Counts the observation of a stored attempt in its rollout.
     pub async fn count(&self, observation: &Observation) {
         if self.transformers.count(observation).await {
-            self.metrics.trial_ended();
+            self.metrics.rollout_ended();
         }
     }
 }

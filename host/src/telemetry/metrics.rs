@@ -112,7 +112,7 @@ struct OfWorker {
     render_seconds: Histogram,
     wait_seconds: Histogram,
     in_flight: Gauge,
-    trials_ended: Counter,
+    rollouts_ended: Counter,
     defer: Family<ReasonLabels, Counter>,
 }
 
@@ -217,7 +217,7 @@ impl OfWorker {
         let attempt_seconds = Histogram::new(exponential_buckets(0.000_5, 2.0, 17));
         let render_seconds = Histogram::new(exponential_buckets(0.000_01, 2.0, 15));
         let wait_seconds = Histogram::new(WAITS);
-        let (in_flight, trials_ended) = (Gauge::default(), Counter::default());
+        let (in_flight, rollouts_ended) = (Gauge::default(), Counter::default());
         let mut registry = Registry::with_prefix("hookbox");
         registry.register("attempts", "Attempts by result", attempts.clone());
         registry.register(
@@ -248,8 +248,8 @@ impl OfWorker {
         );
         registry.register(
             "plugin_trials_ended",
-            "Trials of plugin versions that were ended because the version did worse",
-            trials_ended.clone(),
+            "Rollouts of plugin versions that were ended because the version did worse",
+            rollouts_ended.clone(),
         );
         registry.register(
             "deliveries_put_off",
@@ -266,7 +266,7 @@ impl OfWorker {
             render_seconds,
             wait_seconds,
             in_flight,
-            trials_ended,
+            rollouts_ended,
             defer,
         }
     }
@@ -344,9 +344,9 @@ impl Metrics {
         self.worker.failed.get_or_create(&KindLabels { kind }).inc();
     }
 
-    /// Counts a trial that was ended because the version on trial did worse.
-    pub fn trial_ended(&self) {
-        self.worker.trials_ended.inc();
+    /// Counts a rollout that was ended because the new version did worse.
+    pub fn rollout_ended(&self) {
+        self.worker.rollouts_ended.inc();
     }
 
     /// Counts a delivery that was put off.

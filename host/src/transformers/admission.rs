@@ -72,7 +72,7 @@ impl Transformers {
         };
         if let Some(error) = test.refusal() {
             return Err(AdmitError::Refused(format!(
-                "its trial render of a sample event failed ({}): {error}; try it with `hookbox plugin check`",
+                "its smoke test, the render of a sample event, failed ({}): {error}; try it with `hookbox plugin check`",
                 error.kind
             )));
         }

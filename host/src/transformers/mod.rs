@@ -272,7 +272,7 @@ fn resolve<'p>(
         Ok(choice) => Ok(Source::Stored {
             name: plugin.name.clone(),
             sha256: choice.sha256.to_owned(),
-            rollout: choice.trial.map(|(started, arm)| RolloutArm {
+            rollout: choice.rollout.map(|(started, arm)| RolloutArm {
                 plugin: plugin.name.clone(),
                 started,
                 share: plugin.canary.as_ref().map_or(0, |canary| canary.share),

@@ -120,7 +120,7 @@ impl Transformers {
                 let mut plugins = config.plugins.into_iter();
                 let found = plugins.find(|plugin| plugin.name == rollout.plugin);
                 let mut plugin = found.ok_or(NotEnded::Over)?;
-                if plugin.end_trial(rollout.started, seen, Timestamp::now()) {
+                if plugin.end_rollout(rollout.started, seen, Timestamp::now()) {
                     Ok(plugin)
                 } else {
                     Err(NotEnded::Over)

@@ -40,14 +40,14 @@ impl SmokeTest {
         config: &Config,
     ) -> Self {
         let webhook = WebhookSpec {
-            name: "trial".to_owned(),
+            name: "smoke test".to_owned(),
             payload_url: "https://example.com/hook".to_owned(),
             ..WebhookSpec::default()
         };
         let render = Render {
             config,
             webhook: &webhook,
-            delivery: &DeliveryId::from("dlv_trial"),
+            delivery: &DeliveryId::from("dlv_smoke_test"),
             secrets: &WebhookSecrets::stand_ins(&[]),
         };
         let (context, view) = (Arc::clone(event.context()), guest_view(&webhook));

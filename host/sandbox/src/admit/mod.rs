@@ -6,7 +6,7 @@
 //! 3. The component is compiled, linked and checked against the world, as [`Sandbox::load`] does it. With
 //!    [`Sandbox::with_compiler`], both this and the step before run in processes of their own.
 //!
-//! The trial render that follows is the caller's, as it takes a webhook and an event.
+//! The caller makes the smoke test that follows, as it takes a webhook and an event.
 
 mod code;
 mod encode;

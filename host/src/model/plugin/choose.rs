@@ -1,18 +1,17 @@
-//! Which version of a plugin a delivery runs.
+//! The choice of the version of a plugin that a delivery runs.
 
 use sha2::{Digest, Sha256};
 
 use super::{Arm, Canary, Plugin, VersionError};
 use crate::model::{DeliveryId, Timestamp};
 
-/// The version that a delivery runs, and the trial in which it counts.
+/// The version that a delivery runs, and the rollout in which it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice<'a> {
     /// The version's digest.
     pub sha256: &'a str,
-    /// If a trial runs and the webhook follows the plugin: when the trial started, and the side that this
-    /// delivery is on.
-    pub trial: Option<(Timestamp, Arm)>,
+    /// The rollout's start and this delivery's side of it. None without a rollout, or if the webhook pins a version.
+    pub rollout: Option<(Timestamp, Arm)>,
 }
 
 /// A webhook's `plugin`: a name, and the version if one is pinned.
@@ -25,11 +24,11 @@ pub fn split_reference(plugin: &str) -> (&str, Option<&str>) {
 }
 
 impl Plugin {
-    /// Which version a delivery runs: the pinned one, or else the current one, or, while a trial runs, the one
-    /// on trial for its share of deliveries. Without a delivery (a dry run), the current one.
+    /// The version that a delivery runs: the pinned one, or else the current one. During a rollout the canary's share
+    /// of the deliveries runs the canary instead. Without a delivery (a dry run) it is the current one.
     ///
-    /// The side is drawn by a hash of the delivery's id and the trial, so that all attempts of a delivery run
-    /// the same version while the trial lasts, every worker draws the same, and each trial draws anew.
+    /// The side is drawn by a hash of the delivery's id and the rollout. So all attempts of a delivery run the same
+    /// version while the rollout lasts, every worker draws the same side, and each rollout draws anew.
     ///
     /// # Errors
     /// If the pin names no version, or several.
@@ -41,13 +40,13 @@ impl Plugin {
         if let Some(pin) = pin {
             return Ok(Choice {
                 sha256: &self.version(pin)?.sha256,
-                trial: None,
+                rollout: None,
             });
         }
         let Some((canary, delivery)) = self.canary.as_ref().zip(delivery) else {
             return Ok(Choice {
                 sha256: &self.current,
-                trial: None,
+                rollout: None,
             });
         };
         let (arm, sha256) = if draw(&self.name, canary, delivery) < canary.share {
@@ -57,7 +56,7 @@ impl Plugin {
         };
         Ok(Choice {
             sha256,
-            trial: Some((canary.started, arm)),
+            rollout: Some((canary.started, arm)),
         })
     }
 }

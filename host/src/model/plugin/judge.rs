@@ -1,9 +1,9 @@
-//! Whether the version on trial does worse than the current one.
+//! The test whether the canary of a rollout does worse than the current version.
 //!
-//! The question is asked after every attempt, so an ordinary test of significance will not do: who looks
-//! often enough finds any coin biased. This is a sequential test, which may be looked at at any time.
+//! The test is made after every attempt. An ordinary test of significance that is repeated so often would in the end
+//! find a difference where there is none. This is a sequential test, which may be repeated at any time.
 //!
-//! Which side a delivery is on is drawn at random with the trial's share `s` ([`Plugin::choose`]), whatever
+//! The side of each delivery is drawn at random with the canary's share `s` ([`Plugin::choose`]), whatever
 //! the delivery. So if the two versions are equally good, each failure, and each attempt that did not fail,
 //! is the canary's with probability `s`, independently of all others; also when webhooks, events and
 //! receivers fail at quite different rates. If instead the canary fails `r` times as often as the current
@@ -18,11 +18,12 @@
 
 use super::{Tallies, Tally};
 
-/// Of a thousand trials of a version that is as good as the current one, at most one is ended, however long
+/// Of a thousand rollouts of a version that is as good as the current one, at most one is ended, however long
 /// they last.
 const ALPHA: f64 = 0.001;
 
-/// What is thought of: failing so many times as often, and not failing so many times as often.
+/// The alternatives that are tested, each as `(r, q)`: the canary fails `r` times as often as the current version, and
+/// does not fail `q` times as often.
 const ALTERNATIVES: [(f64, f64); 8] = [
     (2.0, 1.0),
     (3.0, 1.0),
@@ -34,16 +35,16 @@ const ALTERNATIVES: [(f64, f64); 8] = [
     (100.0, 0.01),
 ];
 
-/// Fewer attempts of the canary than these are no experience, whatever their odds.
+/// With fewer attempts of the canary than these it is not judged, whatever the odds.
 const LEAST_ATTEMPTS: u64 = 10;
 
-/// A rate of failures that is higher by less than this is no reason to intervene, however sure it is.
+/// A rollout is not ended for a difference of the failure rates below this, however certain it is.
 const LEAST_DIFFERENCE: f64 = 0.01;
 
-/// Whether a trial with this share (in percent) should end because the canary does worse: it has had ten
-/// attempts, its rate of failures is higher by at least one percentage point, and that is not chance (at most
-/// one of a thousand trials of an equally good version would ever be ended). A canary that always fails is
-/// found after 10 attempts of its own, unless nearly all deliveries run it.
+/// Whether a rollout with this share (in percent) should end because the canary does worse: it has had ten
+/// attempts, its failure rate is higher by at least one percentage point, and that is not chance (at most one of a
+/// thousand rollouts of an equally good version would ever be ended). A canary that always fails is found after 10
+/// attempts of its own, unless nearly all deliveries run it.
 #[must_use]
 pub fn is_worse(seen: &Tallies, share: u8) -> bool {
     let (canary, current) = (&seen.canary, &seen.current);

@@ -1,7 +1,7 @@
 //! A plugin: a name, and the versions that were uploaded under it.
 //!
-//! What may be done with them, which of them a delivery runs and when a trial has failed are pure decisions,
-//! one file each.
+//! The changes of a plugin, the choice of the version for a delivery, and the judgement of a rollout are pure
+//! functions, in one file each.
 
 mod choose;
 mod judge;
@@ -30,15 +30,15 @@ pub struct Plugin {
     pub updated: Timestamp,
     /// All versions, in the order in which they were uploaded; never empty.
     pub versions: Vec<PluginVersion>,
-    /// The digest of the version that webhooks run which follow the latest; one of `versions`.
+    /// The digest of the version that runs for webhooks that pin none; one of `versions`.
     pub current: String,
-    /// The one before, to which a roll-back returns; one of `versions`.
+    /// The version that was current before, to which a rollback returns; one of `versions`.
     #[serde(default)]
     pub previous: Option<String>,
-    /// The version that runs on trial for a share of the deliveries, if one does.
+    /// The version that a rollout runs for a share of the deliveries; none without a rollout.
     #[serde(default)]
     pub canary: Option<Canary>,
-    /// How the last trial ended that hookbox itself ended.
+    /// The last rollout that hookbox ended because the new version did worse.
     #[serde(default)]
     pub rolled_back: Option<RolledBack>,
 }
@@ -52,61 +52,61 @@ pub struct PluginVersion {
     pub uploaded: Timestamp,
     /// Bytes of the component.
     pub component_bytes: u64,
-    /// Bytes of what it compiles to on the machine that took it in.
+    /// Bytes of the compiled code, on the machine that admitted the version.
     pub compiled_bytes: u64,
-    /// What it imports.
+    /// Names of the functions and interfaces that the component imports.
     pub imports: Vec<String>,
-    /// Fuel of its trial render.
+    /// Fuel that the smoke test at the upload used.
     pub trial_fuel: u64,
-    /// The most linear memory that its trial render held.
+    /// Maximum linear memory that the smoke test held at once, in bytes.
     pub trial_peak_memory_bytes: u64,
 }
 
-/// A version on trial.
+/// The new version in a rollout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Canary {
-    /// Its digest; one of the plugin's versions and not the current one.
+    /// SHA-256 of the version; one of the plugin's versions, and not the current one.
     pub version: String,
-    /// The share of deliveries that run it, in percent: 1 to 99.
+    /// Share of the deliveries that run the version, in percent: 1 to 99.
     pub share: u8,
-    /// Since when. Together with the plugin's name this identifies the trial, and its tallies.
+    /// Start of the rollout. Together with the plugin's name it identifies the rollout and its tallies.
     pub started: Timestamp,
 }
 
-/// What two versions did during a trial.
+/// Attempts of the two versions in a rollout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tallies {
-    /// The version on trial.
+    /// Attempts of the new version.
     pub canary: Tally,
-    /// The current one, in the same time.
+    /// Attempts of the current version in the same time.
     pub current: Tally,
 }
 
-/// How often something was tried and how often it failed.
+/// Numbers of attempts and failures of one version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tally {
-    /// Deliveries whose first attempt ran it.
+    /// Number of deliveries whose first attempt ran the version.
     pub attempts: u64,
-    /// Those whose first attempt failed in a way that it can be blamed for.
+    /// Number of these whose first attempt failed by the fault of the version.
     pub failures: u64,
 }
 
-/// Which of the two versions of a trial an attempt ran.
+/// The side of a rollout: one of the two versions that it compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arm {
-    /// The one on trial.
+    /// The new version.
     Canary,
-    /// The current one.
+    /// The current version.
     Current,
 }
 
-/// The end of a trial that hookbox ended because the new version did worse.
+/// A rollout that hookbox ended because the new version did worse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RolledBack {
-    /// The version that was on trial.
+    /// SHA-256 of the new version.
     pub version: String,
-    /// When it ended.
+    /// Time of the end.
     pub at: Timestamp,
-    /// What was seen by then.
+    /// Attempts of both versions up to the end.
     pub tallies: Tallies,
 }

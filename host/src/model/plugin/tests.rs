@@ -37,7 +37,7 @@ fn plugin(digits: &str) -> Plugin {
     plugin
 }
 
-/// What holds of every plugin, whatever was done.
+/// Asserts the invariants of every plugin.
 fn assert_sound(plugin: &Plugin) {
     let has = |sha: &String| plugin.versions.iter().any(|v| v.sha256 == *sha);
     assert!(has(&plugin.current), "{plugin:?}");
@@ -94,13 +94,13 @@ fn a_refused_share_leaves_the_plugin_as_it_was() {
         assert_eq!(plugin, before);
     }
     assert!(matches!(
-        plugin.try_out("aaaaaaaa", 5, at(5)),
+        plugin.start_rollout("aaaaaaaa", 5, at(5)),
         Err(VersionError::IsCurrent(_))
     ));
 }
 
 #[test]
-fn a_roll_back_during_a_trial_ends_the_trial_and_no_more() {
+fn a_roll_back_during_a_rollout_ends_the_rollout_and_no_more() {
     let mut plugin = plugin("ab");
     plugin
         .add(version('c'), Introduction::Canary(10), at(5))
@@ -112,14 +112,14 @@ fn a_roll_back_during_a_trial_ends_the_trial_and_no_more() {
 }
 
 #[test]
-fn only_the_trial_that_was_judged_is_ended() {
+fn only_the_rollout_that_was_judged_is_ended() {
     let mut plugin = plugin("ab");
-    plugin.try_out("aaaaaaaa", 10, at(5)).unwrap();
-    plugin.try_out("aaaaaaaa", 20, at(5)).unwrap();
+    plugin.start_rollout("aaaaaaaa", 10, at(5)).unwrap();
+    plugin.start_rollout("aaaaaaaa", 20, at(5)).unwrap();
     let started = plugin.canary.as_ref().unwrap().started;
-    assert_ne!(started, at(5), "a trial is known by its start");
-    assert!(!plugin.end_trial(at(5), Tallies::default(), at(7)));
-    assert!(plugin.end_trial(started, Tallies::default(), at(7)));
+    assert_ne!(started, at(5), "the start identifies a rollout");
+    assert!(!plugin.end_rollout(at(5), Tallies::default(), at(7)));
+    assert!(plugin.end_rollout(started, Tallies::default(), at(7)));
     assert!(plugin.canary.is_none());
     assert_eq!(plugin.rolled_back.as_ref().unwrap().version, sha('a'));
 }
@@ -134,8 +134,8 @@ fn a_version_that_is_needed_stays_and_says_what_needs_it() {
     let pins = [("hook", "ddddddddd")];
     for (digit, why) in [
         ('c', "current"),
-        ('b', "roll-back"),
-        ('e', "trial"),
+        ('b', "rollback"),
+        ('e', "rolled out"),
         ('d', "\"hook\""),
     ] {
         let error = plugin
@@ -170,7 +170,7 @@ fn old_versions_go_but_what_is_needed_and_the_newest_stay() {
         gone,
         ["0", "1", "3", "4", "5"].map(|digit| digit.repeat(64))
     );
-    // pinned; the newest three that nothing needs; before the current one, current, on trial
+    // pinned; the newest three that nothing needs; before the current one, current, canary
     assert_eq!(left(&plugin), "26789ab");
     assert_sound(&plugin);
     assert_eq!(plugin.updated, at(30));
@@ -213,9 +213,9 @@ fn versions_are_named_by_the_beginning_of_their_digest() {
 }
 
 #[test]
-fn a_pin_is_heeded_and_a_trial_takes_its_share_of_the_rest() {
+fn a_pin_is_heeded_and_a_rollout_takes_its_share_of_the_rest() {
     let mut plugin = plugin("ab");
-    plugin.try_out("aaaaaaaa", 20, at(5)).unwrap();
+    plugin.start_rollout("aaaaaaaa", 20, at(5)).unwrap();
     let ids: Vec<DeliveryId> = (0..20_000).map(|n| format!("dlv_{n}").into()).collect();
     let mut canaries = 0;
     for id in &ids {
@@ -225,7 +225,7 @@ fn a_pin_is_heeded_and_a_trial_takes_its_share_of_the_rest() {
             plugin.choose(None, Some(id)).unwrap(),
             "the same each time"
         );
-        let (started, arm) = choice.trial.unwrap();
+        let (started, arm) = choice.rollout.unwrap();
         assert_eq!(started, at(5));
         match arm {
             Arm::Canary => assert_eq!(choice.sha256, sha('a')),
@@ -233,12 +233,12 @@ fn a_pin_is_heeded_and_a_trial_takes_its_share_of_the_rest() {
         }
         canaries += usize::from(arm == Arm::Canary);
         let pinned = plugin.choose(Some("bbbbbbbb"), Some(id)).unwrap();
-        assert_eq!((pinned.sha256, pinned.trial), (sha('b').as_str(), None));
+        assert_eq!((pinned.sha256, pinned.rollout), (sha('b').as_str(), None));
     }
     // Five standard deviations around 4000.
     assert!((3717..4283).contains(&canaries), "{canaries}");
     let dry = plugin.choose(None, None).unwrap();
-    assert_eq!((dry.sha256, dry.trial), (sha('b').as_str(), None));
+    assert_eq!((dry.sha256, dry.rollout), (sha('b').as_str(), None));
 }
 
 proptest! {
@@ -256,7 +256,7 @@ proptest! {
                 1 => plugin.add(version(digit), Introduction::Canary(share), now).map(|_| ()),
                 2 => plugin.add(version(digit), Introduction::Hold, now).map(|_| ()),
                 3 => plugin.promote(&named, now),
-                4 => plugin.try_out(&named, share, now),
+                4 => plugin.start_rollout(&named, share, now),
                 _ => if share < 128 { plugin.roll_back(now) } else { plugin.remove(&named, [], now) },
             };
             if done.is_err() {
@@ -291,13 +291,13 @@ proptest! {
     }
 }
 
-/// Runs a trial and says after how many deliveries it is ended, if it is.
-fn trial(seed: u64, share: u8, rates: (f64, f64), deliveries: u64) -> Option<u64> {
+/// Simulates a rollout and returns the number of deliveries after which it is ended, if it is.
+fn rollout(seed: u64, share: u8, rates: (f64, f64), deliveries: u64) -> Option<u64> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut seen = Tallies::default();
     for n in 1..=deliveries {
-        let on_trial = random.random_bool(f64::from(share) / 100.0);
-        let (tally, rate) = if on_trial {
+        let runs_canary = random.random_bool(f64::from(share) / 100.0);
+        let (tally, rate) = if runs_canary {
             (&mut seen.canary, rates.0)
         } else {
             (&mut seen.current, rates.1)
@@ -316,7 +316,7 @@ fn a_version_as_good_as_the_current_one_is_not_ended_by_chance() {
     for share in [1, 5, 20, 50, 90] {
         for rate in [0.0, 0.01, 0.1, 0.5, 0.9] {
             let ended = (0..200)
-                .filter(|seed| trial(*seed, share, (rate, rate), 2000).is_some())
+                .filter(|seed| rollout(*seed, share, (rate, rate), 2000).is_some())
                 .count();
             // At most 0.2 are to be expected; three would be a chance of one in a thousand.
             assert!(
@@ -339,7 +339,7 @@ fn a_version_that_is_clearly_worse_is_ended_soon() {
         (10, (0.1, 0.01), 2500),
     ] {
         for seed in 0..50 {
-            let ended = trial(seed, share, rates, within);
+            let ended = rollout(seed, share, rates, within);
             assert!(ended.is_some(), "{share} %, {rates:?}, seed {seed}");
         }
     }

@@ -1,4 +1,4 @@
-//! What may be done with a plugin's versions. Pure; whoever calls these stores what they yield.
+//! Changes of a plugin's versions. Pure: the caller stores the changed plugin.
 
 use super::{Canary, Plugin, PluginVersion, RolledBack, Tallies};
 use crate::model::Timestamp;
@@ -6,54 +6,52 @@ use crate::model::Timestamp;
 /// The fewest hexadecimal digits by which a version can be named.
 pub const VERSION_DIGITS: usize = 8;
 
-/// What becomes of a version that is uploaded.
+/// The use of a version after its upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Introduction {
     /// Webhooks that follow the plugin run it from now on.
     Current,
-    /// It runs on trial for this share of the deliveries, in percent.
+    /// A rollout runs it for this share of the deliveries, in percent.
     Canary(u8),
     /// It is stored, and runs only where it is pinned.
     Hold,
 }
 
-/// Why a plugin's versions cannot be changed like this, in words for who asked.
+/// The reason why a change of a plugin's versions is refused. The texts are for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VersionError {
-    /// Too few digits, or something else.
+    /// Not 8 to 64 hexadecimal digits.
     #[error(
-        "{0:?} is no version: give at least {VERSION_DIGITS} of the hexadecimal digits of its SHA-256, from the first"
+        "{0:?} is not a version; give the first {VERSION_DIGITS} or more hexadecimal digits of its SHA-256"
     )]
     NotAVersion(String),
-    /// No version begins like this.
+    /// No version begins with these digits.
     #[error("the plugin {plugin:?} has no version {version:?}")]
     Unknown {
         /// The plugin.
         plugin: String,
-        /// What was asked for.
+        /// The digits in the request.
         version: String,
     },
-    /// Several versions begin like this.
+    /// Several versions begin with these digits.
     #[error(
         "the plugin {plugin:?} has several versions that begin with {version:?}; give more digits"
     )]
     Ambiguous {
         /// The plugin.
         plugin: String,
-        /// What was asked for.
+        /// The digits in the request.
         version: String,
     },
-    /// A share that is none.
-    #[error("the share of a trial is 1 to 99 percent, not {0}")]
+    /// A share outside 1 to 99 percent.
+    #[error("the share of a canary must be 1 to 99 percent, not {0}")]
     Share(u8),
-    /// The current version cannot be on trial.
-    #[error(
-        "version {0} is the current one already, which runs for everybody; put another on trial"
-    )]
+    /// The current version cannot be the canary.
+    #[error("version {0} is the current version and cannot be a canary; choose another version")]
     IsCurrent(String),
     /// There is nothing to roll back to.
     #[error(
-        "the plugin {0:?} has no trial that could be ended, and no version before the current one; promote the version that shall run"
+        "the plugin {0:?} has no rollout to end and no earlier version to return to; promote the version that should run"
     )]
     NothingBefore(String),
     /// The version is needed.
@@ -61,7 +59,7 @@ pub enum VersionError {
     InUse {
         /// The version.
         version: String,
-        /// By what, and what to do.
+        /// The use that needs it, and what to do.
         why: String,
     },
 }
@@ -73,8 +71,8 @@ pub fn short(sha256: &str) -> &str {
 }
 
 impl Plugin {
-    /// A plugin of one version, which is current. (A first version cannot be held or on trial: there is no
-    /// other to run.)
+    /// A plugin with one version, which is current. (A first version cannot be held or a canary: there is no other
+    /// version to run.)
     #[must_use]
     pub fn new(name: String, first: PluginVersion, now: Timestamp) -> Self {
         Self {
@@ -118,8 +116,7 @@ impl Plugin {
         }
     }
 
-    /// Takes in an uploaded version. One that is there already stays as it is, and so does everything else.
-    /// Returns whether it is new.
+    /// Adds an uploaded version and returns true. If the version is there already, returns false and changes nothing.
     ///
     /// # Errors
     /// [`VersionError::Share`].
@@ -137,14 +134,14 @@ impl Plugin {
         changed.versions.push(version);
         match introduction {
             Introduction::Current => changed.make_current(sha256, now),
-            Introduction::Canary(share) => changed.start_trial(sha256, share, now)?,
+            Introduction::Canary(share) => changed.begin_rollout(sha256, share, now)?,
             Introduction::Hold => changed.updated = now,
         }
         *self = changed;
         Ok(true)
     }
 
-    /// Lets everybody who follows the plugin run this version; a trial ends.
+    /// Makes this version current. A rollout that runs ends.
     ///
     /// # Errors
     /// If there is no such version.
@@ -154,22 +151,22 @@ impl Plugin {
         Ok(())
     }
 
-    /// Puts a version on trial for `share` percent of the deliveries. Takes the place of a trial that runs.
+    /// Starts the rollout of a version for `share` percent of the deliveries. It replaces a rollout that runs.
     ///
     /// # Errors
     /// If there is no such version, if it is current, or if `share` is not 1 to 99.
-    pub fn try_out(
+    pub fn start_rollout(
         &mut self,
         version: &str,
         share: u8,
         now: Timestamp,
     ) -> Result<(), VersionError> {
         let sha256 = self.version(version)?.sha256.clone();
-        self.start_trial(sha256, share, now)
+        self.begin_rollout(sha256, share, now)
     }
 
-    /// Ends the trial, if one runs; otherwise makes the version before the current one current again. That
-    /// can be done once: what it was rolled back from can come again only by being promoted.
+    /// Ends the rollout, if one runs; otherwise makes the version before the current one current again. That can be
+    /// done once: to return to the later version, promote it.
     ///
     /// # Errors
     /// [`VersionError::NothingBefore`].
@@ -183,9 +180,9 @@ impl Plugin {
         Ok(())
     }
 
-    /// Ends the trial that started then because its version did worse. False, and nothing done, if that trial
-    /// is over already.
-    pub fn end_trial(&mut self, started: Timestamp, seen: Tallies, now: Timestamp) -> bool {
+    /// Ends the rollout that started then, because its version did worse. Returns false and changes nothing if that
+    /// rollout is over already.
+    pub fn end_rollout(&mut self, started: Timestamp, seen: Tallies, now: Timestamp) -> bool {
         let Some(canary) = self.canary.take_if(|canary| canary.started == started) else {
             return false;
         };
@@ -202,7 +199,7 @@ impl Plugin {
     ///
     /// # Errors
     /// If there is no such version, or as long as it is needed: as the current one, as the one to which a
-    /// roll-back returns, on trial, or by a webhook.
+    /// rollback returns, in a rollout, or by a webhook.
     pub fn remove<'a>(
         &mut self,
         version: &str,
@@ -221,8 +218,8 @@ impl Plugin {
         Ok(())
     }
 
-    /// Removes old versions, but for those that are needed and the newest `keep` of the others; the digests of what is
-    /// gone, oldest first. Needed are those that [`Plugin::remove`] refuses to remove; `pins` as there.
+    /// Removes old versions, except those that are needed ([`Plugin::remove`] refuses to remove them) and the newest
+    /// `keep` of the others. Returns the digests of the removed versions, oldest first. `pins` as in [`Plugin::remove`].
     pub fn prune(&mut self, keep: usize, pins: &[(&str, &str)], now: Timestamp) -> Vec<String> {
         let mut gone: Vec<String> = self
             .versions
@@ -239,7 +236,7 @@ impl Plugin {
         gone
     }
 
-    /// Why a version cannot go, and what to do, if it cannot.
+    /// The reason why a version cannot be removed, and what to do. None if it can be.
     fn needed<'a>(
         &self,
         sha256: &str,
@@ -247,19 +244,19 @@ impl Plugin {
     ) -> Option<String> {
         if self.current == sha256 {
             return Some(
-                "is the current one; promote another first, or delete the plugin".to_owned(),
+                "is the current version; promote another version first, or delete the plugin".to_owned(),
             );
         }
         if self.canary.as_ref().is_some_and(|c| c.version == sha256) {
-            return Some("is on trial; end that first, by a roll-back".to_owned());
+            return Some("is being rolled out; end the rollout first (rollback)".to_owned());
         }
         if self.previous.as_deref() == Some(sha256) {
             return Some(
-                "is the one to which a roll-back returns; it can go after the next promotion"
+                "is the version to which a rollback returns; remove it after the next promotion"
                     .to_owned(),
             );
         }
-        // A pin of several versions runs none of them, and could do nothing with what is left either.
+        // A pin that fits several versions protects all of them: removing one must not decide which one it means.
         let mut pins = pins.into_iter();
         let (webhook, _) = pins.find(|(_, pin)| sha256.starts_with(&pin.to_ascii_lowercase()))?;
         Some(format!(
@@ -283,7 +280,7 @@ impl Plugin {
         self.updated = now;
     }
 
-    fn start_trial(
+    fn begin_rollout(
         &mut self,
         sha256: String,
         share: u8,
@@ -295,7 +292,7 @@ impl Plugin {
         if self.current == sha256 {
             return Err(VersionError::IsCurrent(short(&sha256).to_owned()));
         }
-        // Identifies the trial, so it must be another than that of the trial before.
+        // The start identifies the rollout, so it must differ from the start of the rollout before.
         let after = self
             .canary
             .as_ref()

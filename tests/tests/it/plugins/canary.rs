@@ -1,4 +1,4 @@
-//! Versions on trial.
+//! Rollouts.
 
 use hookbox_tests::{
     server::Server,
@@ -48,7 +48,7 @@ async fn a_version_that_traps_is_rolled_back_and_the_current_one_runs_for_all() 
     let plugin = server.get("/v1/plugins/mine").await;
     assert_eq!(
         plugin["version"], first,
-        "a trial changes nothing for the others"
+        "a rollout changes nothing for the others"
     );
     assert_eq!(plugin["canary"]["version"], second);
 

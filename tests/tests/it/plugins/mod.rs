@@ -43,7 +43,7 @@ fn says(url: &str, body: &str) -> Vec<u8> {
     sender(url, body, "")
 }
 
-/// The same, but it traps on any event that is shorter than the sample of the trial render.
+/// The same, but it traps on any event that is shorter than the sample of the smoke test.
 fn traps(url: &str, body: &str) -> Vec<u8> {
     let trap = "(if (i32.lt_u (local.get $event-len) (i32.const 1000)) (then (unreachable)))";
     sender(url, body, trap)

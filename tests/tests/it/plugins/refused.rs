@@ -45,15 +45,15 @@ async fn each_refusal_says_what_where_and_what_to_do() {
         (bomb, vec!["function ", "plugins.function_bytes", "split"]),
         (
             sender("u", "b", "(unreachable)"),
-            vec!["trial render", "trap", "plugin check"],
+            vec!["smoke test", "trap", "plugin check"],
         ),
         (
             sender("u", "b", endless),
-            vec!["trial render", "out_of_fuel", "sandbox.fuel"],
+            vec!["smoke test", "out_of_fuel", "sandbox.fuel"],
         ),
         (
             sender("u", "b", greedy),
-            vec!["trial render", "out_of_memory"],
+            vec!["smoke test", "out_of_memory"],
         ),
     ] {
         let refused = api.upload("name=x", wasm).await;
