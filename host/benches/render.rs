@@ -1,5 +1,5 @@
-//! What the sandbox costs: an instance alone, and the Slack webhook rendered in a fresh instance with all
-//! limits on, against the same code run natively, in the same run.
+//! The cost of the sandbox: an instance alone, and the Slack webhook rendered in a fresh instance with all
+//! limits on, compared with the same code run natively, in the same run.
 //!
 //! `cargo bench -p hookbox --bench render` prints the usual figures and, last, the ratio.
 
@@ -22,7 +22,7 @@ use hookbox::{
 use hookbox_guest::{Event, Webhook};
 use serde_json::json;
 
-/// How many runs the printed ratio is taken over.
+/// Number of runs over which the printed ratio is measured.
 const RUNS: u32 = 5000;
 
 fn main() {

@@ -1,17 +1,19 @@
-//! Compiling in a process of its own.
+//! Compilation in a process of its own.
 //!
-//! What a guest does when it runs is bounded to the instruction; what a compiler does with a hostile
-//! component is not. So it does it in a child with hard limits: no environment, no descriptors but its
-//! pipes, no way to write files, low priority, a minute of CPU, two gigabytes (by default), and an end by
-//! the clock that the parent sees to. The component goes in on its standard input and the artifact, or the
-//! reason why there is none, comes back on its standard output.
+//! A guest that runs is bounded to the instruction; a compiler that works on a hostile component is not. So the
+//! compiler runs in a child process with hard limits: no environment, no descriptors but its pipes, no way to write
+//! files, low priority, a minute of CPU, two gigabytes (by default), and a deadline by the clock that the parent
+//! enforces. The component goes in on the child's standard input. The artifact, or the reason why there is none, comes
+//! back on its standard output.
 //!
-//! What this defends: time, memory, stack and crashes of the compiler are the child's, and what it hands
-//! back counts only as a whole and only for the component it was given: the digest under which it is cached,
-//! and the MAC over it, are the parent's, whose key the child has no way to (it cannot know the folder, and
-//! has no descriptor of it). What this does not defend: an artifact is machine code, and nobody can tell good
-//! machine code from bad. A component that exploits the compiler itself (safe Rust, but big) chooses
-//! the code that the parent will run. Against that only a sandbox for the running code would help.
+//! Protected: the compiler's time, memory, stack and crashes stay in the child. The child's answer is used only if it is
+//! complete, and only for the component that the child was given: the parent computes the digest under which the
+//! artifact is cached and the MAC over it. The child cannot reach the parent's key (it does not know the folder and has
+//! no descriptor of it).
+//!
+//! Not protected: an artifact is machine code, and good machine code cannot be told from bad. A component that exploits
+//! the compiler itself (safe Rust, but large) chooses the code that the parent will run. Only a sandbox for the running
+//! code would help against that.
 
 use std::{
     fs,
@@ -39,9 +41,9 @@ const DONE: u8 = 0;
 const REFUSED: u8 = 1;
 /// The exit code of a compiler process that could not limit itself, or not work within its limits.
 const NOT_LIMITED: u8 = 3;
-/// Seconds by the clock for each second of CPU that it may have: it is the last in line on a busy machine.
+/// Seconds by the clock for each second of CPU that the child may use: on a busy machine it comes last.
 const CLOCK_PER_CPU: u64 = 10;
-/// How much it lets others go before it: deliveries matter more than how soon a plugin is taken in.
+/// The child's niceness: deliveries matter more than how soon a plugin is admitted.
 const NICENESS: i32 = 5;
 
 /// The task of a compiler process.
@@ -194,13 +196,13 @@ fn exchange(
     .map(|in_time| (answer, in_time))
 }
 
-/// How a child that gave no answer ended.
+/// The error for a child that gave no answer, by the way it ended.
 fn why_unanswered(status: ExitStatus, in_time: bool, config: &SandboxConfig) -> SandboxError {
     const SEGV: i32 = Signal::SEGV.as_raw();
     const ABORT: i32 = Signal::ABORT.as_raw();
     const XCPU: i32 = Signal::XCPU.as_raw();
     if !in_time {
-        // nobody's component: it has not used up its CPU
+        // The component is not at fault: the child has not used up its CPU.
         let clock = config.compile_seconds.saturating_mul(CLOCK_PER_CPU);
         return SandboxError::Compiler(io::Error::new(
             io::ErrorKind::TimedOut,

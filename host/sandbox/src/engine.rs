@@ -13,7 +13,7 @@ use super::{
 };
 use crate::config::SandboxConfig;
 
-/// How often the epoch rises: the grain of the wall-clock deadline.
+/// Interval at which the epoch rises: the resolution of the wall-clock deadline.
 pub(super) const TICK: Duration = Duration::from_millis(5);
 
 /// Fuel for each page a memory grows by: about what zeroing one takes.
@@ -82,8 +82,7 @@ fn code_config(config: &SandboxConfig) -> Config {
     c.epoch_interruption(true);
     c.max_wasm_stack(config.stack_bytes);
 
-    // What there is. Whatever guests do not need is off: each has had holes that let guests out, or
-    // that lost fuel.
+    // Features that guests do not need are off: each has had holes through which guests escaped or fuel was lost.
     c.concurrency_support(false);
     c.wasm_component_model_error_context(false);
     c.wasm_component_model_gc(false);
@@ -106,8 +105,8 @@ fn code_config(config: &SandboxConfig) -> Config {
     c.cranelift_nan_canonicalization(true);
     c.relaxed_simd_deterministic(true);
 
-    // What a trap tells: a few frames for the author, nothing for the system's unwinder, whose
-    // registration is slow with many components.
+    // A trap shows the author a few frames. Nothing is registered with the system's unwinder, as that is slow with many
+    // components.
     c.wasm_backtrace_max_frames(NonZeroUsize::new(4));
     c.native_unwind_info(false);
 

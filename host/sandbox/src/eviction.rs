@@ -7,9 +7,9 @@ use std::{collections::HashMap, hash::Hash};
 pub struct CacheEntry<O, U, K> {
     /// Its owner.
     pub owner: O,
-    /// How much room it takes.
+    /// The room that the entry takes, in the unit of the cache.
     pub amount: u64,
-    /// When it was used: the least was so longest ago.
+    /// Time of the last use: the least was used longest ago.
     pub used: U,
     /// The key by which it can be removed; `None` if it must stay.
     pub key: Option<K>,

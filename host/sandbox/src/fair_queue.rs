@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-/// How many owners' clocks are remembered at least, whether they have anything to do or not.
+/// Minimum number of owners whose clocks are remembered, whether they have jobs or not.
 const MAX_IDLE: usize = 1024;
 
 /// Jobs that wait, by owner.

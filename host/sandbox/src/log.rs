@@ -46,7 +46,7 @@ impl Log {
         matches!(last.level, LogLevel::Warn | LogLevel::Error).then_some(last.message.as_str())
     }
 
-    /// How many more bytes it takes.
+    /// Bytes of log that still fit.
     pub(super) const fn left(&self) -> usize {
         self.left
     }

@@ -8,22 +8,22 @@ use utoipa::ToSchema;
 /// The outcome of one run in the sandbox.
 #[derive(Clone, Debug)]
 pub struct Rendering {
-    /// What came out.
+    /// The request, the skip or the error.
     pub output: Output,
-    /// What it cost.
+    /// Fuel, memory and time.
     pub cost: Cost,
-    /// What the guest logged, up to the configured number of bytes.
+    /// The guest's log, up to the configured number of bytes.
     pub logs: Vec<LogLine>,
 }
 
-/// What came out of a run.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub enum Output {
     /// A request, as the guest returned it: not yet validated.
     Request(Rendered),
-    /// The guest decided that nothing shall be sent, and why.
+    /// The guest decided that nothing is sent; the reason.
     Skip(String),
-    /// There is no decision.
+    /// The run ended without a decision.
     Error(RenderError),
 }
 
@@ -84,12 +84,12 @@ impl Rendered {
     }
 }
 
-/// What a run cost.
+/// The cost of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Cost {
     /// Fuel: deterministic, about one per executed Wasm instruction and one per byte copied in bulk.
     pub fuel: u64,
-    /// The most linear memory held at once, in bytes.
+    /// Maximum linear memory held at once, in bytes.
     pub peak_memory_bytes: u64,
     /// Wall-clock time on the render thread, in microseconds.
     pub elapsed_us: u64,
@@ -98,21 +98,21 @@ pub struct Cost {
 /// One line of a guest's log. The text holds no control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
-    /// How loud.
+    /// The severity.
     pub level: LogLevel,
     /// The text.
     pub message: String,
 }
 
-/// How loud a log line is.
+/// The severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// For finding faults.
+    /// Details for finding faults.
     Debug,
-    /// Worth knowing.
+    /// Information.
     Info,
-    /// Probably not meant.
+    /// Probably a mistake.
     Warn,
     /// Went wrong.
     Error,

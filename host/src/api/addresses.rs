@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// How many connections each address has.
+/// Number of connections of each address.
 #[derive(Debug)]
 pub(super) struct Addresses {
     most: usize,

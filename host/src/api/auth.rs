@@ -21,13 +21,13 @@ use crate::{
     tenant::{keys, limiter::Caller},
 };
 
-/// How long a key that was found is taken for good. Deleting a key takes at most this long to reach the
-/// other processes on the same store; in this process it counts at once.
+/// Time for which a key that was found is valid without another look-up. Deleting a key takes at most this long to reach
+/// the other processes on the same store; in this process it takes effect at once.
 const REMEMBERED: Duration = Duration::from_secs(1);
 const REMEMBERED_KEYS: usize = 4096;
-/// How long it is remembered that there was such a key, so that its look-up goes before those of strangers.
+/// Time for which it is remembered that a key existed, so that its look-up goes before those of unknown keys.
 const KNOWN: Duration = Duration::from_secs(600);
-/// Look-ups at once of keys that have not been seen for as long.
+/// Look-ups at once of unknown keys: those that have not been seen for [`KNOWN`].
 pub(super) const STRANGERS: usize = 1;
 
 /// The key in an `Authorization` header, if it has the shape of one.
@@ -88,7 +88,7 @@ struct Found {
     generation: Generation,
 }
 
-/// How often the cache has been cleared.
+/// Number of times that the cache has been cleared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Generation(u64);
 

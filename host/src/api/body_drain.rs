@@ -1,8 +1,8 @@
-//! What a client still sends when its request has been answered, such as a refused upload.
+//! Draining: the rest of a body whose request has been answered before its end, such as a refused upload.
 //!
-//! A connection that is closed over unread bytes is reset, and a reset takes with it what the client has not read
-//! yet: it would see a broken connection instead of the reason (RFC 9112, section 9.6). So the rest is read and
-//! thrown away, within bounds.
+//! A connection that is closed while it holds unread bytes is reset. A reset discards the part of the answer that the
+//! client has not read yet, so the client would see a broken connection instead of the reason (RFC 9112, section 9.6).
+//! So the rest of the body is read and discarded, within bounds.
 
 use std::{
     pin::Pin,
@@ -20,15 +20,15 @@ use axum::{
 use futures_util::{Stream, StreamExt};
 use tokio::runtime::Handle;
 
-/// Bytes that are read in vain: as many as the largest request that is taken by default.
+/// Maximum number of bytes that are drained: the size of the largest request that is accepted by default.
 const MOST_BYTES: u64 = 32 << 20;
-/// How long it is read.
+/// Maximum time for draining a body.
 const MOST_TIME: Duration = Duration::from_secs(30);
-/// How long each part of it is waited for: this is for those who go on sending.
+/// Maximum wait for the next bytes: only clients that go on sending are drained.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Reads what handlers leave of a request's body, unless it is announced as longer than that, or its client waits
-/// to be told to send it.
+/// Reads the part of a request's body that its handler left, unless its announced length is over [`MOST_BYTES`] or the
+/// client waits for `100 Continue` before it sends.
 pub(super) async fn read_the_rest(request: Request, next: Next) -> Response {
     let body = request.body();
     let waits = request.headers().contains_key(header::EXPECT);

@@ -166,12 +166,12 @@ async fn detail(state: &Shared, tenant: &TenantId, id: &DeliveryId) -> Answer<De
     Ok(DeliveryDetail::of(delivery, attempts))
 }
 
-/// What an attempt's transformer was given, for rendering it again: `hookbox render --delivery`. Secrets are
-/// not in it, and neither are their handles.
+/// Reads the input of an attempt's transformer, for rendering it again with `hookbox render --delivery`. It holds
+/// neither secrets nor their handles.
 #[utoipa::path(get, path = "/v1/deliveries/{id}/attempts/{number}/input", tag = "deliveries",
     params(("id" = String, Path, description = "The delivery."),
         ("number" = u32, Path, description = "The attempt, from 1.")),
-    responses((status = 200, description = "All that the transformer was given.", body = ReplayInput)))]
+    responses((status = 200, description = "The complete input of the transformer.", body = ReplayInput)))]
 pub(super) async fn get_input(
     Reader(key): Reader,
     State(state): State<Shared>,
@@ -217,9 +217,10 @@ pub(super) async fn cancel_delivery(
     Ok(axum::Json(backend.cancel(&key.tenant, &id).await?))
 }
 
-/// How many were requeued.
+/// The result of requeueing many deliveries.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Requeued {
+    /// Number of deliveries that were requeued.
     pub(crate) requeued: usize,
 }
 
@@ -242,13 +243,14 @@ pub(super) async fn requeue_matching(
     Ok(axum::Json(Requeued { requeued }))
 }
 
-/// How many were called off.
+/// The result of cancelling many deliveries.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Cancelled {
+    /// Number of deliveries that were cancelled.
     pub(crate) cancelled: usize,
 }
 
-/// Calls off all deliveries that match and are queued or scheduled, oldest first, at most 10000 in one request:
+/// Cancels all deliveries that match and are queued or scheduled, oldest first, at most 10000 in one request:
 /// repeat until the answer is smaller. At least one condition must be given.
 #[utoipa::path(post, path = "/v1/deliveries/cancel", tag = "deliveries", request_body = DeliveryFilter,
     responses((status = 200, description = "How many.", body = Cancelled)))]

@@ -26,7 +26,7 @@ use crate::{
     tenant::limiter::Caller,
 };
 
-/// What became of the events of one request, in their order.
+/// The result for each event of a request, in their order.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Accepted {
     pub(crate) events: Vec<Enqueued>,
@@ -106,14 +106,14 @@ pub(crate) struct EventView {
     pub(crate) event_type: String,
     /// Such as `dcim.site`.
     pub(crate) object_type: String,
-    /// When it was accepted.
+    /// Time at which the event was accepted.
     pub(crate) received: Timestamp,
-    /// What templates see, as it came.
+    /// The event as templates see it, with its keys in the sender's order.
     #[schema(value_type = Object)]
     pub(crate) context: Box<RawValue>,
-    /// Which rules were looked at, and why each matched or not.
+    /// The verdict of each rule: why it matched or did not.
     pub(crate) explanation: Explanation,
-    /// What it set off.
+    /// The deliveries that the event created.
     pub(crate) deliveries: Vec<Delivery>,
 }
 

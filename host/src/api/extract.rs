@@ -1,4 +1,4 @@
-//! What handlers take out of a request, each failing with a problem that helps.
+//! Extractors: the parts of a request that handlers take. Each failure is a problem that names the remedy.
 
 use std::time::{Duration, Instant};
 
@@ -53,12 +53,12 @@ pub(super) async fn read_body(
     read_body_within(Pace::within(seconds), headers, body, limit).await
 }
 
-/// How fast a body has to come.
+/// The minimum pace of a body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// All of it.
+    /// Maximum time for the whole body.
     most: Duration,
-    /// How long a client may take to begin, and bytes a second from then on, on average.
+    /// Time that a client may take to begin, and the average rate after that, in bytes a second.
     least: Option<(Duration, u64)>,
 }
 
@@ -79,7 +79,7 @@ impl Pace {
         }
     }
 
-    /// How long after its begin the next byte of a body may come, of which there are so many.
+    /// Time after the start at which the next byte must have come when `received` bytes are there.
     fn next_byte(self, received: usize) -> Duration {
         let by_rate = self.least.map_or(Duration::MAX, |(begin, rate)| {
             let millis = (received as u64).saturating_mul(1000) / rate.max(1);

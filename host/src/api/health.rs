@@ -1,4 +1,4 @@
-//! What needs no key: liveness, readiness, metrics, and the explanation of problems.
+//! Endpoints that need no key: liveness, readiness, metrics, and the explanation of problems.
 
 use std::time::{Duration, Instant};
 
@@ -19,12 +19,12 @@ use crate::{
     telemetry::{Exposition, Metrics},
 };
 
-/// How long the store may take to answer before it counts as away.
+/// Time after which a store that does not answer counts as unavailable.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long an answer of the store is passed on: strangers may ask as often as they like.
+/// Time for which an answer of the store is reused, as anyone may ask as often as they like.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the store said last.
+/// The last answer of the store.
 #[derive(Debug, Default)]
 pub(super) struct Readiness {
     last: Mutex<Option<(Instant, bool)>>,
@@ -135,7 +135,7 @@ pub(super) async fn own_metrics(State(state): State<Shared>, headers: HeaderMap)
         .into_response()
 }
 
-/// What a kind of problem means and what to do: where the `type` of an error leads.
+/// Explains a kind of problem and its remedy. The `type` of each error is the path of its explanation.
 #[utoipa::path(get, path = "/problems/{id}", tag = "operations", security(()),
     params(("id" = String, Path, description = "The last part of a problem's `type`.")),
     responses((status = 200, description = "The explanation.", body = String, content_type = "text/plain")))]

@@ -29,11 +29,11 @@ pub(super) struct KeyView {
     id: String,
     /// For people.
     name: String,
-    /// The tenant it acts for.
+    /// The tenant that the key acts for.
     tenant: TenantId,
-    /// What it may do.
+    /// The requests that the key may make.
     scope: KeyScope,
-    /// When it was made.
+    /// Time of creation.
     created: Timestamp,
 }
 

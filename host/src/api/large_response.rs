@@ -31,9 +31,9 @@ const COMPONENTS: Limits = Limits { all: 64, ..READS };
 const LARGE: Limits = READS;
 /// Requests of a key that may wait in each of these queues.
 const WAITING: usize = 256;
-/// How long they wait.
+/// Maximum wait in a queue.
 const WAIT: Duration = Duration::from_secs(5);
-/// Bytes that any client may leave lying about.
+/// Size in bytes up to which a response needs no permit.
 const SMALL: usize = 256 << 10;
 /// Bytes a second that a client has to take, after [`PATIENCE`].
 const LEAST_RATE: u64 = 64 << 10;
@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes that are given away at a time of what is in memory.
 const PIECE: usize = 64 << 10;
 
-/// What is being read and what is on its way.
+/// The limits of reads and of responses under way.
 #[derive(Debug)]
 pub(super) struct Sending {
     reads: TenantLimiter,

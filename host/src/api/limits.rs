@@ -1,7 +1,7 @@
-//! What holds for every request: how many are under way at once, and that a defect in one ends one.
+//! Layers around every request: the limit of requests under way at once, and the isolation of a panic to its request.
 //!
-//! Only the reading of a request is bounded in time (`extract::read_body`): what has been read is answered
-//! with what became of it, however long that takes.
+//! Only the reading of a request is bounded in time (`extract::read_body`). A request that has been read is answered with
+//! its result, however long that takes.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -70,8 +70,8 @@ impl Limits {
     }
 }
 
-/// How many of the requests under way may be one tenant's and one key's, so that requests whose bodies never come
-/// leave room for those of others.
+/// The shares of one tenant and of one key in the requests under way, so that requests whose bodies never come leave room
+/// for others.
 pub(super) fn shares(config: &ServerConfig) -> Shares {
     let most = u32::try_from(config.max_connections)
         .unwrap_or(u32::MAX)

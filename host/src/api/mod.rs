@@ -60,12 +60,12 @@ use crate::{
 };
 use problem::{Answer, Kind, Problem};
 
-/// What all handlers share.
+/// State that all handlers share.
 #[derive(Debug)]
 struct ApiState {
     engine: Arc<Engine>,
     keys: auth::KeyCache,
-    /// By which the operator's own admin key is known again when the store has been emptied.
+    /// The hash by which the operator's own admin key is recognised after the store has been emptied.
     env_key_hash: Option<String>,
     readiness: health::Readiness,
     queue_gauges: health::QueueGauges,
@@ -134,8 +134,8 @@ async fn count(State(engine): State<Arc<Engine>>, request: Request, next: Next) 
     response
 }
 
-/// What a worker offers of the API, for monitoring: `/healthz`, `/readyz` and `/metrics`. Its metrics are
-/// its own and say nothing of the queue, which every process of the API reports.
+/// The endpoints of a worker, for monitoring: `/healthz`, `/readyz` and `/metrics`. Its metrics are those of its own
+/// process; every process of the API reports those of the queue.
 pub fn monitoring(engine: Arc<Engine>) -> Router {
     use axum::routing::get;
     let router = Router::new()
@@ -149,7 +149,7 @@ pub fn monitoring(engine: Arc<Engine>) -> Router {
     )
 }
 
-/// What holds for every request.
+/// Adds the fallback and the layers that every request passes.
 fn finish(router: Router<Shared>, not_found: &'static str, state: Shared) -> Router {
     let limits = limits::Limits::of(&state.engine.config().server);
     router
@@ -227,12 +227,12 @@ async fn security_headers(mut response: Response) -> Response {
     response
 }
 
-/// A page of a list as it is answered.
+/// A page of a list.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct List<T> {
-    /// The items of this page.
+    /// The entries of this page.
     pub(crate) results: Vec<T>,
-    /// Give this as `cursor` for the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     pub(crate) next: Option<String>,
 }
 

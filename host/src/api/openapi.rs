@@ -18,7 +18,7 @@ use utoipa::{
 
 use super::{problem::ProblemBody, routes};
 
-/// What no handler says: title, keys and the shape of errors.
+/// The parts of the description that belong to no handler: title, keys and the shape of errors.
 #[derive(OpenApi)]
 #[openapi(
     info(

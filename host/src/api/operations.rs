@@ -21,16 +21,16 @@ use crate::{
 
 const DEFAULT_SPAN: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How a tenant's deliveries stand, and whether there is anybody to make them.
+/// The state of a tenant's deliveries, and the number of workers.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct QueueView {
     #[serde(flatten)]
     overview: QueueOverview,
-    /// Workers heard of within the last five seconds, which serve all tenants. Without any, nothing is delivered.
+    /// Number of workers heard of within the last five seconds. They serve all tenants. If it is 0, nothing is delivered.
     workers: usize,
 }
 
-/// How the tenant's deliveries stand.
+/// Reads the state of the tenant's deliveries.
 #[utoipa::path(get, path = "/v1/queue", tag = "operations",
     responses((status = 200, description = "Counts by state, webhooks that are held back, and the number of workers.", body = QueueView)))]
 pub(super) async fn queue(Reader(key): Reader, State(state): State<Shared>) -> Answer<Response> {
@@ -55,18 +55,18 @@ pub(super) struct Span {
     until: Option<Timestamp>,
 }
 
-/// What a tenant used in a span of time.
+/// The usage of a tenant in a span of time.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct UsageView {
-    /// From this time on.
+    /// Start of the span, which is included.
     since: Timestamp,
-    /// Before this time.
+    /// End of the span, which is excluded.
     until: Timestamp,
     #[serde(flatten)]
     usage: Usage,
 }
 
-/// What the tenant used.
+/// Reads the usage of the tenant.
 #[utoipa::path(get, path = "/v1/usage", tag = "operations", params(Span),
     responses((status = 200, description = "Sums over the span.", body = UsageView)))]
 pub(super) async fn usage(

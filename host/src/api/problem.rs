@@ -25,23 +25,23 @@ use crate::{
     transformers::{AdmitError, StoreError},
 };
 
-/// When to try again with a full store: room is not made in a moment.
+/// `Retry-After` of a full store: making room takes a while.
 const STORE_FULL_RETRY: Duration = Duration::from_secs(10);
 
 /// A problem as it is sent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ProblemBody {
-    /// Which kind, as a URI relative to the server; stable.
+    /// The kind, as a URI relative to the server. Stable.
     #[serde(rename = "type")]
     #[schema(example = "/problems/validation-failed")]
     pub(crate) kind: String,
-    /// The kind in words.
+    /// The title of the kind.
     pub(crate) title: String,
     /// The HTTP status.
     pub(crate) status: u16,
-    /// The cause in this case.
+    /// The cause of this error.
     pub(crate) detail: String,
-    /// The fields that are wrong.
+    /// The errors of fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<FieldError>,
 }
@@ -126,7 +126,7 @@ impl Kind {
         self.parts().2
     }
 
-    /// What it means and what to do, for `GET /problems/<slug>`.
+    /// The explanation and the remedy, for `GET /problems/<slug>`.
     pub(super) const fn help(self) -> &'static str {
         self.parts().3
     }
@@ -141,7 +141,7 @@ pub(super) struct Problem {
     retry_after: Option<Duration>,
 }
 
-/// What handlers return.
+/// The result of a handler.
 pub(super) type Answer<T> = Result<T, Problem>;
 
 impl Problem {
@@ -189,10 +189,10 @@ impl From<FieldErrors> for Problem {
     }
 }
 
-/// When it was last said that the store is unavailable.
+/// Limits the warning that the store is unavailable.
 static LAST_WARNING: Once = Once(Mutex::new(None));
 
-/// Says yes once in a while.
+/// Answers yes at most once in [`Once::WHILE`].
 struct Once(Mutex<Option<Instant>>);
 
 impl Once {
@@ -212,7 +212,7 @@ impl From<BackendError> for Problem {
     fn from(error: BackendError) -> Self {
         match error {
             BackendError::Unavailable { retry_after, .. } => {
-                // Every request meets it, and who has no key can make many.
+                // Every request meets this error, and clients without a key can make many.
                 if LAST_WARNING.is_due() {
                     tracing::warn!(%error, "the store is unavailable");
                 }
@@ -246,7 +246,7 @@ impl From<BackendError> for Problem {
                     let detail = format!("{names} came before with other content");
                     return Self::new(Kind::EventMismatch, detail);
                 }
-                // What the client knows of `request:<key>#<index>`.
+                // The client knows the key alone of `request:<key>#<index>`.
                 let key = key
                     .strip_prefix("request:")
                     .and_then(|rest| Some(rest.rsplit_once('#')?.0))
@@ -263,7 +263,7 @@ impl From<BackendError> for Problem {
 }
 
 impl Problem {
-    /// It was not the request's turn.
+    /// The request did not get its permit.
     fn busy(why: &dyn std::fmt::Display) -> Self {
         Self::new(Kind::Busy, why.to_string()).after(Duration::from_secs(1))
     }

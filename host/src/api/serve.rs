@@ -48,7 +48,7 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 const RESERVE: usize = 64;
 const RESERVE_OF_ADDRESS: usize = 8;
 const RESERVE_PATIENCE: Duration = Duration::from_secs(2);
-/// What a connection beyond these too is told.
+/// The answer to connections beyond the reserve.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Serves `router` until `shutdown` completes; then takes no more connections, lets requests under way

@@ -60,15 +60,15 @@ pub struct WebhookView {
     pub retry: Option<RetryPolicy>,
     /// Requests per second at most.
     pub rate_limit: Option<f64>,
-    /// Requests under way at once.
+    /// Maximum number of requests under way at once.
     pub max_in_flight: Option<u32>,
-    /// How values are escaped in a JSON body.
+    /// The escaping of values in a JSON body.
     pub body_escape: BodyEscape,
     /// The transformer; the built-in `jinja` otherwise.
     pub plugin: Option<String>,
-    /// Handed to the transformer as it is.
+    /// Settings for the transformer, which gets them unchanged.
     pub settings: Value,
-    /// What may go wrong with it, as found when it was last saved.
+    /// Possible faults that were found when the webhook was last saved, one sentence each.
     pub warnings: Vec<String>,
     /// When it was first stored.
     pub created: Timestamp,
@@ -167,14 +167,14 @@ pub struct WebhookBody {
     /// Requests per second at most.
     #[schema(minimum = 0.001, maximum = 10000)]
     pub rate_limit: Option<f64>,
-    /// Requests under way at once.
+    /// Maximum number of requests under way at once.
     #[schema(minimum = 1)]
     pub max_in_flight: Option<u32>,
     /// Default `none`.
     pub body_escape: Option<BodyEscape>,
     /// The transformer, by name and perhaps `@version`. Default: the built-in `jinja`.
     pub plugin: Option<String>,
-    /// Handed to the transformer as it is.
+    /// Settings for the transformer, which gets them unchanged.
     pub settings: Option<Value>,
 }
 

@@ -186,7 +186,7 @@ section!(
     }
 );
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -207,7 +207,7 @@ impl Config {
         }
     }
 
-    /// How long ended deliveries are kept.
+    /// The retention of ended deliveries.
     #[must_use]
     pub fn retention(&self) -> Retention {
         Retention {
@@ -253,7 +253,7 @@ impl Config {
         own.unwrap_or_else(|| self.default_retry())
     }
 
-    /// How long one attempt of this webhook may take.
+    /// Maximum duration of one attempt of this webhook.
     #[must_use]
     pub fn timeout_of(&self, spec: &WebhookSpec) -> Duration {
         let seconds = spec.timeout.unwrap_or(self.delivery.timeout_seconds);

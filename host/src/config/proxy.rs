@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for ProxyUrl {
     }
 }
 
-/// How one speaks to a proxy.
+/// The protocol of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyScheme {
     /// HTTP's CONNECT (RFC 9110 section 9.3.6).
@@ -67,13 +67,13 @@ pub enum ProxyScheme {
 /// A proxy, parsed from its URL. Neither `Debug` nor `Display` shows the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyAddress {
-    /// How one speaks to it.
+    /// The protocol.
     pub scheme: ProxyScheme,
-    /// Where it is.
+    /// The host.
     pub host: Host,
-    /// Its port: by default 80, 443 or 1080.
+    /// The port: by default 80, 443 or 1080.
     pub port: u16,
-    /// The credentials that hookbox shows to it.
+    /// The credentials that hookbox sends to the proxy.
     pub credentials: Option<ProxyCredentials>,
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 pub struct QueueLimits {
     /// Claims of a delivery without a settlement before it counts as poisonous and fails.
     pub max_receives: u32,
-    /// Deliveries under way at once for a webhook that does not say.
+    /// Deliveries under way at once for a webhook that sets no limit of its own.
     pub max_in_flight: u32,
-    /// How long an idempotency key is remembered.
+    /// Time for which an idempotency key is remembered.
     pub idempotency_window: Duration,
 }
 
-/// How long ended deliveries are kept.
+/// Times for which ended deliveries are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// `finished`, `skipped` and `cancelled` ones.

@@ -29,22 +29,22 @@ pub struct Address {
     pub nodes: Vec<Node>,
     /// Whether all connections, those to sentinels too, use TLS.
     pub tls: bool,
-    /// How to log in to Redis.
+    /// Credentials for Redis.
     pub credentials: Option<Credentials>,
     /// The numbered database; 0 in a cluster, which has no other.
     pub db: u32,
 }
 
-/// How the nodes of an address make up a Redis.
+/// The topology of the Redis nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// One server.
     Single,
-    /// Sentinels, which know the server that is the master now.
+    /// Sentinels, which know the current master.
     Sentinel {
         /// The name under which they watch it.
         master: String,
-        /// How to log in to the sentinels, whose users are not those of Redis.
+        /// Credentials for the sentinels, whose users are not those of Redis.
         credentials: Option<Credentials>,
     },
     /// A cluster.

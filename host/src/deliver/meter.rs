@@ -1,8 +1,8 @@
-//! How much is read from a connection.
+//! The limit of the bytes that are read from a connection.
 //!
 //! Every byte that a receiver sends counts, whether it is an answer, framing or TLS, because the meter is right above
-//! TCP (or the tunnel through the operator's proxy). A protocol's parser may go through any number of bytes without an
-//! answer coming of them: chunk sizes of endless zeros, 1xx answers, PING frames. Here they end.
+//! TCP (or the tunnel through the operator's proxy). A protocol's parser could read any number of bytes that never
+//! make up an answer: chunk sizes of endless zeros, 1xx answers, PING frames. The meter ends these.
 
 use std::{
     io,

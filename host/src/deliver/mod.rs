@@ -77,10 +77,10 @@ struct Inner {
     response_bytes: usize,
 }
 
-/// How one request is sent.
+/// Options for sending one request.
 #[derive(Clone, Copy, Debug)]
 pub struct SendOptions<'a> {
-    /// For the whole attempt.
+    /// Timeout of the whole attempt.
     pub timeout: Duration,
     /// Whether the receiver's certificate is verified.
     pub ssl_verification: bool,
@@ -89,7 +89,7 @@ pub struct SendOptions<'a> {
     pub ca_file_path: Option<&'a str>,
 }
 
-/// Why there is no client.
+/// The error when the client cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start the HTTP client: {0}")]
 pub struct ClientError(SendError);

@@ -31,7 +31,7 @@ pub struct Response {
     pub body: Vec<u8>,
     /// Whether there was, or may have been, more.
     pub truncated: bool,
-    /// How long the receiver asks to wait, at most a year.
+    /// Time that the receiver asks to wait, at most a year.
     pub retry_after: Option<Duration>,
     /// Microseconds from the start of sending to the headers, connecting included.
     pub response_us: u64,

@@ -35,13 +35,13 @@ const CONFIGS: usize = 64;
 pub(super) enum Trust {
     /// The system's authorities.
     System,
-    /// The authorities in this file, as it was then.
+    /// The authorities in this version of a file.
     File(CaFile),
-    /// Anybody: `ssl_verification` is off.
+    /// Any certificate: `ssl_verification` is off.
     Anybody,
 }
 
-/// A CA file by what tells one version of it from the next.
+/// A CA file, with what distinguishes its versions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CaFile {
     path: PathBuf,

@@ -24,7 +24,7 @@ pub enum AcceptError {
         if *one_event { " for one event" } else { ": send fewer events at once" }
     )]
     TooManyDeliveries {
-        /// How many.
+        /// Number of deliveries that the request would create.
         deliveries: usize,
         /// The limit.
         most: usize,

@@ -35,7 +35,7 @@ use crate::{
 /// Rows (events and deliveries) that are on their way into the store at once, with one more for each kilobyte of an
 /// event; further ones wait. A thousand take some ten milliseconds, and one request may have more.
 const STORED_AT_ONCE: u32 = 4000;
-/// How long work on a processor goes on before others get their turn, if it can be cut.
+/// Time slice of divisible work on a processor, after which others get their turn.
 const SLICE: Duration = Duration::from_millis(5);
 /// The message for work that did not get its permit in time.
 const NOT_YOUR_TURN: &str =

@@ -90,7 +90,7 @@ pub enum GuardError {
     Blocked {
         /// The host as it may be shown.
         host: String,
-        /// What is wrong with it.
+        /// The reason why it is blocked.
         reason: String,
         /// The remedy, for the operator and not for the webhook's owner.
         remedy: Remedy,
@@ -226,7 +226,7 @@ impl Guard {
         }
     }
 
-    /// How a request to this URL would be sent. The errors name the URL's host, in which a secret may stand.
+    /// The route of a request to this URL. The errors name the URL's host, which may contain a secret.
     ///
     /// # Errors
     /// See [`GuardError`].
@@ -247,8 +247,8 @@ impl Guard {
         self.route(&host).await
     }
 
-    /// How to connect to a host now: to which addresses, all of them allowed, and whether by the proxy.
-    /// Takes up to 5 seconds.
+    /// The current route to a host: its addresses, all of them allowed, and whether the proxy connects. Takes up to 5
+    /// seconds.
     ///
     /// # Errors
     /// See [`GuardError`].

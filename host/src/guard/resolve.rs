@@ -19,11 +19,11 @@ use tokio::{
     time::{timeout, timeout_at},
 };
 
-/// How long a delivery waits for a name.
+/// Maximum wait of a delivery for a name's addresses.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a lookup's result is used. Long enough that the guard's look and the connection that follows
-/// share one lookup, short enough to follow every change of a name, and shorter than the first retry.
+/// Time for which a lookup's result is used. Long enough that the guard's check and the connection that follows share one
+/// lookup, short enough to follow every change of a name, and shorter than the wait before the first retry.
 pub(super) const MEMORY: Duration = Duration::from_secs(3);
 
 /// Lookups at once. A resolver call that hangs holds one of the runtime's blocking threads (512) until the
@@ -100,7 +100,7 @@ pub(crate) struct Names {
 
 #[derive(Default)]
 struct InFlight {
-    /// How many of whom.
+    /// Number of lookups under way, by owner.
     owners: Mutex<HashMap<Arc<str>, usize>>,
     one_ended: Notify,
 }

@@ -7,16 +7,16 @@ use ipnet::IpNet;
 use super::canonical;
 use crate::config::{DeliveryConfig, NoProxy};
 
-/// How long a name that the proxy will resolve is looked up here: long enough to find names of the inside,
-/// and not so long that name servers which cannot be reached use up the time to connect.
+/// Maximum time of the look-up of a name that the proxy will resolve: long enough to find internal names, and not so long
+/// that unreachable name servers use up the time to connect.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How to connect to a host. Every address in it has been judged.
+/// The route to a host. Every address in it has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// To one of these, in the order of preference.
+    /// A connection to one of these addresses, in the order of preference.
     Direct(Vec<IpAddr>),
-    /// By having the proxy connect to one of these.
+    /// The proxy connects to one of these addresses.
     Proxied(Vec<IpAddr>),
     /// By having the proxy look up the name and connect. Only with `delivery.proxy_resolves`, and never if
     /// the name is known here and leads where deliveries may not go.

@@ -66,13 +66,13 @@ impl Event {
         self
     }
 
-    /// hookbox's id of it.
+    /// The id that hookbox gave it.
     #[must_use]
     pub fn id(&self) -> &EventId {
         &self.id
     }
 
-    /// The owner.
+    /// The tenant that owns it.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
         &self.tenant
@@ -96,8 +96,8 @@ impl Event {
         self.received
     }
 
-    /// What templates see: the text of one JSON object, its keys in the sender's order, its numbers with the
-    /// sender's digits.
+    /// The event as templates see it: the text of one JSON object, with its keys in the sender's order and its numbers with
+    /// the sender's digits.
     #[must_use]
     pub fn context(&self) -> &Arc<str> {
         &self.context
@@ -118,7 +118,7 @@ impl Event {
 pub struct Incoming {
     /// The event.
     pub event: Event,
-    /// What makes it recognisable when it is sent again: its own `id`, or the request's key.
+    /// The key by which the event is recognised when it is sent again, made of its own `id` or of the request's key.
     pub idempotency: Option<Idempotency>,
 }
 
@@ -145,10 +145,10 @@ pub fn parse_event(
     from_value(tenant, identified, limits)
 }
 
-/// Parsed JSON, with what makes it recognisable if its format says so; otherwise its `id` does that.
+/// Parsed JSON, with its idempotency if the format defines one; otherwise the event's `id` does.
 pub(super) struct Identified<'a> {
     pub(super) value: Value,
-    /// The texts that its members came as.
+    /// The members' texts as they came.
     pub(super) texts: Members<'a>,
     pub(super) idempotency: Option<Idempotency>,
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a request, field by field.
+//! Errors of a request, field by field.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct FieldError {
     /// The line within the field's text, from 1, where there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub line: Option<u32>,
-    /// What is wrong and what to do, in one sentence.
+    /// The error and its remedy, in one sentence.
     pub message: String,
 }
 

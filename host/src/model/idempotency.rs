@@ -1,6 +1,6 @@
-//! What makes an event recognisable when it is sent again.
+//! The key by which an event is recognised when it is sent again.
 
-/// What makes an event recognisable when it is sent again.
+/// The key by which an event is recognised when it is sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idempotency {
     /// Unique within the tenant.

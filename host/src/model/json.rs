@@ -1,4 +1,4 @@
-//! Reading JSON that somebody else wrote.
+//! Reading JSON from outside.
 
 use std::fmt;
 
@@ -12,8 +12,8 @@ use serde_json::Value;
 /// stored inside other objects and has to be read again.
 pub const MAX_DEPTH: usize = 100;
 
-/// What `serde_json` gives a meaning of its own as the first key of an object: it would parse the string
-/// under it as JSON again, with a fresh count of the depth, and so could be led to any depth.
+/// Start of the keys that `serde_json` reserves as first keys of objects: it would parse the string under such a key as
+/// JSON again, with a fresh count of the depth, and so could be led to any depth.
 const RESERVED: &str = "$serde_json::private::";
 
 /// The byte-order mark U+FEFF, which some programs write before UTF-8. RFC 8259, section 8.1, lets a reader ignore it.

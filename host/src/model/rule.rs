@@ -10,10 +10,10 @@ use super::{RuleId, Timestamp, WebhookId};
 pub struct EventRule {
     /// hookbox's own id.
     pub id: RuleId,
-    /// The number it had where it came from (NetBox's `id`).
+    /// The rule's number where it was imported from (NetBox's `id`).
     #[serde(default)]
     pub external_id: Option<i64>,
-    /// What its owner wrote.
+    /// The rule as its owner defined it.
     pub spec: EventRuleSpec,
     /// When it was first stored.
     pub created: Timestamp,
@@ -21,7 +21,7 @@ pub struct EventRule {
     pub updated: Timestamp,
 }
 
-/// What the owner of a rule writes. Constructed by [`crate::tenant::validate`] from untrusted JSON.
+/// A rule as its owner defines it. Constructed by [`crate::tenant::validate`] from untrusted JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventRuleSpec {

@@ -16,10 +16,10 @@ pub struct Webhook {
     /// finds it.
     #[serde(default)]
     pub external_id: Option<i64>,
-    /// What its owner wrote.
+    /// The webhook as its owner defined it.
     pub spec: WebhookSpec,
-    /// What was found when it was last saved that may go wrong, one sentence each. None either if that was before
-    /// hookbox looked.
+    /// Possible faults that were found when the webhook was last saved, one sentence each. Empty also if it was saved by a
+    /// version of hookbox that did not look for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// When it was first stored.
@@ -28,7 +28,7 @@ pub struct Webhook {
     pub updated: Timestamp,
 }
 
-/// What the owner of a webhook writes. Constructed by [`crate::tenant::validate`] from untrusted
+/// A webhook as its owner defines it. Constructed by [`crate::tenant::validate`] from untrusted
 /// JSON; its limits are checked there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -63,11 +63,11 @@ pub struct WebhookSpec {
     pub rate_limit: Option<f64>,
     /// Requests under way at once; the configured default otherwise.
     pub max_in_flight: Option<u32>,
-    /// How values are escaped in a JSON body.
+    /// The escaping of values in a JSON body.
     pub body_escape: BodyEscape,
     /// The transformer, by name and perhaps `@version`; the built-in `jinja` otherwise.
     pub plugin: Option<String>,
-    /// Handed to the transformer as it is.
+    /// Settings for the transformer, which gets them unchanged.
     pub settings: serde_json::Value,
 }
 
@@ -141,11 +141,11 @@ impl fmt::Display for HttpMethod {
     }
 }
 
-/// How values are escaped in a JSON body.
+/// The escaping of values in a JSON body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BodyEscape {
-    /// Not at all: Jinja2's behaviour.
+    /// No escaping: Jinja2's behaviour.
     #[default]
     None,
     /// Inside a JSON string literal as text for it, elsewhere as a JSON value.

@@ -51,7 +51,7 @@ impl Stages {
         }
     }
 
-    /// How long the receiver wants to be left alone, if it said so and may be asked again.
+    /// Time that the receiver asks to wait, if it said so and the attempt may be repeated.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match &self.end {
             End::Exchanged(exchange) => exchange.retry_after,
@@ -166,7 +166,7 @@ impl Pipeline {
     }
 }
 
-/// How long a delivery waited for its first attempt; the waits before later ones are planned.
+/// Time that a delivery waited for its first attempt, in milliseconds. 0 for later attempts, whose waits are planned.
 fn waited_ms(delivery: &Delivery) -> u64 {
     if delivery.total_attempts > 0 {
         return 0;

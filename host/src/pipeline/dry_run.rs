@@ -20,13 +20,13 @@ use crate::{
 /// The result of a dry run, the same from the command line and the API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RenderReport {
-    /// How the render ended.
+    /// The outcome of the render.
     pub outcome: Outcome,
     /// The request that would be sent. Secrets are redacted.
     pub request: Option<RequestRecord>,
-    /// Why nothing would be sent.
+    /// The transformer's reason for sending nothing.
     pub skip_reason: Option<String>,
-    /// Why there is no request.
+    /// The error because of which there is no request.
     pub error: Option<RenderError>,
     /// Fuel spent: deterministic.
     pub fuel: u64,

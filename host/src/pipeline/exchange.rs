@@ -28,7 +28,7 @@ pub(crate) struct Exchange {
     pub(super) response: Option<ResponseRecord>,
     /// Whether the receiver accepted it.
     pub(super) result: Result<(), AttemptError>,
-    /// How long the receiver wants to be left alone, if it may be asked again.
+    /// Time that the receiver asks to wait, if the attempt may be repeated.
     pub(crate) retry_after: Option<Duration>,
     pub(super) warnings: Vec<String>,
     pub(super) guard_us: u64,

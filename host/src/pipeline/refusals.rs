@@ -11,7 +11,7 @@ use crate::{
     model::{TenantId, WebhookId},
 };
 
-/// How long a webhook's refusal is not logged again, unless the configuration changes.
+/// Time for which a webhook's refusal is not logged again, unless the configuration changes.
 const QUIET: Duration = Duration::from_secs(3600);
 /// Webhooks that are remembered; past that, the one that was logged first is forgotten.
 const MAX_WEBHOOKS: usize = 1024;

@@ -17,15 +17,15 @@ pub struct Attempt {
     pub started: Timestamp,
     /// The worker that made it.
     pub worker: WorkerId,
-    /// How it ended.
+    /// The outcome.
     pub outcome: AttemptOutcome,
-    /// What the sandbox spent, if it ran.
+    /// The render, if the sandbox ran.
     pub render: Option<RenderRecord>,
-    /// What was sent, or would have been, if the sandbox made a request.
+    /// The request that was sent, or would have been sent. None if the render made no request.
     pub request: Option<RequestRecord>,
-    /// What was answered, if anything was.
+    /// The response, if one came.
     pub response: Option<ResponseRecord>,
-    /// How long each part took.
+    /// Durations of the parts.
     pub timings: Timings,
     /// Why it was not delivered.
     pub error: Option<AttemptError>,
@@ -37,7 +37,7 @@ pub struct Attempt {
     pub warnings: Vec<String>,
 }
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AttemptOutcome {
@@ -92,7 +92,7 @@ impl From<RenderError> for AttemptError {
     }
 }
 
-/// What a render cost.
+/// One render: the transformer, its cost and its log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RenderRecord {
     /// The transformer, as `name@sha256`.
@@ -101,12 +101,12 @@ pub struct RenderRecord {
     pub fuel: u64,
     /// The most linear memory it held.
     pub peak_memory_bytes: u64,
-    /// Time on the render thread.
+    /// Time on the render thread, in microseconds.
     pub elapsed_us: u64,
-    /// What the transformer logged.
+    /// The transformer's log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogLine>,
-    /// What it was given besides the event. Not in records of earlier versions of hookbox.
+    /// The transformer's input besides the event. Absent in records of earlier versions of hookbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
     pub input: Option<RenderInput>,
@@ -122,8 +122,8 @@ impl From<&RenderRecord> for Cost {
     }
 }
 
-/// What a transformer was given besides the event, which is stored with the delivery: with both, the render
-/// can be done again exactly.
+/// A transformer's input besides the event. The event is stored with the delivery; with both, the render can be
+/// repeated exactly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RenderInput {
@@ -131,7 +131,7 @@ pub enum RenderInput {
     Kept {
         /// The webhook as the transformer saw it: the text of a JSON object.
         webhook: String,
-        /// What the rule merged under the event's `data`: the text of a JSON object.
+        /// The action data that the rule merged under the event's `data`: the text of a JSON object.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         action_data: Option<String>,
         /// The names of the secrets that it asked for.
@@ -208,7 +208,7 @@ pub struct RequestRecord {
     /// The headers that were sent, in order; in the record of an attempt those of them that fit into
     /// [`RequestRecord::MAX_HEADERS`] bytes.
     pub headers: Vec<(String, String)>,
-    /// How many more there were.
+    /// Number of headers that were left out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub headers_left_out: usize,
     /// The body; in the record of an attempt its first [`RequestRecord::MAX_BODY`] bytes.
@@ -257,7 +257,7 @@ pub struct ResponseRecord {
     pub truncated: bool,
 }
 
-/// How long each part of an attempt took.
+/// Durations of the parts of an attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Timings {
     /// From acceptance to the first attempt; zero for later ones, whose waits are planned.

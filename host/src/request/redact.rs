@@ -161,7 +161,8 @@ impl Redactor {
     }
 }
 
-/// How much of a form, but not all of it, a text ends with. Linear (Knuth, Morris and Pratt).
+/// Length of the longest part of `form` that begins it, is not all of it, and ends `text`. Linear (Knuth, Morris and
+/// Pratt).
 fn begun(form: &[u8], text: &[u8]) -> usize {
     let tail = text.len().saturating_sub(form.len().saturating_sub(1));
     let tail = text.get(tail..).unwrap_or_default();
@@ -184,8 +185,9 @@ fn begun(form: &[u8], text: &[u8]) -> usize {
         .fold(0, |length, byte| step(&borders, length, *byte))
 }
 
-/// What of a value may come back: all of it; what is left in a header, where the space around it goes, such as
-/// the line break that ends a file; and of a URL what its receiver sees, path and credentials.
+/// The parts of a value that may come back in an answer: the whole; the value without the space around it, which a header
+/// drops, such as the line break at the end of a file; and of a URL the path and the credentials, which its receiver
+/// sees.
 fn parts(value: &str) -> Vec<&str> {
     let trimmed = value.trim_matches([' ', '\t', '\r', '\n']);
     let mut parts = vec![value, trimmed];

@@ -102,9 +102,9 @@ fn destination(rendered: &str) -> impl Iterator<Item = &str> {
     [scheme, host].into_iter()
 }
 
-/// How a URL with secrets in it is shown: parsed with the handles in their places, so that it reads as
-/// the one that is sent, and then the handles replaced. Where a secret makes up so much of it that it is
-/// no URL without, the template's output is shown, unless it could hold a password of its own.
+/// A URL with secrets in the form in which it is shown. It is parsed with the handles in the places of the secrets, so that
+/// it reads like the URL that is sent, and then the handles are replaced. If the text is not a URL without its secrets,
+/// the template's output is shown, unless that could hold a password of its own.
 fn redact(template: Option<&Url>, marked: &str, ctx: &RequestContext<'_>) -> (String, String) {
     let mark = |text: String| match ctx.secrets.substitute_text(&text, usize::MAX) {
         Ok(Some((_, shown))) => shown,

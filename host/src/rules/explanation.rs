@@ -5,23 +5,23 @@ use utoipa::ToSchema;
 
 use crate::model::RuleId;
 
-/// What each rule said to one event.
+/// The verdict of each rule on one event.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
-    /// The rules in the order in which they were looked at (by name), at most
-    /// [`Explanation::MAX_RULES`]; those that match are never left out.
+    /// The verdicts in the order of evaluation (by the rules' names). All rules that match are listed, and the first 100
+    /// that do not.
     pub rules: Vec<RuleVerdict>,
-    /// How many rules that did not match are not listed.
+    /// Number of rules that did not match and are not listed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub omitted: u32,
 }
 
 impl Explanation {
-    /// How many rules that do not match are listed.
+    /// Maximum number of listed rules that do not match.
     pub const MAX_RULES: usize = 100;
 }
 
-/// What one rule said.
+/// The verdict of one rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RuleVerdict {
     /// The rule.
@@ -30,17 +30,17 @@ pub struct RuleVerdict {
     pub name: String,
     /// Whether it matched.
     pub matched: bool,
-    /// What kept it from matching.
+    /// The test that failed. Absent if the rule matched.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mismatch: Option<Mismatch>,
-    /// One sentence: why it matched or did not.
+    /// The reason for the verdict, in one sentence.
     pub reason: String,
     /// The conditions, step by step, as far as they were evaluated.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub trace: Vec<TraceStep>,
 }
 
-/// What kept a rule from matching.
+/// The test by which a rule did not match an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mismatch {
@@ -65,16 +65,16 @@ pub struct TraceStep {
     pub path: String,
     /// The condition in words: `status.value eq "active"`.
     pub condition: String,
-    /// What the event holds there, shortened; absent for groups.
+    /// The value in the event, shortened; absent for groups.
     #[serde(
         skip_serializing_if = "Option::is_none",
         default,
         deserialize_with = "present"
     )]
     pub actual: Option<serde_json::Value>,
-    /// Whether it held, or nothing if it could not be evaluated.
+    /// Whether the condition held; null if it could not be evaluated.
     pub result: Option<bool>,
-    /// Why it could not be evaluated.
+    /// The reason why the condition could not be evaluated.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
 }

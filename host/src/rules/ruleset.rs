@@ -52,7 +52,7 @@ struct CompiledRule {
     conditions: Result<Option<Conditions>, String>,
 }
 
-/// What an event leads to. Made by [`RuleSet::match_event`].
+/// The result of matching an event against the rules. Made by [`RuleSet::match_event`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matched {
     targets: Vec<Target>,
@@ -73,7 +73,7 @@ impl Matched {
         &self.targets
     }
 
-    /// What each rule said.
+    /// The verdict of each rule.
     #[must_use]
     pub fn explanation(&self) -> &Explanation {
         &self.explanation
@@ -230,7 +230,7 @@ impl RuleSet {
     }
 }
 
-/// What is shared while the rules look at one event.
+/// State that is shared while all rules are matched against one event.
 struct Work<'e> {
     event: &'e Event,
     /// Parsed when first needed.
@@ -290,7 +290,7 @@ impl CompiledRule {
         }
     }
 
-    /// What an enabled rule for the event's object type says.
+    /// The verdict of an enabled rule whose object types include the event's.
     fn judge(&self, work: &mut Work<'_>) -> RuleVerdict {
         let event_type = event_type_slug(work.event.event_type());
         if !self.event_types.iter().any(|t| t == ANY || t == event_type) {

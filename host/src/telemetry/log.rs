@@ -20,7 +20,7 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Lines, and bytes of them, that wait to be written.
 const LINES: usize = 8192;
 const BYTES: usize = 8 << 20;
-/// How long the end of the process waits for the last lines.
+/// Time for which the end of the process waits for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Lines lost since the start of the process. There is one standard error, and so one count.

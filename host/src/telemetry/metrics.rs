@@ -91,7 +91,7 @@ struct OfApi {
     requests: Family<RequestLabels, Counter>,
 }
 
-/// How the queue stands, of all workers together.
+/// The state of the queue, for all workers together.
 #[derive(Debug)]
 struct OfQueue {
     registry: Registry,

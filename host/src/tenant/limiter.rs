@@ -17,7 +17,8 @@ use tokio::sync::oneshot;
 
 use crate::model::TenantId;
 
-/// How many tenants, and keys of one, are remembered at most that neither hold anything nor wait.
+/// Maximum number of idle tenants, and of idle keys of a tenant, that are remembered. Idle ones hold nothing and do not
+/// wait.
 const MAX_IDLE: usize = 256;
 
 /// The key of a tenant that asks.
@@ -47,7 +48,7 @@ impl Caller {
     }
 }
 
-/// How much may be held at once, in units of the resource.
+/// Maximum amounts that may be held at once, in units of the resource.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// By all together.

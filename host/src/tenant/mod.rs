@@ -1,4 +1,4 @@
-//! What one tenant has: the validation of its webhooks and rules, and its compiled configuration.
+//! A tenant's configuration: the validation of webhooks and rules, and the compiled snapshot.
 //!
 //! [`SnapshotCache`] keeps a compiled [`Snapshot`] of each tenant that is in use, so that neither ingest nor workers
 //! ask the backend for configuration.

@@ -60,7 +60,7 @@ pub(super) enum Purpose {
     DryRun,
 }
 
-/// How many callers of one purpose may wait.
+/// Maximum numbers of callers with one purpose that may wait.
 #[derive(Clone, Copy, Debug)]
 struct Places {
     of_one_tenant: usize,

@@ -27,7 +27,7 @@ pub(super) type Outcome<T> = Result<T, LoadError>;
 /// The channel on which the outcome is announced.
 pub(super) type Announced<T> = watch::Receiver<Option<Outcome<T>>>;
 
-/// How much may be kept.
+/// Maximum amounts that may be kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     /// Bytes of machine code.

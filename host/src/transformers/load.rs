@@ -7,12 +7,12 @@ use crate::{
     sandbox::{ErrorKind, RenderError},
 };
 
-/// How far the loading of a transformer is. `T` is the loaded transformer, `W` the handle with which a caller waits.
+/// The state of loading a transformer. `T` is the loaded transformer, `W` the handle with which a caller waits.
 #[derive(Debug)]
 pub(crate) enum LoadState<T, W> {
     /// It can run.
     Ready(T),
-    /// It cannot be had now.
+    /// It cannot be loaded now.
     Failed(LoadError),
     /// It is being loaded.
     Loading(W),
@@ -62,7 +62,7 @@ impl LoadError {
         matches!(self, Self::Machine | Self::Busy | Self::Store(_))
     }
 
-    /// How long the cache answers with this error before it tries again.
+    /// Time for which the cache answers with this error before it tries again.
     pub(crate) const fn remembered(&self) -> Duration {
         Duration::from_secs(match self {
             Self::Refused { .. } | Self::Damaged { .. } => 60,

@@ -9,7 +9,7 @@ use crate::{SandboxError, text::clean_line};
 /// The encoder was not written for hostile modules: run it where it may take long, or panic.
 ///
 /// # Errors
-/// What keeps the module from being one, for one that it has no embedded component type.
+/// The reason why no component can be made of the module, such as that no component type is embedded in it.
 pub(crate) fn component_of(module: &[u8]) -> Result<Vec<u8>, SandboxError> {
     ComponentEncoder::default()
         .validate(true)

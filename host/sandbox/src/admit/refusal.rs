@@ -15,11 +15,11 @@ pub enum Refusal {
         measure.words(), Key(*measure), measure.advice()
     )]
     TooMuch {
-        /// Of what.
+        /// The measure that is over its limit.
         measure: Measure,
-        /// How much there is, as far as it was counted.
+        /// The amount, as far as it was counted.
         found: u64,
-        /// The most there may be.
+        /// The limit.
         limit: u64,
         /// Where the limit was passed.
         place: Location,

@@ -27,7 +27,7 @@ const MAX_NAMES: usize = 200;
 /// The measures of a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Survey {
-    /// How much of each thing. What is not there is not in it.
+    /// The amount of each measure; measures of which there is nothing are left out.
     pub figures: BTreeMap<Measure, u64>,
     /// The function with the most bytes.
     pub largest_function: Option<Function>,
@@ -51,7 +51,7 @@ pub struct Function {
 }
 
 impl Survey {
-    /// How much there is of something.
+    /// The amount of one measure.
     #[must_use]
     pub fn figure(&self, measure: Measure) -> u64 {
         self.figures.get(&measure).copied().unwrap_or(0)
@@ -292,7 +292,7 @@ fn type_depth(section: &[u8]) -> u64 {
     section.windows(2).filter(begins).count() as u64
 }
 
-/// How many functions a module imports: its own are numbered from there.
+/// Number of functions that a module imports: its own functions are numbered from there.
 fn imported_functions(section: ImportSectionReader<'_>, place: &Location) -> Result<u64, Refusal> {
     let mut functions: u64 = 0;
     for import in section.into_imports() {

@@ -49,7 +49,7 @@ impl Clock {
 }
 
 impl Datetime {
-    /// How fine the clock is: the events' own grain.
+    /// The resolution of the clock: that of events' timestamps.
     pub(super) const RESOLUTION: Self = Self {
         seconds: 0,
         nanoseconds: 1000,

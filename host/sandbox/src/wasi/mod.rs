@@ -1,10 +1,10 @@
 //! A stand-in for the part of WASI 0.2 that compilers and language runtimes import of themselves: it links, and
 //! gives nothing of this machine.
 //!
-//! What there is, by allow-list: the environment is empty; standard input is at its end; standard output and
+//! An allow-list says what works: the environment is empty; standard input is at its end; standard output and
 //! standard error are the attempt's log; both clocks stand still at the event's timestamp; random bytes follow
-//! from the event and the webhook. So the same event and webhook give the same request. Whatever else of these
-//! interfaces a guest calls (files, sockets, waiting, `exit`) ends the run and is named in the error. Sockets are on
+//! from the event and the webhook. So the same event and webhook give the same request. Any other call of
+//! these interfaces (files, sockets, waiting, `exit`) ends the run and is named in the error. Sockets are on
 //! the list because `CPython` imports them whether a program has any or not; there is no code behind them. HTTP, which
 //! only programs that want it import, is not even linked: a component that imports it is refused.
 //!

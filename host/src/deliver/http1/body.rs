@@ -22,7 +22,7 @@ pub(super) enum Framing {
     Close,
 }
 
-/// How reading a body ended.
+/// The state of the connection after reading a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// At the body's end, and the connection is at the next message.
@@ -34,9 +34,10 @@ pub(super) enum End {
 }
 
 impl Framing {
-    /// How the body of this answer is framed. What is contradictory ends with the connection, and is noted.
+    /// The framing of this answer's body. A body with contradictory framing is read up to the end of the connection, and
+    /// the contradiction is noted.
     pub(super) fn of(head: &mut Head) -> Self {
-        // After half a head there is no telling what comes.
+        // Nothing is known of the bytes after an incomplete head.
         if !head.whole || head.status < 200 || matches!(head.status, 204 | 304) {
             return Self::Length(0);
         }

@@ -35,12 +35,12 @@ impl Frames {
     }
 }
 
-/// How far the frame is that is coming.
+/// The progress of the frame that is being received.
 #[derive(Default)]
 struct NextFrame {
-    /// Bytes of its head that have come.
+    /// Bytes of the head that have come.
     head: u8,
-    /// Bytes of its payload that have not, as far as is known.
+    /// Bytes of the payload that are still to come, as far as is known.
     payload: usize,
 }
 

@@ -43,12 +43,12 @@ impl Filling {
 
 /// Characters that make a text hostile: each of them has to be escaped in JSON.
 const HOSTILE: &str = "\"\\\n";
-/// How it begins where it is not escaped, or a quote alone is.
+/// Beginnings of [`HOSTILE`] in a body that escapes nothing, or quotes alone.
 const RAW: [&str; 2] = ["\"\\", "\\\""];
-/// How it stands in JSON.
+/// Beginnings of [`HOSTILE`] in a body that escapes it as JSON.
 const ESCAPED: [&str; 2] = ["\\\"\\\\\\n", "\\u0022"];
 
-/// Digits that stand nowhere else.
+/// Digits that occur nowhere else.
 pub(super) const fn token(leaf: usize) -> u64 {
     91_730_000 + leaf as u64
 }

@@ -148,8 +148,8 @@ pub(super) fn any_equal<'a>(
     Ok(false)
 }
 
-/// How two numbers compare, exactly, an integer against a float too; true and false count as 1 and 0.
-/// `None` if one of them is no number.
+/// The exact order of two numbers, also of an integer and a float; true and false count as 1 and 0. `None` if one of
+/// them is not a number.
 pub(super) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
     match (real(a)?, real(b)?) {
         (Real::Int(a), Real::Int(b)) => Some(a.cmp(&b)),

@@ -49,7 +49,7 @@ struct Evaluator<'e> {
     path: String,
 }
 
-/// What one condition says, and on what.
+/// The result of one condition, and the value that it looked at.
 struct Answer {
     result: Result<bool, String>,
     actual: Option<Value>,
@@ -184,7 +184,7 @@ impl<'e> Evaluator<'e> {
         Answer { result, actual }
     }
 
-    /// What the path leads to.
+    /// The value at the path.
     fn find<'p>(&mut self, attr: &'p str) -> Result<Lookup<'e>, Stop<'e, 'p>> {
         let mut keys = attr.split('.');
         if keys.next() != Some(SNAPSHOTS) {

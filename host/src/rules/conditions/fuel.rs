@@ -10,8 +10,8 @@ pub(in crate::rules) struct Fuel(u64);
 pub(super) struct OutOfFuel;
 
 impl Fuel {
-    /// What all rules of a tenant may spend on one event: a thousand rules that each match a pattern against a
-    /// name take a fraction of it, and the dearest take some fifty milliseconds for all of it.
+    /// Fuel for all rules of a tenant on one event. A thousand rules that each match a pattern against a name use a
+    /// fraction of it; the most expensive conditions use it up in some fifty milliseconds.
     const PER_EVENT: u64 = 5_000_000;
 
     pub(in crate::rules) const fn for_event() -> Self {

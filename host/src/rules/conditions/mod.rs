@@ -43,7 +43,7 @@ pub struct Conditions {
     pattern_bytes: usize,
 }
 
-/// How large a condition set may be.
+/// Limits of a condition set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConditionLimits {
     /// Bytes as compact JSON, escapes not counted.
@@ -64,12 +64,12 @@ impl From<&TenantLimits> for ConditionLimits {
     }
 }
 
-/// What conditions say to one event.
+/// The result of evaluating conditions for one event.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Evaluation {
-    /// Whether they hold; false if there is an error.
+    /// Whether the conditions hold; false if there is an error.
     pub matched: bool,
-    /// Why they could not be evaluated.
+    /// The reason why the conditions could not be evaluated.
     pub error: Option<String>,
     /// Each step in the order of evaluation, a group before its members, as far as it went; at most
     /// [`Evaluation::MAX_STEPS`].
@@ -77,7 +77,7 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// How many steps a trace lists at most.
+    /// Maximum number of steps in a trace.
     pub const MAX_STEPS: usize = 100;
 }
 

@@ -107,7 +107,7 @@ struct Parser {
     depth: usize,
     count: usize,
     nodes: usize,
-    /// What is left for compiled patterns.
+    /// Bytes that compiled patterns may still use.
     pattern_bytes: usize,
     errors: FieldErrors,
     path: String,

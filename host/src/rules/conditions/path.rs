@@ -7,7 +7,7 @@ use super::{
     shorten,
 };
 
-/// What a path leads to.
+/// The value or values at a path.
 #[derive(Debug)]
 pub(super) enum Found<'a> {
     /// A value of the event.
@@ -29,7 +29,7 @@ impl Found<'_> {
         }
     }
 
-    /// What it is, in a word.
+    /// The kind of value, in words.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Value(value) => kind(value),
@@ -38,7 +38,7 @@ impl Found<'_> {
     }
 }
 
-/// What a value is, in a word.
+/// The kind of a value, in words.
 pub(super) const fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -73,7 +73,7 @@ impl From<OutOfFuel> for Stop<'_, '_> {
 }
 
 impl Stop<'_, '_> {
-    /// What stopped it, for people, as the end of a sentence.
+    /// The reason in words, as the end of a sentence.
     pub(super) fn words(&self) -> String {
         match self {
             Self::Missing { key, among } => {

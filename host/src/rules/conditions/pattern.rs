@@ -2,12 +2,12 @@
 //!
 //! A pattern is read as Python's `re` reads it and written anew for `regex-automata`, atom by atom, so that
 //! nothing reaches that engine by accident which means something else there (`\<`, `[[:alpha:]]`, `(?x)`).
-//! That crate and not its front `regex`, because matching must be anchored without text around the pattern,
-//! and because its memory must be known and its caches must not outlive a match.
+//! That crate is used directly and not through `regex`, because matching must be anchored without text around the
+//! pattern, its memory must be known, and its caches must not outlive a match.
 //!
-//! What needs backtracking (look-around, back-references, atomic groups, possessive repeats) is refused when
-//! the rule is saved. Known difference: what counts as part of a word at
-//! `\b` and `\B` is Unicode's recommendation (combining marks do, `½` does not), and not Python's.
+//! Patterns that need backtracking (look-around, back-references, atomic groups, possessive repeats) are refused when the
+//! rule is saved. One difference is known: at `\b` and `\B`, a character belongs to a word as Unicode recommends
+//! (combining marks do, `½` does not), and not as in Python.
 
 mod translate;
 
@@ -99,9 +99,9 @@ impl Pattern {
     }
 }
 
-/// How many states of the automaton can be active at once, and the ways between them that are followed for one byte of
-/// the text; a bound on the work, in units of fuel. Repetitions that are counted have a copy of their part for each
-/// time. A part of the automaton for one character is passed through byte by byte, so of it few states count.
+/// A bound on the work for one byte of text, in units of fuel: the states of the automaton that can be active at once,
+/// and the transitions between them. A counted repetition has one copy of its part for each time. The states for the
+/// bytes of one character are passed one after the other, so few of them count.
 ///
 /// Recursion is bounded by the nesting that the parser allows.
 fn width(hir: &Hir) -> u64 {

@@ -191,7 +191,7 @@ proptest! {
         }
     }
 
-    /// What is escaped matches itself at the start, and only there.
+    /// An escaped text matches itself at the start, and only there.
     #[test]
     fn escaped_text_matches_itself(text in "[\\x00-\\x7f]{1,8}") {
         let escaped: String = text

@@ -17,7 +17,7 @@ use crate::{
     rules::Conditions,
 };
 
-/// How NetBox named a rule's types: `content_types` before 4.0, and a field for each event type before 4.1.
+/// Former names of a rule's types in NetBox: `content_types` before 4.0, and a field for each event type before 4.1.
 pub const OLD_RULE_FIELDS: &[&str] = &[
     "content_types",
     "type_create",

@@ -74,7 +74,7 @@ struct Branch {
     alternatives: bool,
 }
 
-/// What a repetition would apply to.
+/// The item before the current position, to which a repetition would apply.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Last {
     #[default]

@@ -2,7 +2,7 @@
 
 use super::{Translator, push_literal};
 
-/// What an escape stands for.
+/// The meaning of an escape.
 pub(super) enum Item {
     Char(char),
     /// A set, as an atom and as part of a class.
