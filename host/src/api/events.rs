@@ -32,22 +32,21 @@ pub(crate) struct Accepted {
     pub(crate) events: Vec<Enqueued>,
 }
 
-/// Takes events: one, an array, NDJSON, or CloudEvents (structured, batch or binary). NetBox's default
-/// webhook body is a valid event.
+/// Accepts events: one, an array, NDJSON, or CloudEvents (structured, batch or binary). NetBox's default webhook body is a
+/// valid event.
 ///
-/// 202 means that all of them are stored durably, together with the deliveries they set off; any other
-/// answer means that none is. An event that carries an `id`, or a request with an `Idempotency-Key`, is
-/// recognised when it is sent again and answered with `duplicate: true`; another body under the same key is
-/// refused as a whole.
+/// 202 means that all events are stored durably, together with their deliveries. Any other status means that none is. An
+/// event that carries an `id`, or a request with an `Idempotency-Key`, is recognised when it is sent again and answered
+/// with `duplicate: true`. A request with another body under the same key is refused as a whole.
 #[utoipa::path(post, path = "/v1/events", tag = "events",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters; stands for the request as a whole.")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters. The key identifies the request as a whole.")),
     request_body(content(
         (Object = "application/json", example = json!({"event": "created", "object_type": "dcim.site", "data": {"name": "Oslo"}})),
         (String = "application/x-ndjson"),
         (Object = "application/cloudevents+json"),
         (Vec<Object> = "application/cloudevents-batch+json"),
     )),
-    responses((status = 202, description = "All are stored.", body = Accepted)))]
+    responses((status = 202, description = "All events are stored.", body = Accepted)))]
 pub(super) async fn post_events(
     Sender(key): Sender,
     State(state): State<Shared>,
@@ -61,7 +60,8 @@ pub(super) async fn post_events(
     let idempotency_key = text_of(&headers, "idempotency-key")?.map(str::to_owned);
     let caller = Caller::from(&key);
     let events = run_to_completion(async move {
-        // Megabytes of JSON take longer than other requests should wait, and parsed far more room.
+        // Parsing megabytes of JSON would hold up other requests, and the parsed form takes far more memory than the text.
+        // So it runs outside the runtime's threads, within the caller's share of the processors.
         let parse = move || {
             let (content_type, idempotency) = (content_type.as_deref(), idempotency_key.as_deref());
             parse_request(
@@ -82,7 +82,7 @@ pub(super) async fn post_events(
     Ok((StatusCode::ACCEPTED, axum::Json(Accepted { events })))
 }
 
-/// A header's text: an error if it is there and cannot be read, or is there twice, rather than nothing.
+/// A header's text; none without the header. A header that is not ASCII text or occurs twice is an error.
 fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Answer<Option<&'a str>> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
@@ -92,7 +92,7 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Answer<Option<&'a str>> {
         (Ok(text), None) => Ok(Some(text)),
         _ => Err(Problem::new(
             Kind::MalformedBody,
-            format!("the header {name} must be there once and be ASCII text"),
+            format!("the header {name} must occur once and be ASCII text"),
         )),
     }
 }
@@ -100,11 +100,11 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Answer<Option<&'a str>> {
 /// A stored event.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EventView {
-    /// hookbox's id.
+    /// The event's id in hookbox.
     pub(crate) id: EventId,
-    /// The type as a slug: what rules match on.
+    /// The event type as a slug, on which rules match.
     pub(crate) event_type: String,
-    /// Such as `dcim.site`.
+    /// The object type, such as `dcim.site`.
     pub(crate) object_type: String,
     /// Time at which the event was accepted.
     pub(crate) received: Timestamp,

@@ -1,4 +1,4 @@
-//! What is answered while hookbox starts.
+//! The answers to requests while hookbox starts.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -18,24 +18,24 @@ use super::{
     security_headers,
 };
 
-/// When a client shall try again.
+/// The `Retry-After` while hookbox starts.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// A router that can be served before there is a store to answer from. Until [`StartupGate::open`] it says that the
-/// process lives (`/healthz`), and 503 to all else.
+/// A router that is served before the store is open. Until [`StartupGate::open`] it answers `/healthz` as usual and all other
+/// requests with 503.
 #[derive(Clone, Debug, Default)]
 pub struct StartupGate {
     behind: Arc<OnceLock<Router>>,
 }
 
 impl StartupGate {
-    /// What to give to [`super::serve()`].
+    /// The router for [`super::serve()`].
     pub fn router(&self) -> Router {
         let front = self.clone();
         Router::new().fallback(move |request| front.answer(request))
     }
 
-    /// From now on `router` answers. Only the first one counts.
+    /// Passes all requests to `router` from now on. Only the first call has an effect.
     pub fn open(&self, router: Router) {
         let _ = self.behind.set(router);
     }

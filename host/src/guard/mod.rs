@@ -1,18 +1,16 @@
-//! Stage 6: where a request may go.
+//! Stage 6: the check of a request's destination.
 //!
-//! Deliveries go to http and https URLs whose host is public: all of its addresses must be
-//! ([`is_public`]), or be in a network or be a host that the operator allows. One address that is not
-//! suffices to refuse, since whoever controls a name's answers would otherwise only have to ask often
-//! enough.
+//! Deliveries go to http and https URLs whose host is public: each of its addresses must be public ([`is_public`]) or in a
+//! network that the operator allows, or the operator must allow the host by name. A single other address is enough to
+//! refuse: otherwise someone who controls the name's answers would reach it after enough attempts.
 //!
-//! The guard looks twice. [`Guard::check`] turns an [`OutboundRequest`] into a [`GuardedRequest`], which is
-//! all that [`crate::deliver`] takes; it is the only judge of ports. And whenever a connection is made, it is
-//! made to what [`Guard::route`] answers, so every host is judged again, with the very addresses that are
-//! dialled, or that the operator's proxy is asked to dial. A name that changes its answer in between (DNS
-//! rebinding) gains nothing.
+//! The guard checks twice. [`Guard::check`] turns an [`OutboundRequest`] into a [`GuardedRequest`], the only input that
+//! [`crate::deliver`] takes; it also checks the port. Each connection is then made to the addresses that [`Guard::route`]
+//! returns. So every host is checked again, with exactly the addresses that are dialled or that the operator's proxy is
+//! asked to dial. A name whose answer changes in between (DNS rebinding) gains nothing.
 //!
-//! One exception is the operator's to make: with `delivery.proxy_resolves`, a name that is not known here goes
-//! to the proxy as a name, and nobody but the proxy judges where that leads ([`Route::ProxiedByName`]).
+//! The operator can make one exception: with `delivery.proxy_resolves`, a name that does not resolve here goes to the proxy
+//! as a name, and only the proxy checks its addresses ([`Route::ProxiedByName`]).
 
 mod ranges;
 mod resolve;
@@ -37,7 +35,7 @@ use crate::{
 use resolve::LookupError;
 use route::ProxyRules;
 
-/// Judges destinations. Cheap to clone; clones share what names were just looked up.
+/// Checks destinations. Cheap to clone; clones share recent look-ups.
 #[derive(Clone, Debug)]
 pub struct Guard {
     inner: Arc<Inner>,
@@ -61,7 +59,7 @@ pub struct GuardedRequest {
     owner: Owner,
 }
 
-/// For whom names are looked up.
+/// The tenant for which names are looked up.
 pub(crate) type Owner = Arc<str>;
 
 impl GuardedRequest {
@@ -71,18 +69,18 @@ impl GuardedRequest {
         &self.request
     }
 
-    /// The request, and for whom its name is looked up when a connection is made.
+    /// The request, and the tenant for which its name is looked up when a connection is made.
     pub(crate) fn into_parts(self) -> (OutboundRequest, Owner) {
         (self.request, self.owner)
     }
 }
 
-/// Why a request may not be sent. One sentence for the webhook's owner; no address that a name resolved
-/// to is told, since names inside the operator's network are not the owner's to explore.
+/// The reason why a request may not be sent, in one sentence for the webhook's owner. It names no address to which a name
+/// resolved, as owners must not explore the operator's network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GuardError {
-    /// Not allowed, now or later.
+    /// The destination is not allowed. Another attempt does not help.
     #[error(
         "deliveries to {host} are blocked: {reason}; if it is meant, the operator can allow it \
          (guard.allow_networks, guard.allow_hosts, guard.allow_ports)"
@@ -95,12 +93,12 @@ pub enum GuardError {
         /// The remedy, for the operator and not for the webhook's owner.
         remedy: Remedy,
     },
-    /// The host's addresses could not be found out.
+    /// The host's addresses could not be looked up.
     #[error("cannot find the address of {host}: {reason}")]
     Dns {
         /// The host as it may be shown.
         host: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
@@ -172,13 +170,13 @@ impl GuardError {
 }
 
 impl Guard {
-    /// A guard with the system's resolver. Of the deliveries' settings it heeds those of the proxy.
+    /// A guard with the system's resolver. It uses the settings of the proxy from those of deliveries.
     #[must_use]
     pub fn new(config: &GuardConfig, delivery: &DeliveryConfig) -> Self {
         Self::with_resolver(config, delivery, Arc::new(SystemResolver))
     }
 
-    /// A guard with a resolver of the caller's. What it answers is judged all the same.
+    /// A guard with the caller's resolver, whose answers are checked as well.
     #[must_use]
     pub fn with_resolver(
         config: &GuardConfig,
@@ -198,8 +196,8 @@ impl Guard {
         }
     }
 
-    /// The same guard, whose look-ups count as this tenant's: who has many names that take long to look up waits
-    /// for them, and nobody else does.
+    /// The same guard with look-ups that count as this tenant's. A tenant with many slow names waits for them alone; others
+    /// do not wait.
     #[must_use]
     pub fn of(&self, tenant: &TenantId) -> Self {
         self.owned_by(tenant.as_str().into())
@@ -212,7 +210,7 @@ impl Guard {
         }
     }
 
-    /// Lets a request pass, or says why not. Takes up to 5 seconds, for the name's lookup.
+    /// Checks the destination of a request. Takes up to 5 seconds, for the name's look-up.
     ///
     /// # Errors
     /// See [`GuardError`].
@@ -271,7 +269,7 @@ impl Guard {
                         self.judge(&name, "it resolves to", &ips)?;
                         ips.to_vec()
                     }
-                    // Or who keeps names from being looked up would have them pass unjudged.
+                    // The name must not pass unchecked because look-ups are busy: a tenant could keep them busy on purpose.
                     Err(busy @ LookupError::Busy) => return Err(unknown(&name, busy)),
                     Err(LookupError::NoAddress | LookupError::TimedOut) => {
                         return self.by_unknown_name(&name);
@@ -328,7 +326,7 @@ impl Guard {
         Ok(())
     }
 
-    /// By the network of the address, or of the IPv4 address that it stands for.
+    /// Whether an allowed network holds the address, or the IPv4 address that it stands for.
     fn is_allowed(&self, ip: IpAddr) -> bool {
         let v4 = ranges::embedded_v4(ip).map(IpAddr::V4);
         let mut networks = self.inner.allow_networks.iter();
@@ -351,7 +349,7 @@ fn blocked(host: &str, reason: &str) -> GuardError {
     }
 }
 
-/// A name as it is compared: lower case, without the root's dot and without an IPv6 address's brackets.
+/// The form in which names are compared: lower case, without the root's dot and without an IPv6 address's brackets.
 fn canonical(host: &str) -> String {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()

@@ -1,4 +1,4 @@
-//! Which way a connection takes: straight to its addresses, or through the operator's proxy.
+//! The route of a connection: directly to the addresses, or through the operator's proxy.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -18,13 +18,13 @@ pub enum Route {
     Direct(Vec<IpAddr>),
     /// The proxy connects to one of these addresses.
     Proxied(Vec<IpAddr>),
-    /// By having the proxy look up the name and connect. Only with `delivery.proxy_resolves`, and never if
-    /// the name is known here and leads where deliveries may not go.
+    /// The proxy looks up the name and connects. Only with `delivery.proxy_resolves`, and never if the name resolves here to
+    /// an address that is not allowed.
     ProxiedByName,
 }
 
-/// Whether a name can only be one of some inside: the proxy's own machine, its network or its cloud. That is a
-/// name without a dot, which a search list completes, or one below a domain that is not in the public DNS:
+/// Whether a name can only be an internal one: of the proxy's own machine, its network or its cloud. Such a name has no
+/// dot, so that a search list completes it, or is below a domain that is not in the public DNS:
 /// RFC 6761 section 6.3, RFC 6762 section 3 and appendix G, RFC 8375, and ICANN's resolution 2024.07.29.06.
 pub(super) fn is_of_the_inside(host: &str) -> bool {
     const INSIDE: [&str; 10] = [

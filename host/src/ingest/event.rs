@@ -29,7 +29,8 @@ pub struct Event {
     object_type: String,
     received: Timestamp,
     context: Arc<str>,
-    /// The model, as long as the object type is a guess.
+    /// The plugin's model, if the event names it without its app. While this is set, the app in `object_type` is a guess,
+    /// which [`Event::with_app_among`] replaces.
     plugin_model: Option<PluginModel>,
 }
 
@@ -54,8 +55,8 @@ impl Event {
         }
     }
 
-    /// The event as a tenant's rules see it: where it names a plugin's model without its app, the app is the one
-    /// that rules name together with the model, as `apps` answers. Whatever matches rules has to ask this first.
+    /// The event as a tenant's rules see it. If it names a plugin's model without its app, it gets the app that rules name
+    /// together with the model; `apps` returns these. To be called before rules are matched.
     #[must_use]
     pub fn with_app_among<'a>(mut self, apps: impl FnOnce(&str) -> &'a [String]) -> Self {
         if let Some(unsure) = self.plugin_model.take()
@@ -270,7 +271,7 @@ pub(super) fn text(
                 key,
                 match most {
                     usize::MAX => "must hold no control character".to_owned(),
-                    most => format!("at most {most} characters, none of them a control character"),
+                    most => format!("must have at most {most} characters and no control character"),
                 },
             );
             None

@@ -61,16 +61,17 @@ pub fn decide(attempt: &Attempt, input: RetryInput<'_>) -> Next {
     }
 }
 
-/// The wait before the next attempt, or `None` when the schedule is used up. At least the schedule's
-/// wait and the receiver's `Retry-After`; at most those, whichever is longer, and the jitter's share, which is
-/// kept from 0 to 1. No number panics or overflows.
+/// The wait before the next attempt, or `None` when the schedule is used up.
+///
+/// The wait is the longer one of the schedule's wait and the receiver's `Retry-After`, and a random share of that on top:
+/// `jitter` times `random`, clamped to 0 to 1. No input makes it panic or overflow.
 #[must_use]
 pub fn wait_before_retry(input: RetryInput<'_>) -> Option<Duration> {
     let index = usize::try_from(input.earlier_attempts).ok()?;
     let planned = Duration::from_secs(u64::from(*input.policy.schedule.get(index)?));
     let base = planned.max(input.retry_after.unwrap_or_default());
     let share = (input.policy.jitter * input.random).clamp(0.0, 1.0);
-    // Not `mul_f64`, which panics on what does not fit.
+    // `mul_f64` would panic on a result that does not fit.
     let extra = Duration::try_from_secs_f64(base.as_secs_f64() * share).unwrap_or_default();
     Some(base.saturating_add(extra))
 }

@@ -104,16 +104,16 @@ impl OutboundRequest {
         })
     }
 
-    /// The request as it may be stored and shown: `[secret:NAME]` where a secret stands, `[redacted]` for
-    /// the values of headers that carry credentials. The signatures are shown in full, so that a receiver
-    /// can be debugged: they are of no use with any other body.
+    /// The request in the form that may be stored and shown: `[secret:NAME]` in the place of each secret, and `[redacted]`
+    /// in the place of other credentials in headers. Signatures are shown in full, so that a receiver can be debugged: they
+    /// are valid for this body alone.
     #[must_use]
     pub fn record(&self) -> RequestRecord {
         self.record_within(usize::MAX, usize::MAX)
     }
 
-    /// [`OutboundRequest::record`] with at most so many bytes of the body, and those of the headers that fit
-    /// into [`RequestRecord::MAX_HEADERS`], the last ones first.
+    /// [`OutboundRequest::record`], cut to the first `body_bytes` of the body and to the headers that fit into
+    /// [`RequestRecord::MAX_HEADERS`] bytes. If not all headers fit, the last ones are kept.
     #[must_use]
     pub fn record_up_to(&self, body_bytes: usize) -> RequestRecord {
         self.record_within(body_bytes, RequestRecord::MAX_HEADERS)
@@ -125,7 +125,7 @@ impl OutboundRequest {
         let shown = self.headers.shown();
         let all = shown.len();
         let mut room = header_bytes;
-        // From the last to the first: those that hookbox has set are small and come last.
+        // From the last to the first: the headers that hookbox has set are small and come last.
         let fitting = shown.into_iter().rev().filter(|(name, value)| {
             let left = room.checked_sub(name.len().saturating_add(value.len()));
             room = left.unwrap_or(room);
@@ -144,20 +144,20 @@ impl OutboundRequest {
         }
     }
 
-    /// Hides the secrets that this request carries, in what its receiver answers.
+    /// The redactor for the receiver's answer. It hides the secrets that this request carries.
     #[must_use]
     pub fn redactor(&self) -> Redactor {
         self.redactor.clone()
     }
 
-    /// Whether scheme, host or port hold a secret, so that even to look the host up would tell it to name servers,
-    /// and nothing of where it leads may be shown.
+    /// Whether scheme, host or port hold a secret. Then a look-up of the host would tell the secret to name servers, and
+    /// nothing about the destination may be shown.
     #[must_use]
     pub fn destination_is_secret(&self) -> bool {
         self.redactor.hides_destination()
     }
 
-    /// Things that will be sent but probably are not meant so, one sentence each.
+    /// Parts of the request that are sent but are probably mistakes, one sentence each.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -169,7 +169,7 @@ impl OutboundRequest {
         self.method
     }
 
-    /// Where it goes. May hold secrets: not for logs or records.
+    /// The URL. May hold secrets: not for logs or records.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
@@ -213,11 +213,10 @@ impl fmt::Debug for OutboundRequest {
     }
 }
 
-/// Knows the secrets whose handles the guest placed, and what came of them.
-/// The texts that have to be hidden in the record of this request.
+/// Builds the redactor: it knows every secret that this request carries and hides it in what the receiver answers.
 ///
 /// # Errors
-/// If it places more than [`PLACED_BYTES`] of secrets: each is searched for in several spellings.
+/// If the request places more than [`PLACED_BYTES`] of secrets: each is searched for in several spellings.
 fn redactor(
     rendered: &Rendered,
     target: &url::Target,
@@ -263,8 +262,8 @@ fn body(
     }
 }
 
-/// A body that claims to be JSON and is not is sent as it is, since NetBox does so, but not in silence. It is judged
-/// with the handles in it, as a secret's effect on it would tell of the secret.
+/// The warning about a body that is declared as JSON and is not valid JSON. It is sent as it is, since NetBox does so. The
+/// body is parsed with the handles in it: the result for the body with the secrets would tell something about them.
 fn json_warning(headers: &Headers, rendered: &[u8], secrets: &SecretValues) -> Option<String> {
     if rendered.is_empty() || !headers.content_type_is_json() {
         return None;

@@ -1,4 +1,4 @@
-//! Hiding the secrets that a request carried in what became of it: in its receiver's answer and in errors.
+//! The redactor: it hides the secrets of a request in the receiver's answer and in errors.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -10,11 +10,11 @@ use base64::{
 
 use super::plain::Plain;
 
-/// Shorter texts are left, as they would be found by chance.
+/// Shorter texts are not hidden, as they would be found by chance.
 const SHORTEST: usize = 6;
 
-/// Knows the secrets that one request carries, as they are and as they come back from a receiver that
-/// echoes a URL, a JSON document, a page of HTML or credentials. Cheap to clone.
+/// Hides the secrets of one request, in the plain form and in the forms in which a receiver sends them back: in a URL, a
+/// JSON document, a page of HTML, or credentials. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Redactor {
     finder: Option<AhoCorasick>,
@@ -36,7 +36,7 @@ struct Found {
 }
 
 impl Redactor {
-    /// Hides these values, by name. `hides_destination` says that where the request goes is one of them.
+    /// A redactor for these values, by name. `hides_destination` says whether the request's destination is one of them.
     pub(super) fn new<'s>(
         secrets: impl IntoIterator<Item = (&'s str, &'s str)>,
         hides_destination: bool,

@@ -103,7 +103,7 @@ fn destination(rendered: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A URL with secrets in the form in which it is shown. It is parsed with the handles in the places of the secrets, so that
-/// it reads like the URL that is sent, and then the handles are replaced. If the text is not a URL without its secrets,
+/// it reads like the URL that is sent, and then the handles are replaced. If the text with the handles is not a URL,
 /// the template's output is shown, unless that could hold a password of its own.
 fn redact(template: Option<&Url>, marked: &str, ctx: &RequestContext<'_>) -> (String, String) {
     let mark = |text: String| match ctx.secrets.substitute_text(&text, usize::MAX) {

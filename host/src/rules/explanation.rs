@@ -8,8 +8,8 @@ use crate::model::RuleId;
 /// The verdict of each rule on one event.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
-    /// The verdicts in the order of evaluation (by the rules' names). All rules that match are listed, and the first 100
-    /// that do not.
+    /// The verdicts in the order of the rules' names. All rules that match are listed, and up to 100 that do not: first
+    /// those for the event's object type.
     pub rules: Vec<RuleVerdict>,
     /// Number of rules that did not match and are not listed.
     #[serde(default, skip_serializing_if = "is_zero")]

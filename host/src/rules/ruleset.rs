@@ -1,4 +1,4 @@
-//! A tenant's rules, compiled, and what they say to an event.
+//! A tenant's compiled rules, and matching events against them.
 
 use std::{
     borrow::Cow,
@@ -20,10 +20,10 @@ use crate::{
 const ANY: &str = "*";
 /// Memory for the compiled regular expressions of one tenant.
 const MAX_PATTERN_BYTES: usize = 32 << 20;
-/// Trace steps in the explanation of one event. An explanation is stored with each event, so its size must
-/// not be the product of all limits.
+/// Maximum number of trace steps in the explanation of one event, for all rules together. An explanation is stored with
+/// each event; without this limit every rule could add a full trace.
 const MAX_TRACE_STEPS: usize = 1000;
-/// Apps of plugins that have a model of the same name: far more than there can be.
+/// Maximum number of apps for one model: far more than plugins with a model of the same name.
 const MAX_APPS: usize = 50;
 
 /// A tenant's enabled and disabled rules, compiled once per configuration change.
@@ -31,10 +31,11 @@ const MAX_APPS: usize = 50;
 pub struct RuleSet {
     /// In the order of their names.
     rules: Vec<CompiledRule>,
-    /// The enabled rules that name an object type, and those that are for all.
+    /// The enabled rules by object type, and those for all object types.
     by_object_type: HashMap<String, Vec<usize>>,
     any_object_type: Vec<usize>,
-    /// The apps that rules name together with a model, but for NetBox's own: the apps of its plugins.
+    /// By model, the apps of NetBox plugins that rules name with it, as in `app.model`. An event that names the model
+    /// alone gets its app from here.
     plugin_apps: HashMap<String, Vec<String>>,
 }
 
@@ -45,10 +46,10 @@ struct CompiledRule {
     enabled: bool,
     object_types: Vec<String>,
     event_types: Vec<String>,
-    /// The enabled ones, each once.
+    /// The enabled webhooks of the rule, each once.
     webhooks: Vec<WebhookId>,
     names_webhooks: bool,
-    /// Or why they are no longer accepted.
+    /// The conditions, or the reason why they are no longer accepted.
     conditions: Result<Option<Conditions>, String>,
 }
 
@@ -162,9 +163,9 @@ impl RuleSet {
         event.with_app_among(|model| self.plugin_apps.get(model).map_or(&[], Vec::as_slice))
     }
 
-    /// Which webhooks an event that these rules [recognize](Self::recognize) runs, and what each rule said to it. Rules for other object types cost nothing
-    /// beyond their place in the explanation; the event's JSON is parsed only if a rule has conditions to
-    /// evaluate on it. Never panics; the work is bounded for all rules together.
+    /// Matches an event, after [`RuleSet::recognize`], against the rules. Returns the webhooks to run and the verdict of each
+    /// rule. Rules for other object types cost nothing beyond their place in the explanation. The event's JSON is parsed
+    /// only if a rule has conditions to evaluate on it. Never panics; the work is bounded for all rules together.
     #[must_use]
     pub fn match_event(&self, event: &Event) -> Matched {
         let mut matched = Matched::default();
@@ -185,7 +186,7 @@ impl RuleSet {
         candidates.sort_unstable();
 
         let mut verdicts: Vec<(usize, RuleVerdict)> = Vec::new();
-        // Listed in this order of interest: rules that matched, that might have, and then all others.
+        // Rules that matched are always listed, then those for the object type, then others while there is room.
         let mut room = Explanation::MAX_RULES;
         for &index in &candidates {
             let Some(rule) = self.rules.get(index) else {
@@ -327,7 +328,7 @@ impl CompiledRule {
         }
     }
 
-    /// Why a rule is not even looked at closely.
+    /// The verdict of a rule that is disabled or for other object types.
     fn not_a_candidate(&self, event: &Event) -> RuleVerdict {
         if self.enabled {
             let reason = for_others("object types", &self.object_types, event.object_type());
