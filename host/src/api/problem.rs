@@ -466,6 +466,13 @@ mod tests {
     }
 
     #[test]
+    fn a_change_that_lost_every_try_asks_to_come_back_later() {
+        let response = Problem::from(BackendError::RevisionMismatch).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    }
+
+    #[test]
     fn a_store_that_is_away_says_when_to_come_back_in_whole_seconds() {
         let response = Problem::from(BackendError::Unavailable {
             reason: String::new(),
