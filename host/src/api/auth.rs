@@ -47,7 +47,7 @@ fn token_of(value: &HeaderValue) -> Result<&str, String> {
     }
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(format!(
-            "the Authorization header must begin with the word Bearer, and this has another scheme; {NEEDED}"
+            "the Authorization header has another scheme than Bearer; {NEEDED}"
         ));
     }
     let token = token.trim();
@@ -57,19 +57,19 @@ fn token_of(value: &HeaderValue) -> Result<&str, String> {
     keys::check_form(token).map(|()| token)
 }
 
-/// Says that there is no such key, and of its length what that may mean. Whether there was one of which this is a part
-/// is not known here either: only hashes are stored.
+/// The message for an unknown key, with the probable cause by its length. Whether the key is a part of a real one cannot
+/// be known: only hashes are stored.
 fn unknown(key: &str) -> String {
     const MADE: usize = keys::PREFIX.len() + 43;
     let why = match key.len() {
-        MADE => "it may have been deleted, or be of another server".to_owned(),
+        MADE => "it may have been deleted, or it belongs to another server".to_owned(),
         n if n < MADE => format!(
-            "keys that hookbox makes have {MADE} characters and this has {n}, so it may have been cut off when it was copied; or \
-             it was deleted, or is of another server"
+            "it has {n} characters and keys that hookbox makes have {MADE}, so it may have been cut off when it was copied; or \
+             it was deleted, or it belongs to another server"
         ),
         n => format!(
-            "keys that hookbox makes have {MADE} characters and this has {n}, so something may have been copied with it; or \
-             it was deleted, or is of another server"
+            "it has {n} characters and keys that hookbox makes have {MADE}, so something may have been copied with it; or \
+             it was deleted, or it belongs to another server"
         ),
     };
     format!("this API key is not known here: {why}")
@@ -258,7 +258,7 @@ mod tests {
             assert!(!error.contains(&key[3..12]), "{error}");
         }
         for (length, says) in [
-            (46, "deleted, or be of another server"),
+            (46, "deleted, or it belongs to another server"),
             (45, "cut off"),
             (47, "copied with it"),
         ] {

@@ -180,7 +180,7 @@ pub(super) async fn get_input(
     let number = number.parse().map_err(|_| {
         Problem::new(
             Kind::NotFound,
-            "the number of an attempt is a whole number from 1",
+            "the number of an attempt must be a whole number from 1",
         )
     })?;
     let id = id.as_str().into();
@@ -262,7 +262,7 @@ pub(super) async fn cancel_matching(
     if filter == DeliveryFilter::default() {
         return Err(Problem::new(
             Kind::ValidationFailed,
-            "without a condition everything that waits would be called off; give at least one, such as webhook or error",
+            "give at least one condition, such as webhook or error; without one, all waiting deliveries would be cancelled",
         ));
     }
     let backend = state.engine.backend();

@@ -97,7 +97,7 @@ pub(super) async fn read_body_within(
     limit: usize,
 ) -> Answer<Bytes> {
     let begun = Instant::now();
-    let too_large = || Problem::new(Kind::TooLarge, format!("at most {limit} bytes are taken"));
+    let too_large = || Problem::new(Kind::TooLarge, format!("the body must have at most {limit} bytes"));
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
@@ -113,7 +113,7 @@ pub(super) async fn read_body_within(
             break;
         };
         let chunk = chunk
-            .map_err(|_| Problem::new(Kind::MalformedBody, "the body ended before its time"))?;
+            .map_err(|_| Problem::new(Kind::MalformedBody, "the body ended early"))?;
         if bytes.len().saturating_add(chunk.len()) > limit {
             return Err(too_large());
         }

@@ -76,11 +76,11 @@ impl QueueGauges {
         match tokio::time::timeout(PING_TIMEOUT, ask).await {
             Ok(Ok(overview)) => metrics.set_queue(&overview),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "metrics are without the queue: the store failed");
+                tracing::warn!(%error, "the metrics of the queue are missing: the store failed");
                 metrics.clear_queue();
             }
             Err(_) => {
-                tracing::warn!("metrics are without the queue: the store did not answer in time");
+                tracing::warn!("the metrics of the queue are missing: the store did not answer in time");
                 metrics.clear_queue();
             }
         }

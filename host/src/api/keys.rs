@@ -123,7 +123,7 @@ pub(super) async fn delete_key(
     if id == caller.id {
         return Err(Problem::new(
             Kind::Conflict,
-            "this is the key that you are using; remove it with another admin key",
+            "this is the key of this request; delete it with another admin key",
         ));
     }
     let key = id.clone();

@@ -64,7 +64,7 @@ async fn slot(limiter: &TenantLimiter, caller: &Caller) -> Answer<Permit> {
     let turn = limiter.acquire(caller, 1, WAIT).await;
     turn.map_err(|_| {
         let why =
-            "other large answers are being sent to this key or its tenant, or to too many others";
+            "the limit of large answers under way is reached for this key, its tenant or the server; try again";
         Problem::new(Kind::Busy, why).after(WAIT)
     })
 }

@@ -115,7 +115,7 @@ pub fn router_with_admin_key(engine: Arc<Engine>, admin_key: Option<&Secret>) ->
     let state = ApiState::new(Arc::clone(&engine), admin_key);
     finish(
         router,
-        "there is no such path; /openapi.json lists them",
+        "this path does not exist; /openapi.json lists the paths",
         state,
     )
     // Outermost, so that what the limits refuse is counted too.
@@ -144,7 +144,7 @@ pub fn monitoring(engine: Arc<Engine>) -> Router {
         .route("/metrics", get(health::own_metrics));
     finish(
         router,
-        "this is a worker; it has /healthz, /readyz and /metrics",
+        "this process is a worker; its only paths are /healthz, /readyz and /metrics",
         ApiState::new(engine, None),
     )
 }

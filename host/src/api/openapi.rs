@@ -23,18 +23,18 @@ use super::{problem::ProblemBody, routes};
 #[openapi(
     info(
         title = "hookbox",
-        description = "Webhooks whose logic may be written by strangers. Errors are application/problem+json (RFC 9457), each kind with a `type` that does not change.",
+        description = "Webhooks whose logic may be written by untrusted people. Errors are application/problem+json (RFC 9457), each kind with a `type` that does not change.",
     ),
     security(("api_key" = [])),
     components(schemas(ProblemBody)),
     tags(
-        (name = "events", description = "What has happened."),
-        (name = "webhooks", description = "What is sent where."),
-        (name = "event rules", description = "Which events run which webhooks."),
-        (name = "deliveries", description = "What became of it."),
-        (name = "keys and secrets", description = "Who may call, and what templates may place but not see."),
+        (name = "events", description = "Events: changes, as received."),
+        (name = "webhooks", description = "Webhooks: the requests to send and their receivers."),
+        (name = "event rules", description = "Event rules: the webhooks that events run."),
+        (name = "deliveries", description = "Deliveries and their attempts."),
+        (name = "keys and secrets", description = "API keys, and secrets that templates can place but not read."),
         (name = "plugins", description = "Transformers."),
-        (name = "operations", description = "How things stand."),
+        (name = "operations", description = "State, usage and health."),
     ),
 )]
 struct FrontMatter;

@@ -64,53 +64,53 @@ macro_rules! kinds {
 
 kinds! {
     MalformedBody 400 "malformed-body" "The body cannot be read",
-        "The body is not the syntax its content type promises. The detail says where it goes wrong.";
+        "The syntax of the body does not match its content type. The detail says where the error is.";
     InvalidQuery 400 "invalid-query" "The query parameters are not valid",
-        "A parameter is unknown, or its value is not of its type. A cursor is only good for the list that gave it out.";
+        "A parameter is unknown, or its value is not valid. A cursor is valid only for the list that returned it.";
     Unauthenticated 401 "unauthenticated" "A valid API key is needed",
         "Send a valid key as `Authorization: Bearer hb_…`. The detail says what is wrong with the one that was sent, as far as it can be seen from it.";
     Forbidden 403 "forbidden" "This API key may not do this",
         "The key's scope does not cover the request. The detail names the scope that does.";
-    NotFound 404 "not-found" "There is nothing here",
-        "There is no such path, or no such object in the key's tenant.";
-    MethodNotAllowed 405 "method-not-allowed" "This method is not offered here",
-        "The Allow header names the methods that are.";
-    Timeout 408 "timeout" "The request did not come in time",
-        "The request was not completely received in time (server.request_timeout_seconds). Nothing has been done.";
+    NotFound 404 "not-found" "Not found",
+        "The path does not exist, or the key's tenant has no such object.";
+    MethodNotAllowed 405 "method-not-allowed" "Method not allowed",
+        "The Allow header lists the methods of this path.";
+    Timeout 408 "timeout" "The request was not received in time",
+        "The request was not received completely in time (server.request_timeout_seconds). Nothing was stored.";
     Conflict 409 "conflict" "Conflict",
-        "A name is taken, an object is still in use, or it was changed by somebody else meanwhile.";
+        "A name is taken, an object is still in use, or another request changed it meanwhile. The detail says which.";
     WrongState 409 "wrong-state" "The delivery's state does not allow this",
         "Ended and scheduled deliveries can be requeued; queued and scheduled ones can be cancelled.";
     LimitReached 409 "limit-reached" "Limit reached",
-        "Remove something or do less at once, or ask the operator for a higher limit (section limits of the configuration).";
+        "Remove something or send less at once, or ask the operator for a higher limit (section limits of the configuration).";
     TooLarge 413 "too-large" "The body is too large",
         "The detail names the limit.";
-    UnsupportedMediaType 415 "unsupported-media-type" "This content type is not understood here",
+    UnsupportedMediaType 415 "unsupported-media-type" "Unsupported content type",
         "Send JSON as application/json, and a plugin as application/wasm.";
-    UnsupportedEncoding 415 "unsupported-encoding" "This content encoding is not understood here",
-        "Send the body as it is, or in one of the encodings that the header Accept-Encoding names.";
-    EventMismatch 409 "event-mismatch" "Another event was accepted under this source and id",
-        "A CloudEvent's source and id name one event: sent again it is a duplicate, but this one says something else. Nothing was stored. Give each event an id of its own.";
+    UnsupportedEncoding 415 "unsupported-encoding" "Unsupported content encoding",
+        "Send the body unencoded, or in one of the encodings that the header Accept-Encoding names.";
+    EventMismatch 409 "event-mismatch" "An event with this source and id has other content",
+        "A CloudEvent's source and id identify one event, and another event with the same ones was accepted before. Nothing was stored. Give each event an id of its own.";
     ValidationFailed 422 "validation-failed" "The request is not valid",
-        "The syntax is right and the content is not. `errors` lists everything that is wrong, by field.";
-    PluginRefused 422 "plugin-refused" "The plugin is not taken in",
+        "The syntax is valid but the content is not. `errors` lists all errors by field.";
+    PluginRefused 422 "plugin-refused" "The plugin was refused",
         "The detail says what is wrong with it, where, and what to do. `hookbox plugin check FILE` says the same, and more, without a server.";
-    IdempotencyMismatch 422 "idempotency-mismatch" "The idempotency key was used for something else",
-        "The same key came with other content. Use a new key for a new request.";
+    IdempotencyMismatch 422 "idempotency-mismatch" "The idempotency key was used with other content",
+        "A request with the same key had other content. Use a new key for a new request.";
     Contended 503 "contended" "Conflicting changes",
         "Other requests changed the tenant's configuration during every try. Nothing was stored. Retry-After says when to try again.";
-    Internal 500 "internal" "hookbox failed",
+    Internal 500 "internal" "Internal error",
         "This is a defect of hookbox. The server's log describes it. It is not known whether anything was stored.";
     Overloaded 503 "overloaded" "The server is at its request limit",
-        "The server handles as many requests as it may (server.max_connections). Try again.";
+        "The limit of requests under way is reached (server.max_connections). Try again.";
     Busy 503 "busy" "Concurrency limit reached",
         "Each tenant and each of its keys has a share of requests in flight, processors, reads and writes of the store, dry runs and uploads. Other requests of this key or tenant use its share, or too many other requests came first. Nothing was stored. Retry-After says when to try again.";
     Starting 503 "starting" "hookbox is starting",
         "The server does not have its store yet. A first start takes some seconds, as the built-in transformer is compiled. Nothing was stored. Retry-After says when to try again.";
-    StoreUnavailable 503 "store-unavailable" "The store does not answer just now",
+    StoreUnavailable 503 "store-unavailable" "The store is unavailable",
         "Nothing was stored. Retry-After says when to try again.";
-    StoreFull 503 "store-full" "The store has no room",
-        "Nothing was stored. Deliveries that end make room, or an operator has to; Retry-After says when to try again.";
+    StoreFull 503 "store-full" "The store is full",
+        "Nothing was stored. Deliveries that end free room; if that is not enough, the operator has to. Retry-After says when to try again.";
 }
 
 impl Kind {
@@ -180,7 +180,7 @@ impl From<FieldErrors> for Problem {
         let detail = match errors.0.as_slice() {
             [only] if only.field.is_empty() => only.message.clone(),
             [only] => only.to_string(),
-            _ => "several things are wrong; `errors` lists them".to_owned(),
+            _ => "there are several errors; `errors` lists them".to_owned(),
         };
         Self {
             errors: errors.0,
@@ -229,7 +229,7 @@ impl From<BackendError> for Problem {
             },
             BackendError::RevisionMismatch => Self::new(
                 Kind::Contended,
-                "others keep changing the tenant's configuration; nothing was stored, try again",
+                "other requests keep changing the tenant's configuration; nothing was stored; try again",
             )
             .after(Duration::from_secs(1)),
             BackendError::LimitReached { .. } => Self::new(Kind::LimitReached, error.to_string()),
@@ -243,7 +243,7 @@ impl From<BackendError> for Problem {
             ),
             BackendError::IdempotencyMismatch { key } => {
                 if let Some(names) = cloudevent_of_key(&key) {
-                    let detail = format!("{names} came before with other content");
+                    let detail = format!("an event with {names} was accepted before, with other content");
                     return Self::new(Kind::EventMismatch, detail);
                 }
                 // The client knows the key alone of `request:<key>#<index>`.

@@ -82,7 +82,7 @@ fn prepare(
         }
         None if body.webhook_id.is_some() => base,
         None => {
-            return Err(FieldErrors::one("webhook", "is required, or else webhook_id").into());
+            return Err(FieldErrors::one("webhook", "is required unless webhook_id is given").into());
         }
     };
     Ok((spec, event))

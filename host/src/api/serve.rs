@@ -142,7 +142,7 @@ async fn answer_probes(request: Request, next: Next) -> Response {
     if is_probe(&request) {
         return next.run(request).await;
     }
-    let why = "there are too many connections, or too many of your address; try again";
+    let why = "there are too many connections, in all or from your address; try again";
     Problem::new(Kind::Overloaded, why)
         .after(Duration::from_secs(1))
         .into_response()

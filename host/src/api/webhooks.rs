@@ -328,7 +328,7 @@ async fn rewrite(
         if !existing.webhooks.contains(&stored) {
             return Err(Problem::new(
                 Kind::Conflict,
-                "the webhook was changed by somebody else meanwhile; read it again and repeat",
+                "another request changed the webhook meanwhile; read it again and repeat the change",
             ));
         }
         Ok(&webhook)

@@ -123,15 +123,14 @@ impl Config {
             return unsound(
                 "worker.lease_seconds",
                 &self.worker.lease_seconds,
-                "a lease must outlast the longest attempt, so it must exceed delivery.max_timeout_seconds \
-                 by at least 5",
+                "it must exceed delivery.max_timeout_seconds by at least 5, as a lease must last longer than the longest attempt",
             );
         }
         if ingest.max_request_bytes < ingest.max_event_bytes {
             return unsound(
                 "ingest.max_request_bytes",
                 &ingest.max_request_bytes,
-                "it must not be less than ingest.max_event_bytes, as one event is a request too",
+                "it must not be less than ingest.max_event_bytes, as a request must have room for one event",
             );
         }
         if !is_key_prefix(&self.redis.prefix) {
@@ -145,14 +144,14 @@ impl Config {
             return unsound(
                 "retry.jitter",
                 &self.retry.jitter,
-                "it is a share, from 0 to 1",
+                "it must be from 0 to 1",
             );
         }
         if let Some(odd) = (self.retry.statuses.iter()).find(|s| !(300..=999).contains(*s)) {
             return unsound(
                 "retry.statuses",
                 odd,
-                "a status that can be tried again is from 300 to 999",
+                "a status for which deliveries are retried must be from 300 to 999",
             );
         }
         Ok(())

@@ -48,7 +48,7 @@ impl<'de> Deserialize<'de> for ProxyUrl {
         }
         let address: ProxyAddress = text
             .parse()
-            .map_err(|e| D::Error::custom(format_args!("no URL of a proxy: {e}")))?;
+            .map_err(|e| D::Error::custom(format_args!("not a valid URL of a proxy: {e}")))?;
         Ok(address.into())
     }
 }
@@ -104,8 +104,7 @@ pub enum ProxyUrlError {
     )]
     Shape,
     #[error(
-        "user or password has [ or ], to be written as %5B and %5D; if it is [secret], as hookbox prints URLs, put in \
-         the password"
+        "user or password has [ or ]; write them as %5B and %5D. If it is [secret], which hookbox prints in place of passwords, write the password itself"
     )]
     Brackets,
     #[error(
@@ -113,7 +112,7 @@ pub enum ProxyUrlError {
     )]
     Credentials,
     #[error(
-        "user and password may have 255 bytes each at most, which is all that SOCKS5 has room for"
+        "user and password may have at most 255 bytes each, the limit of SOCKS5"
     )]
     LongCredentials,
 }

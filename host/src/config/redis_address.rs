@@ -77,7 +77,7 @@ pub struct Node {
 pub enum AddressError {
     #[error("it is longer than {MAX_LENGTH} bytes")]
     TooLong,
-    #[error("it has a space or control character; percent-encode what belongs to a password")]
+    #[error("it has a space or control character; percent-encode these in a password")]
     Whitespace,
     #[error(
         "it must begin with redis://, rediss://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://"
@@ -90,11 +90,11 @@ pub enum AddressError {
     #[error("user and password must be written as user:password@, or :password@ without a user")]
     Credentials,
     #[error(
-        "user or password has [ or ], to be written as %5B and %5D; if it is [secret], as hookbox prints URLs, put in the password"
+        "user or password has [ or ]; write them as %5B and %5D. If it is [secret], which hookbox prints in place of passwords, write the password itself"
     )]
     Brackets,
     #[error(
-        "a % in it does not begin an encoded character of UTF-8; a % of a password is written as %25"
+        "a % in it does not begin a percent-encoded UTF-8 character; write a % of a password as %25"
     )]
     Encoding,
     #[error("it has more than {MAX_NODES} hosts")]
@@ -105,12 +105,12 @@ pub enum AddressError {
     Host(usize),
     #[error("the port of host {0} is not a number from 1 to 65535")]
     Port(usize),
-    #[error("what follows the hosts must be /NUMBER, a database from 0 to 2147483647")]
+    #[error("only /NUMBER may follow the hosts, a database from 0 to 2147483647")]
     Database,
-    #[error("a cluster has no numbered databases; leave what follows the hosts away")]
+    #[error("a cluster has no numbered databases; remove the text after the hosts")]
     DatabaseOfCluster,
     #[error(
-        "it has a parameter that is not known; sentinel addresses have master, sentinel_user and sentinel_password, others none"
+        "it has an unknown parameter; sentinel addresses have master, sentinel_user and sentinel_password, others none"
     )]
     Parameter,
     #[error("it has a parameter twice")]

@@ -40,7 +40,7 @@ impl<'de> Deserialize<'de> for RedisUrl {
         }
         let address: Address = text
             .parse()
-            .map_err(|e| D::Error::custom(format_args!("no URL of a Redis: {e}")))?;
+            .map_err(|e| D::Error::custom(format_args!("not a valid Redis URL: {e}")))?;
         Ok(address.into())
     }
 }

@@ -41,7 +41,7 @@ impl Connector {
         port: u16,
         secure: Option<Arc<ClientConfig>>,
     ) -> Result<Connected, SendError> {
-        const NOT_TAKEN: SendError = SendError::Internal("its connector did not take the URL");
+        const NOT_TAKEN: SendError = SendError::Internal("its HTTP client did not accept the URL");
         let deadline = Instant::now() + self.timeout;
         let too_slow = |phase| move |_| SendError::Timeout(phase);
         let host = Host::parse(name).map_err(|_| NOT_TAKEN)?;

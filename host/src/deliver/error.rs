@@ -35,7 +35,7 @@ pub enum ProxyError {
     #[error("it cannot be reached: {0}")]
     Unreachable(String),
     /// 407, or what SOCKS has for it.
-    #[error("it does not accept the operator's credentials for it (407)")]
+    #[error("it refused the operator's credentials (407)")]
     Unauthorized,
     /// It answered with this status instead of 2xx.
     #[error("it answered {0} when it was asked to connect")]
@@ -44,7 +44,7 @@ pub enum ProxyError {
     #[error("{0}")]
     Socks(String),
     /// It said what no proxy says, or nothing.
-    #[error("it did not answer as a proxy does: {0}")]
+    #[error("its answer is not a valid answer of a proxy: {0}")]
     Protocol(String),
 }
 

@@ -174,7 +174,7 @@ impl Client {
         owner: Owner,
         options: &SendOptions<'_>,
     ) -> Result<PoolKey, SendError> {
-        const NOT_TAKEN: SendError = SendError::Internal("its HTTP client did not take the URL");
+        const NOT_TAKEN: SendError = SendError::Internal("its HTTP client did not accept the URL");
         let url = &request.url;
         let ca_file = options.ca_file_path.filter(|path| !path.is_empty());
         let trust = match ca_file {

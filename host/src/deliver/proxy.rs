@@ -86,7 +86,7 @@ impl Proxy {
     pub(super) async fn connect(&self, target: &str) -> Result<Transport, SendError> {
         let transport = self.reach().await?;
         let target = Uri::try_from(target)
-            .map_err(|_| SendError::Internal("its proxy cannot be asked for such a host"))?;
+            .map_err(|_| SendError::Internal("its proxy does not support such a host"))?;
         match self.address.scheme {
             ProxyScheme::Http | ProxyScheme::Https => self.tunnel(transport, target).await,
             ProxyScheme::Socks5 => self.socks(transport, target).await,
@@ -140,7 +140,7 @@ impl Proxy {
         match answer.status {
             // Bytes that come through the tunnel before the receiver was asked anything are not from the receiver.
             200..=299 => wire.into_transport().ok_or_else(|| {
-                ProxyError::Protocol("it sent something in the receiver's place".to_owned())
+                ProxyError::Protocol("it sent data of its own through the tunnel".to_owned())
             }),
             407 => Err(ProxyError::Unauthorized),
             status => Err(ProxyError::Refused(status)),

@@ -129,11 +129,11 @@ impl Configs {
 pub(super) fn server_name(host: &str) -> Result<ServerName<'static>, SendError> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     ServerName::try_from(host.to_owned())
-        .map_err(|_| SendError::Tls("no certificate can be for such a host".to_owned()))
+        .map_err(|_| SendError::Tls("no certificate can name such a host".to_owned()))
 }
 
 const NO_AUTHORITIES: SendError =
-    SendError::Internal("it has no certificates of authorities (package ca-certificates)");
+    SendError::Internal("it has no CA certificates (package ca-certificates)");
 
 const NO_CERTIFICATES: SendError =
     SendError::CaFile("ca_file_path names a file without valid PEM certificates");

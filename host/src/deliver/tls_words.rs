@@ -15,22 +15,22 @@ pub(super) fn describe(error: &Error) -> String {
             "the receiver does not speak TLS on this port"
         }
         Error::InvalidMessage(_) | Error::InappropriateMessage { .. } => {
-            "what the receiver sends is no valid TLS"
+            "the receiver sends invalid TLS data"
         }
         Error::InappropriateHandshakeMessage { .. } | Error::PeerMisbehaved(_) => {
             return format!(
-                "the receiver does not keep to TLS{}",
+                "the receiver violates the TLS protocol{}",
                 misbehaviour(error).unwrap_or_default()
             );
         }
         Error::PeerIncompatible(error) => of_incompatible(error),
         Error::AlertReceived(alert) => return of_alert(*alert),
         Error::PeerSentOversizedRecord => "the receiver sends larger TLS records than TLS allows",
-        Error::DecryptError => "what the receiver sends cannot be decrypted",
+        Error::DecryptError => "the data that the receiver sends cannot be decrypted",
         Error::NoApplicationProtocol => "the receiver speaks neither HTTP/1.1 nor HTTP/2",
-        Error::UnsupportedNameType => "no certificate can be for such a host",
+        Error::UnsupportedNameType => "no certificate can name such a host",
         Error::FailedToGetCurrentTime => "the worker does not know the time",
-        _ => "it went wrong on the worker's side",
+        _ => "the worker's TLS failed",
     };
     told.to_owned()
 }
@@ -68,9 +68,9 @@ fn of_certificate(error: &CertificateError) -> &'static str {
         | CertificateError::ExpiredRevocationList
         | CertificateError::ExpiredRevocationListContext { .. }
         | CertificateError::InvalidOcspResponse => {
-            "whether the receiver's certificate has been revoked cannot be told"
+            "it is unknown whether the receiver's certificate has been revoked"
         }
-        CertificateError::BadEncoding => "the receiver's certificate is no valid X.509 certificate",
+        CertificateError::BadEncoding => "the receiver's certificate is not a valid X.509 certificate",
         CertificateError::Other(other) => match other.0.downcast_ref() {
             Some(webpki::Error::CaUsedAsEndEntity) => {
                 "the receiver's certificate is one of an authority (CA:TRUE), as self-signed ones often are; it is \
@@ -108,8 +108,7 @@ fn of_incompatible(error: &PeerIncompatible) -> &'static str {
             "the receiver speaks neither TLS 1.2 nor TLS 1.3"
         }
         _ => {
-            "the receiver has no TLS cipher or key exchange in common with hookbox, which knows TLS 1.3, and of \
-             TLS 1.2 what has forward secrecy"
+            "the receiver has no TLS cipher or key exchange in common with hookbox, which supports TLS 1.3, and TLS 1.2 with forward secrecy"
         }
     }
 }
@@ -117,20 +116,19 @@ fn of_incompatible(error: &PeerIncompatible) -> &'static str {
 fn of_alert(alert: AlertDescription) -> String {
     let told = match alert {
         AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {
-            "the receiver found no TLS cipher or key exchange in common with hookbox, which knows TLS 1.3, and of \
-             TLS 1.2 what has forward secrecy"
+            "the receiver found no TLS cipher or key exchange in common with hookbox, which supports TLS 1.3, and TLS 1.2 with forward secrecy"
         }
         AlertDescription::ProtocolVersion => "the receiver speaks neither TLS 1.2 nor TLS 1.3",
         AlertDescription::UnrecognisedName => "the receiver serves no host of this name",
         AlertDescription::CertificateRequired
         | AlertDescription::BadCertificate
         | AlertDescription::NoCertificate => {
-            "the receiver wants a certificate of the client, which hookbox has none of"
+            "the receiver wants a client certificate, and hookbox has none"
         }
         AlertDescription::NoApplicationProtocol => {
             "the receiver speaks neither HTTP/1.1 nor HTTP/2"
         }
-        AlertDescription::InternalError => "the receiver had an error of its own",
+        AlertDescription::InternalError => "the receiver had an internal error",
         other => {
             return format!(
                 "the receiver ended the session (TLS alert {})",

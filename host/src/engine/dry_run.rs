@@ -29,8 +29,7 @@ const DRY_RUNS_OF_A_KEY: u32 = 4;
 pub enum DryRunError {
     /// The key or its tenant has as many dry runs under way as it may.
     #[error(
-        "{DRY_RUNS_OF_A_KEY} dry runs of this key, or {} of its tenant, are under way, and no more may be at once; \
-         try again",
+        "the limit of dry runs under way is reached: {DRY_RUNS_OF_A_KEY} of this key, or {} of its tenant; try again",
         DRY_RUNS.tenant
     )]
     Crowded,

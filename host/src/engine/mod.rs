@@ -39,7 +39,7 @@ const STORED_AT_ONCE: u32 = 4000;
 const SLICE: Duration = Duration::from_millis(5);
 /// The message for work that did not get its permit in time.
 const NOT_YOUR_TURN: &str =
-    "other requests of this key, its tenant or too many others were before it; try again";
+    "other requests of this key or its tenant, or too many others, came first; try again";
 
 /// Everything that a running hookbox holds. Shared by all tasks.
 #[derive(Debug)]

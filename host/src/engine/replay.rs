@@ -30,17 +30,17 @@ pub struct ReplayInput {
 #[non_exhaustive]
 pub enum NoInput {
     /// No such delivery, or none of its kept attempts has this number.
-    #[error("there is no such attempt")]
+    #[error("the delivery has no such attempt")]
     NoSuchAttempt,
     /// The attempt did not get as far as a transformer.
     #[error("this attempt ran no transformer")]
     NotRendered,
     /// An earlier version of hookbox made it.
-    #[error("this attempt was made by a hookbox that did not yet keep what transformers are given")]
+    #[error("this attempt was made by a version of hookbox that did not store the input of transformers")]
     NotKept,
     /// It was too much to be kept.
     #[error(
-        "what the transformer was given besides the event is {0} bytes; only up to {most} are kept",
+        "the transformer's input besides the event has {0} bytes and was not stored; at most {most} bytes are stored",
         most = RenderInput::MAX_BYTES
     )]
     LeftOut(u64),

@@ -123,7 +123,7 @@ pub enum Remedy {
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nothing => f.write_str("change the webhook (no setting does)"),
+            Self::Nothing => f.write_str("change the webhook, as no setting allows this destination"),
             Self::Network(network) => write!(
                 f,
                 "start hookbox with --allow-network {network} or a smaller network in it (guard.allow_networks), or name \
@@ -132,7 +132,7 @@ impl fmt::Display for Remedy {
             Self::Host => f.write_str("name the host in guard.allow_hosts"),
             Self::Port => f.write_str("add the port to guard.allow_ports"),
             Self::Secret => f.write_str(
-                "see where it leads, and allow its network, host or port (guard.allow_networks, allow_hosts, allow_ports)",
+                "find its address, and allow its network, host or port (guard.allow_networks, allow_hosts, allow_ports)",
             ),
         }
     }
@@ -232,7 +232,7 @@ impl Guard {
         let name = url.host_str().unwrap_or_default();
         let blocked = |reason: &str| blocked(name, reason);
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(blocked("only http and https are"));
+            return Err(blocked("its scheme is not http or https"));
         }
         let port = url
             .port_or_known_default()
@@ -288,7 +288,7 @@ impl Guard {
     fn by_unknown_name(&self, name: &str) -> Result<Route, GuardError> {
         if route::is_of_the_inside(name) && !self.inner.allow_hosts.contains(&canonical(name)) {
             let reason =
-                "it is no name of the public internet, and where it leads is not known here";
+                "it is not a name of the public internet, and its addresses are not known here";
             return Err(blocked(name, reason).allowed_by(Remedy::Host));
         }
         Ok(Route::ProxiedByName)

@@ -63,7 +63,7 @@ pub(crate) enum LookupError {
     #[error("the name servers did not answer within {} seconds", TIMEOUT.as_secs())]
     TimedOut,
     #[error(
-        "other names are being looked up for too long; too many at once are this tenant's, or everybody's"
+        "too many look-ups of this tenant, or of all tenants, are under way and take too long"
     )]
     Busy,
 }

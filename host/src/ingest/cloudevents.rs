@@ -38,7 +38,7 @@ pub(super) fn from_structured<'a>(
     texts: Members<'a>,
 ) -> Result<Identified<'a>, FieldErrors> {
     let Value::Object(mut attributes) = value else {
-        return Err(FieldErrors::one("", "a CloudEvent is a JSON object"));
+        return Err(FieldErrors::one("", "a CloudEvent must be a JSON object"));
     };
     let data = attributes.remove("data").unwrap_or(Value::Null);
     to_event(attributes, data, texts)
@@ -118,20 +118,20 @@ fn to_event<'a>(
     if attributes.get("specversion").and_then(Value::as_str) != Some("1.0") {
         errors.add(
             "specversion",
-            "must be \"1.0\", the version of CloudEvents that is understood",
+            "must be \"1.0\", the supported version of CloudEvents",
         );
     }
     for name in TEXTS {
         text(&attributes, name, usize::MAX, &mut errors);
     }
     if !data.is_null() && attributes.contains_key("data_base64") {
-        errors.add("data_base64", "must not be there beside data");
+        errors.add("data_base64", "must not be given together with data");
     }
     let mut required = |name: &str, most: usize| {
         let before = errors.0.len();
         let found = text(&attributes, name, most, &mut errors).filter(|text| !text.is_empty());
         if found.is_none() && errors.0.len() == before {
-            errors.add(name, "is required of every CloudEvent, as a string");
+            errors.add(name, "is required, as a string");
         }
         found.unwrap_or_default()
     };
@@ -145,8 +145,7 @@ fn to_event<'a>(
                 errors.add(
                     "source",
                     format!(
-                        "at most {MAX_NAME} characters where it is the object type too; an attribute objecttype can \
-                         say another"
+                        "must have at most {MAX_NAME} characters if it is also the object type; give another object type in the attribute objecttype"
                     ),
                 );
             }

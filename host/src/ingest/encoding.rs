@@ -118,10 +118,10 @@ impl Fault {
     fn told(self, encoding: &str) -> IngestError {
         match self {
             Self::Read(e) => {
-                IngestError::Malformed(format!("the body is no valid {encoding} data: {e}"))
+                IngestError::Malformed(format!("the body is not valid {encoding} data: {e}"))
             }
             Self::TooLarge(limit) => IngestError::TooLarge {
-                what: format!("the request, as {encoding} decodes it,"),
+                what: format!("the request, decoded from {encoding},"),
                 limit,
             },
         }

@@ -168,7 +168,7 @@ pub(super) fn from_value(
     let Value::Object(mut context) = identified.value else {
         return Err(FieldErrors::one(
             "",
-            "an event is a JSON object, such as {\"event\": \"created\", …}",
+            "an event must be a JSON object, such as {\"event\": \"created\", …}",
         ));
     };
     let mut errors = FieldErrors::default();
@@ -176,7 +176,7 @@ pub(super) fn from_value(
     if event.as_deref().is_none_or(str::is_empty) && errors.0.is_empty() {
         errors.add(
             "event",
-            "every event has a type, such as \"created\" or \"object_created\"",
+            "is required: the event type, such as \"created\" or \"object_created\"",
         );
     }
     let object_type = text(&context, "object_type", MAX_NAME, &mut errors);
@@ -187,7 +187,7 @@ pub(super) fn from_value(
     if depth(&context) > limits.max_depth {
         errors.add(
             "",
-            format!("nested deeper than {} levels", limits.max_depth),
+            format!("must not be nested deeper than {} levels", limits.max_depth),
         );
     }
     errors.into_result(())?;
@@ -231,7 +231,7 @@ pub(super) fn from_value(
 }
 
 fn over_limit(limits: &IngestConfig) -> String {
-    format!("an event may have {} bytes at most", limits.max_event_bytes)
+    format!("an event may have at most {} bytes", limits.max_event_bytes)
 }
 
 /// NetBox's name for a slug in the context and the default body (`extras.webhooks`, 4.6).

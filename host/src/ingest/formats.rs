@@ -179,7 +179,7 @@ fn parse(raw: &[u8]) -> Result<Value, IngestError> {
     }
     if raw.starts_with(b"\xFF\xFE") || raw.starts_with(b"\xFE\xFF") {
         return Err(IngestError::Malformed(
-            "this begins like UTF-16; JSON is sent as UTF-8".to_owned(),
+            "the text begins like UTF-16; send JSON as UTF-8".to_owned(),
         ));
     }
     json::parse(raw, json::MAX_DEPTH).map_err(|e| IngestError::not_json(&e))
@@ -189,8 +189,7 @@ fn too_many(most: usize) -> IngestError {
     IngestError::Invalid(FieldErrors::one(
         "events",
         format!(
-            "there are more than {most} events, the most that one request may have (ingest.max_batch); send them in \
-             several"
+            "there are more than {most} events, the limit of one request (ingest.max_batch); send them in several requests"
         ),
     ))
 }
@@ -424,7 +423,7 @@ mod tests {
         }
         // The allowed number of events is looked at.
         let error = parse("application/x-ndjson", &[], &lines).expect_err("no objects");
-        assert!(error.to_string().contains("[0]: an event is"), "{error}");
+        assert!(error.to_string().contains("[0]: an event must"), "{error}");
     }
 
     #[test]

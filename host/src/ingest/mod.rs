@@ -26,14 +26,14 @@ use crate::model::{FieldErrors, Idempotency};
 pub enum IngestError {
     /// A content type that holds no events.
     #[error(
-        "the content type {0:?} is not one that events come in; send application/json, \
+        "the content type {0:?} is not supported for events; send application/json, \
          application/x-ndjson, application/cloudevents+json or application/cloudevents-batch+json, or a \
          CloudEvent in binary mode"
     )]
     UnsupportedMediaType(String),
     /// A content encoding that is not understood.
     #[error(
-        "the content encoding {0:?} is not understood; send events plain or as one of {accepted}",
+        "the content encoding {0:?} is not supported; send events unencoded or with one of {accepted}",
         accepted = ACCEPTED_ENCODINGS
     )]
     UnsupportedEncoding(String),

@@ -131,7 +131,7 @@ impl RenderSetup<'_> {
 
     async fn verdict(&self, outbound: OutboundRequest) -> GuardVerdict {
         let reason = if outbound.destination_is_secret() {
-            "not looked at: a secret stands in the URL's scheme, host or port, and dry runs do not use secrets' values"
+            "not checked: the URL's scheme, host or port holds a secret, and dry runs do not use secrets' values"
                 .to_owned()
         } else {
             match self.guard.check(outbound).await {

@@ -122,7 +122,7 @@ impl Pipeline {
             && redactor.hides_destination()
         {
             *remedy = Remedy::Secret;
-            "why is not told, as a secret stands in the URL's host or port".clone_into(reason);
+            "the reason is hidden, as the URL's host or port holds a secret".clone_into(reason);
         }
         self.refusals
             .log(target.tenant, target.webhook, target.revision, &error);
@@ -132,10 +132,10 @@ impl Pipeline {
 /// A status that is no success, in words.
 fn describe(status: u16) -> String {
     let more = match status {
-        100..=199 => ", which is no final answer to a request",
+        100..=199 => ", which is not a final answer",
         300 => " (Multiple Choices) instead of taking the request",
         301 | 302 | 303 | 307 | 308 => "; redirects are not followed",
-        304 => " (Not Modified), although it was not asked whether something has changed",
+        304 => " (Not Modified), although the request was not conditional",
         _ => "",
     };
     format!("the receiver answered {status}{more}")

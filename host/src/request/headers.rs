@@ -198,7 +198,7 @@ fn from_guest(name: &str, value: &str, ctx: &RequestContext<'_>) -> Result<Heade
     }
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
         invalid(format!(
-            "{quoted:?} is no header name: use letters, digits and - without spaces"
+            "{quoted:?} is not a valid header name: use letters, digits and - without spaces"
         ))
     })?;
     if REFUSED.contains(&parsed.as_str()) || parsed.as_str().starts_with("proxy-") {
@@ -242,7 +242,7 @@ fn from_guest(name: &str, value: &str, ctx: &RequestContext<'_>) -> Result<Heade
     })?;
     if parsed == header::HOST && !is_host(sent) {
         return Err(refused(
-            "the value of the Host header is no host name with an optional port".to_owned(),
+            "the value of the Host header is not a host name with an optional port".to_owned(),
         ));
     }
     let is_credential = is_credential(parsed.as_str());

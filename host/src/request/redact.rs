@@ -116,15 +116,15 @@ impl Redactor {
             return self.redact_text(message);
         }
         let what = match kind {
-            "blocked" => "is one to which deliveries are blocked",
-            "dns" => "has no address that can be found out",
+            "blocked" => "is blocked",
+            "dns" => "has no address that can be looked up",
             "connect" => "cannot be connected to",
-            "proxy" => "is one to which the operator's proxy did not connect",
-            "tls" => "is one with which no TLS session came about, mostly for its certificate",
+            "proxy" => "could not be reached by the operator's proxy",
+            "tls" => "did not complete the TLS handshake, probably because of its certificate",
             _ => return self.redact_text(message),
         };
         format!(
-            "the destination {what}; more is not told, as a secret stands in the URL's host or port"
+            "the destination {what}; details are hidden, as the URL's host or port holds a secret"
         )
     }
 

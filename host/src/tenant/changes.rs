@@ -146,7 +146,7 @@ impl Changes {
             let most = 1_000_u64 << doublings.min(MAX_DOUBLINGS);
             tokio::time::sleep(Duration::from_micros(rand::random_range(0..most))).await;
         }
-        tracing::warn!(%tenant, "a change was given up: others were faster each time");
+        tracing::warn!(%tenant, "a change of the tenant's configuration was given up: other changes came first in every try");
         Err(BackendError::RevisionMismatch.into())
     }
 }

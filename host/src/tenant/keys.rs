@@ -27,7 +27,7 @@ pub(crate) fn new_key() -> Result<Secret, BackendError> {
     let mut bytes = [0; 32];
     SysRng
         .try_fill_bytes(&mut bytes)
-        .map_err(|e| BackendError::Internal(format!("no randomness: {e}")))?;
+        .map_err(|e| BackendError::Internal(format!("the system's random generator failed: {e}")))?;
     let digits = URL_SAFE_NO_PAD.encode(bytes);
     Ok(Secret::new(format!("{PREFIX}{digits}")))
 }
@@ -158,14 +158,13 @@ fn is_well_formed(key: &str) -> bool {
 pub(crate) fn check_form(key: &str) -> Result<(), String> {
     if !key.starts_with(PREFIX) {
         return Err(format!(
-            "an API key begins with {PREFIX}, and this does not"
+            "an API key begins with {PREFIX}; this one does not"
         ));
     }
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     if !key.bytes().all(allowed) {
         return Err(
-            "an API key consists of letters, digits, - and _, and this has other characters: quotes, dots or a second word \
-             may have been copied with it"
+            "an API key has only letters, digits, - and _; this one has other characters, such as quotes, dots or a second word that were copied with it"
                 .to_owned(),
         );
     }

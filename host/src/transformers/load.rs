@@ -43,12 +43,11 @@ pub(crate) enum LoadError {
     )]
     Damaged { version: String, what: &'static str },
     /// This machine could not load it.
-    #[error("the plugin could not be made ready to run here; the worker's log says why")]
+    #[error("the plugin could not be loaded; the worker's log says why")]
     Machine,
     /// Enough callers are waiting.
     #[error(
-        "the plugin is being made ready to run, and enough wait for that already; try again in some seconds, as \
-         deliveries do by themselves"
+        "the plugin is being loaded, and too many others wait for it; try again in a few seconds, as deliveries do by themselves"
     )]
     Busy,
     /// The store failed. For the operator.

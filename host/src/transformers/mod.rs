@@ -257,8 +257,7 @@ fn resolve<'p>(
         return match version {
             None | Some(VERSION) => Ok(Source::BuiltIn),
             Some(other) => unknown(format!(
-                "there is no version {other:?} of {BUILT_IN:?} here; it is {VERSION:?}, and the name alone \
-                 means whichever version comes with hookbox"
+                "this hookbox has version {VERSION:?} of {BUILT_IN:?}, not {other:?}; the name alone means the version that is built in"
             )),
         };
     }

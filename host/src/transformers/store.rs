@@ -30,8 +30,7 @@ pub(crate) struct Stored {
 pub(crate) enum StoreError {
     /// A first version cannot be held back or get a share of the deliveries.
     #[error(
-        "{0:?} has no version yet, so there is nothing to run instead of this one: upload the first without canary \
-         and hold"
+        "the plugin {0:?} has no version yet; upload the first one without canary and hold"
     )]
     First(String),
     /// The tenant, or the plugin, has as much as it may have.
@@ -228,8 +227,7 @@ fn check_bytes(
         return Ok(());
     }
     Err(StoreError::LimitReached(format!(
-        "with this version all plugins' components would have {bytes} bytes; together they may have {} \
-         (limits.plugin_bytes): `hookbox plugin prune NAME --keep 0` removes versions of a plugin that nothing \
+        "with this version the components of all plugins would have {bytes} bytes; at most {} are allowed (limits.plugin_bytes): `hookbox plugin prune NAME --keep 0` removes versions of a plugin that nothing \
          needs, and `hookbox plugin delete NAME` a plugin",
         limits.plugin_bytes
     )))

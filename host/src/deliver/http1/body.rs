@@ -69,7 +69,7 @@ impl Framing {
             [Some(length)] => Self::Length(*length),
             _ => {
                 head.notes.push(
-                    "the receiver's answer has a Content-Length that makes no sense".to_owned(),
+                    "the receiver's answer has an invalid Content-Length".to_owned(),
                 );
                 Self::Close
             }

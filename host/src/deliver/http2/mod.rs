@@ -295,7 +295,7 @@ async fn send_body(mut stream: SendStream<Bytes>, mut body: Bytes) {
 }
 
 fn head_of(request: &Outgoing) -> Result<Request<()>, SendError> {
-    const NOT_TAKEN: SendError = SendError::Internal("its HTTP/2 client did not take the request");
+    const NOT_TAKEN: SendError = SendError::Internal("its HTTP/2 client did not accept the request");
     let mut headers = HeaderMap::with_capacity(request.headers.len() + 1);
     for (name, value) in &request.headers {
         // In lower case, as HTTP/2 has them (RFC 9113 section 8.2).
@@ -341,6 +341,6 @@ fn of_error(error: &h2::Error) -> SendError {
     SendError::Protocol(match (error.is_remote(), error.is_go_away()) {
         (true, true) => format!("it ended the HTTP/2 connection: {reason}"),
         (true, false) => format!("it reset the HTTP/2 stream: {reason}"),
-        (false, _) => format!("what it sent is no valid HTTP/2: {reason}"),
+        (false, _) => format!("it sent invalid HTTP/2: {reason}"),
     })
 }

@@ -62,7 +62,7 @@ async fn a_line_that_is_no_header_is_left_out_and_noted_without_quoting_it() {
         (
             b"HTTP/1.1 200 OK\r\nX-B: 2\r\nContent-Length: two\r\n\r\n",
             &[("x-b", "2"), ("content-length", "two")],
-            "a Content-Length that makes no sense",
+            "an invalid Content-Length",
         ),
     ] {
         let response = answer(text).await.unwrap();

@@ -287,7 +287,7 @@ async fn after_an_answer_that_is_no_valid_http_2_the_next_attempt_is_over_http_1
     let receiver = over_http1(malformed).await;
     let sender = Sender::new();
     let error = receiver.sent_by(&sender).await.unwrap_err();
-    assert!(error.to_string().contains("no valid HTTP/2"), "{error}");
+    assert!(error.to_string().contains("invalid HTTP/2"), "{error}");
     let response = receiver.sent_by(&sender).await.unwrap();
     assert_eq!((response.status, response.version), (200, "HTTP/1.1"));
     assert_eq!(receiver.connections(), ["h2", "h1"]);

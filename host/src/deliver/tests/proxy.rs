@@ -178,7 +178,7 @@ async fn answers_of_the_proxy_are_told_as_its_own_and_may_be_tried_again() {
     for (answer, told) in [
         (
             "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
-            "it does not accept the operator's credentials for it (407)",
+            "it refused the operator's credentials (407)",
         ),
         (
             "HTTP/1.1 403 Forbidden\r\nX-Squid: 10.9.8.7\r\nContent-Length: 8\r\n\r\n10.9.8.7",
@@ -190,9 +190,9 @@ async fn answers_of_the_proxy_are_told_as_its_own_and_may_be_tried_again() {
         ),
         (
             "SSH-2.0-OpenSSH_9.9\r\n",
-            "it did not answer as a proxy does",
+            "its answer is not a valid answer of a proxy",
         ),
-        ("", "it did not answer as a proxy does"),
+        ("", "its answer is not a valid answer of a proxy"),
     ] {
         let proxy = Server::start(move |mut stream| async move {
             read_request(&mut stream).await;

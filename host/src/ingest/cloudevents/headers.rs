@@ -18,7 +18,7 @@ pub(super) fn attributes(headers: &HeaderMap) -> Result<Map<String, Value>, Inge
             .insert(attribute.to_owned(), text.into())
             .is_some()
         {
-            return Err(refused("is there twice"));
+            return Err(refused("occurs twice"));
         }
     }
     Ok(attributes)
@@ -62,7 +62,7 @@ fn percent_decoded(text: &str) -> Result<String, &'static str> {
         let mut digit = || rest.next().and_then(|d| char::from(d).to_digit(16));
         let (Some(high), Some(low)) = (digit(), digit()) else {
             return Err(
-                "holds a % that two hexadecimal digits do not follow; write %25 for a percent sign",
+                "holds a % without two hexadecimal digits after it; write %25 for a percent sign",
             );
         };
         bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
@@ -128,7 +128,7 @@ mod tests {
         let error = attributes(&headers).unwrap_err();
         assert!(matches!(error, IngestError::Malformed(_)));
         assert!(
-            error.to_string().contains("ce-id is there twice"),
+            error.to_string().contains("ce-id occurs twice"),
             "{error}"
         );
     }

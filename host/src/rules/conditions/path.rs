@@ -86,7 +86,7 @@ impl Stop<'_, '_> {
             Self::NoKeys { key, of } => {
                 format!("{:?} is looked up in {of}", shorten::text(key, 100))
             }
-            Self::OutOfFuel => "the look-up costs too much".to_owned(),
+            Self::OutOfFuel => "the look-up takes too much work".to_owned(),
         }
     }
 }

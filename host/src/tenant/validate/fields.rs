@@ -107,8 +107,8 @@ impl<'a> Fields<'a> {
                 break;
             }
             let message = match did_you_mean(key, &self.known) {
-                Some(close) => format!("there is no such field; did you mean {close}?"),
-                None => "there is no such field".to_owned(),
+                Some(close) => format!("is not a known field; did you mean {close}?"),
+                None => "is not a known field".to_owned(),
             };
             self.error(&shortened(key), message);
         }

@@ -161,7 +161,7 @@ fn types(value: &Value, canonical: impl Fn(&str) -> String) -> Read<Vec<String>>
         let is_visible = |c: char| !c.is_whitespace() && !c.is_control();
         if text.is_empty() || text.len() > TYPE_CHARS || !text.chars().all(is_visible) {
             return wrong(format!(
-                "{:?} is no type: write up to {TYPE_CHARS} characters without blanks, such as dcim.site or \
+                "{:?} is not a type: write up to {TYPE_CHARS} characters without blanks, such as dcim.site or \
                  object_created, or * for all",
                 shortened(text)
             ));
@@ -205,7 +205,7 @@ fn set_webhooks(
         if number.is_some() {
             f.error(
                 "action_object_id",
-                "must not be given beside webhooks: they would say the same twice",
+                "must not be given together with webhooks, as both name the webhooks to run",
             );
         }
         let names = Names::of(known);

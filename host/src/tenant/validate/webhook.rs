@@ -101,7 +101,7 @@ pub fn webhook(
     if spec.ca_file_path.is_some() && !spec.ssl_verification {
         f.error(
             "ca_file_path",
-            "must not be given while ssl_verification is false: the certificate is not looked at then",
+            "must not be given while ssl_verification is false, as certificates are not verified then",
         );
     }
     f.finish(IGNORED, Draft { external_id, spec })

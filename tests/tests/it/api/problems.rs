@@ -28,7 +28,7 @@ async fn every_kind_of_problem_is_explained_where_its_type_leads() {
         .send(api.request(Method::GET, problem["type"].as_str().unwrap()))
         .await;
     assert_eq!(page.status, 200);
-    assert!(page.text.contains("no such path"), "{}", page.text);
+    assert!(page.text.contains("path does not exist"), "{}", page.text);
     api.get("/problems/unheard-of")
         .await
         .problem(404, "not-found");

@@ -210,7 +210,7 @@ async fn a_proxy_that_says_no_is_told_in_the_attempt_and_tried_again() {
             with_login(),
             "http",
             "other:p%40ss%2Fw0rd",
-            "credentials for it (407)",
+            "credentials (407)",
         ),
         (
             with_login(),

@@ -207,7 +207,7 @@ async fn a_destination_that_holds_a_secret_is_told_nowhere() {
         assert_eq!(failed["error"]["kind"], kind, "{failed:#}");
         let message = failed["error"]["message"].as_str().expect("words");
         assert!(
-            message.contains("a secret stands in the URL's host or port"),
+            message.contains("the URL's host or port holds a secret"),
             "{message}"
         );
     }

@@ -72,7 +72,7 @@ async fn a_delivery_whose_plugin_cannot_be_loaded_on_a_machine_is_not_lost_there
     let broken = Worker::start(&api, folder.clone(), "/nowhere/hookbox".into()).await;
     let says_why = |delivery: &Value| {
         let why = delivery["last_result"].as_str().unwrap_or_default();
-        why.contains("could not be made ready")
+        why.contains("could not be loaded")
     };
     let waiting = delivery_until(&api, id, says_why).await;
     assert_eq!(waiting["status"], "queued", "{waiting:#}");
@@ -136,7 +136,7 @@ async fn dry_runs_take_few_of_the_places_in_which_a_plugin_is_waited_for() {
         } else {
             let report = report.expect(200);
             let why = report["error"]["message"].as_str().unwrap();
-            assert!(why.contains("enough wait for that already"), "{report:#}");
+            assert!(why.contains("too many others wait for it"), "{report:#}");
             refused += 1;
         }
     }

@@ -159,7 +159,7 @@ async fn what_is_too_large_to_be_kept_is_left_out_and_that_is_said() {
     let failed = replay(&server, &[&id]).await;
     assert_eq!(failed.status.code(), Some(1));
     assert!(
-        stderr(&failed).contains("only up to 65536 are kept"),
+        stderr(&failed).contains("at most 65536 bytes are stored"),
         "{}",
         stderr(&failed)
     );
