@@ -28,7 +28,7 @@ use crate::{
 /// `Retry-After` of a full store: making room takes a while.
 const STORE_FULL_RETRY: Duration = Duration::from_secs(10);
 
-/// A problem as it is sent.
+/// A problem (RFC 9457).
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ProblemBody {
     /// The kind, as a URI relative to the server. Stable.
@@ -459,27 +459,19 @@ mod tests {
     }
 
     #[test]
-    fn a_full_store_asks_to_come_back_later() {
-        let response = Problem::from(BackendError::Full(String::new())).into_response();
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()[header::RETRY_AFTER], "10");
-    }
-
-    #[test]
-    fn a_change_that_lost_every_try_asks_to_come_back_later() {
-        let response = Problem::from(BackendError::RevisionMismatch).into_response();
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
-    }
-
-    #[test]
-    fn a_store_that_is_away_says_when_to_come_back_in_whole_seconds() {
-        let response = Problem::from(BackendError::Unavailable {
+    fn a_full_or_unavailable_store_and_a_change_that_lost_every_try_say_when_to_come_back() {
+        let unavailable = BackendError::Unavailable {
             reason: String::new(),
             retry_after: Duration::from_millis(1500),
-        })
-        .into_response();
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+        };
+        for (error, seconds) in [
+            (BackendError::Full(String::new()), "10"),
+            (BackendError::RevisionMismatch, "1"),
+            (unavailable, "2"),
+        ] {
+            let response = Problem::from(error).into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()[header::RETRY_AFTER], seconds);
+        }
     }
 }

@@ -58,16 +58,6 @@ async fn an_empty_body_of_a_post_has_a_length() {
 }
 
 #[tokio::test]
-async fn connections_are_used_again() {
-    let server = Server::answering(OK).await;
-    let sender = Sender::new();
-    for _ in 0..5 {
-        sender.send(post(&server.url())).await.unwrap();
-    }
-    assert_eq!((server.connections(), server.requests().len()), (1, 5));
-}
-
-#[tokio::test]
 async fn the_host_header_can_be_set_and_is_otherwise_the_urls() {
     let server = Server::answering(OK).await;
     let sender = Sender::new();
