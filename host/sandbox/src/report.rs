@@ -118,11 +118,11 @@ pub enum LogLevel {
     Error,
 }
 
-/// Why there is no decision.
+/// The error of a run that ended without a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, thiserror::Error)]
 #[error("{message}")]
 pub struct RenderError {
-    /// Which kind.
+    /// The kind of error.
     pub kind: ErrorKind,
     /// The webhook field at fault, where known.
     pub field: Option<String>,
@@ -151,7 +151,7 @@ impl RenderError {
     }
 }
 
-/// The kinds of render error.
+/// Kinds of render errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {

@@ -19,72 +19,72 @@ use crate::{
     tenant::limiter::Caller,
 };
 
-/// Deliveries that one request requeues or calls off at most.
+/// Maximum number of deliveries that one request requeues or cancels.
 const MOVE_LIMIT: usize = 10_000;
 
-/// Which deliveries, and which page of them. Query strings cannot be flattened into [`DeliveryFilter`]
-/// without losing their types, so its fields are repeated here.
+/// A filter and a page. Query strings cannot be flattened into [`DeliveryFilter`] without losing their types, so its fields
+/// are repeated here.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeliveryQuery {
-    /// Items on a page, from 1 to 1000.
+    /// Maximum number of entries on a page, from 1 to 1000.
     #[serde(default = "Paging::default_limit")]
     #[param(minimum = 1, maximum = 1000, default = 50)]
     limit: usize,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     cursor: Option<String>,
-    /// In this state.
+    /// Only deliveries in this state.
     status: Option<Status>,
-    /// For this webhook.
+    /// Only deliveries for this webhook.
     webhook: Option<WebhookId>,
-    /// By this rule.
+    /// Only deliveries created by this rule.
     rule: Option<RuleId>,
-    /// Of this event.
+    /// Only deliveries of this event.
     event: Option<EventId>,
-    /// Of this object type.
+    /// Only deliveries whose event has this object type.
     object_type: Option<String>,
     /// Only deliveries whose last attempt failed with an error of this kind, such as `blocked`.
     #[param(value_type = Option<String>)]
     error: Option<FailureKind>,
-    /// Accepted at this time or later.
+    /// Only deliveries accepted at this time or later.
     since: Option<Timestamp>,
-    /// Accepted before this time.
+    /// Only deliveries accepted before this time.
     until: Option<Timestamp>,
 }
 
-/// A delivery with all that was tried.
+/// A delivery with its attempts.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DeliveryDetail {
-    /// Its id, sent to the receiver as `webhook-id`.
+    /// The delivery's id, which the receiver gets as `webhook-id`.
     pub(crate) id: DeliveryId,
-    /// The owner.
+    /// The tenant that owns it.
     pub(crate) tenant: TenantId,
     /// The event.
     pub(crate) event: EventId,
-    /// Where it goes.
+    /// The webhook.
     pub(crate) webhook: WebhookId,
-    /// The rule that asked for it.
+    /// The rule that created it.
     pub(crate) rule: RuleId,
-    /// The event's object type.
+    /// The object type of the event.
     pub(crate) object_type: String,
-    /// The event's type.
+    /// The event type as a slug.
     pub(crate) event_type: String,
-    /// Its state.
+    /// The state.
     pub(crate) status: Status,
-    /// Attempts settled in all.
+    /// Number of attempts in all.
     pub(crate) total_attempts: u32,
-    /// When it was accepted.
+    /// Time at which the event was accepted.
     pub(crate) created: Timestamp,
-    /// When it last changed state.
+    /// Time of the last change of the state.
     pub(crate) updated: Timestamp,
-    /// When it is tried next.
+    /// Time of the next attempt.
     pub(crate) next_attempt: Option<Timestamp>,
-    /// One sentence on how the last attempt ended, or why it failed.
+    /// The result of the last attempt, or its error, in one sentence.
     pub(crate) last_result: Option<String>,
     /// The kind of the last attempt's error, if it failed.
     pub(crate) last_error: Option<String>,
-    /// Each attempt, first to last.
+    /// The attempts, first to last.
     pub(crate) attempts: Vec<Attempt>,
 }
 
@@ -110,8 +110,8 @@ impl DeliveryDetail {
     }
 }
 
-/// Deliveries, newest first. One page looks at 5000 deliveries at most: if few of many match, it may hold fewer
-/// than asked for, or none, and still say where the next one goes on.
+/// Lists deliveries, newest first. At most 5000 deliveries are searched for one page: if few of them match, the page has
+/// fewer entries than asked for, or none, and `next` continues the search.
 #[utoipa::path(get, path = "/v1/deliveries", tag = "deliveries", params(DeliveryQuery),
     responses((status = 200, description = "A page of deliveries.", body = List<Delivery>)))]
 pub(super) async fn list_deliveries(
@@ -138,9 +138,9 @@ pub(super) async fn list_deliveries(
     state.sending.json(&Caller::from(&key), read).await
 }
 
-/// A delivery with its attempts: what was rendered, sent and answered, and what it cost.
+/// Reads a delivery with its attempts: renders, requests, responses and costs.
 #[utoipa::path(get, path = "/v1/deliveries/{id}", tag = "deliveries",
-    params(("id" = String, Path, description = "Its id.")),
+    params(("id" = String, Path, description = "The delivery's id.")),
     responses((status = 200, description = "The delivery.", body = DeliveryDetail)))]
 pub(super) async fn get_delivery(
     Reader(key): Reader,
@@ -160,7 +160,7 @@ async fn detail(state: &Shared, tenant: &TenantId, id: &DeliveryId) -> Answer<De
         .ok_or_else(|| Problem::no_such("delivery", id.as_str()))?;
     let mut attempts = backend.attempts(tenant, id).await?;
     for render in attempts.iter_mut().filter_map(|a| a.render.as_mut()) {
-        // For those who want to render it again, and large.
+        // Large, and only of use for a replay: `get_input` returns it.
         render.input = None;
     }
     Ok(DeliveryDetail::of(delivery, attempts))
@@ -170,7 +170,7 @@ async fn detail(state: &Shared, tenant: &TenantId, id: &DeliveryId) -> Answer<De
 /// neither secrets nor their handles.
 #[utoipa::path(get, path = "/v1/deliveries/{id}/attempts/{number}/input", tag = "deliveries",
     params(("id" = String, Path, description = "The delivery."),
-        ("number" = u32, Path, description = "The attempt, from 1.")),
+        ("number" = u32, Path, description = "The number of the attempt, from 1.")),
     responses((status = 200, description = "The complete input of the transformer.", body = ReplayInput)))]
 pub(super) async fn get_input(
     Reader(key): Reader,
@@ -188,10 +188,9 @@ pub(super) async fn get_input(
     state.sending.json(&Caller::from(&key), read).await
 }
 
-/// Sends an ended or scheduled delivery again, with the whole retry schedule before it. Its webhook runs
-/// as it is now.
+/// Queues an ended or scheduled delivery again, with a full retry schedule. The webhook runs in its current form.
 #[utoipa::path(post, path = "/v1/deliveries/{id}/requeue", tag = "deliveries",
-    params(("id" = String, Path, description = "Its id.")),
+    params(("id" = String, Path, description = "The delivery's id.")),
     responses((status = 200, description = "The delivery, queued again.", body = Delivery)))]
 pub(super) async fn requeue_delivery(
     Admin(key): Admin,
@@ -203,9 +202,9 @@ pub(super) async fn requeue_delivery(
     Ok(axum::Json(backend.requeue(&key.tenant, &id).await?))
 }
 
-/// Calls off a queued or scheduled delivery.
+/// Cancels a queued or scheduled delivery.
 #[utoipa::path(post, path = "/v1/deliveries/{id}/cancel", tag = "deliveries",
-    params(("id" = String, Path, description = "Its id.")),
+    params(("id" = String, Path, description = "The delivery's id.")),
     responses((status = 200, description = "The delivery, cancelled.", body = Delivery)))]
 pub(super) async fn cancel_delivery(
     Admin(key): Admin,
@@ -224,11 +223,10 @@ pub(crate) struct Requeued {
     pub(crate) requeued: usize,
 }
 
-/// Requeues all deliveries that match, oldest first, at most 10000 in one request: repeat until the answer
-/// is smaller. Without a `status` those that failed are meant, so that an empty filter does not send again
-/// what has arrived.
+/// Requeues all deliveries that match, oldest first, at most 10000 in one request: repeat it until the number is smaller.
+/// Without a `status` only failed deliveries match, so that an empty filter does not repeat deliveries that succeeded.
 #[utoipa::path(post, path = "/v1/deliveries/requeue", tag = "deliveries", request_body = DeliveryFilter,
-    responses((status = 200, description = "How many.", body = Requeued)))]
+    responses((status = 200, description = "The number of deliveries.", body = Requeued)))]
 pub(super) async fn requeue_matching(
     Admin(key): Admin,
     State(state): State<Shared>,
@@ -251,9 +249,9 @@ pub(crate) struct Cancelled {
 }
 
 /// Cancels all deliveries that match and are queued or scheduled, oldest first, at most 10000 in one request:
-/// repeat until the answer is smaller. At least one condition must be given.
+/// repeat it until the number is smaller. At least one condition must be given.
 #[utoipa::path(post, path = "/v1/deliveries/cancel", tag = "deliveries", request_body = DeliveryFilter,
-    responses((status = 200, description = "How many.", body = Cancelled)))]
+    responses((status = 200, description = "The number of deliveries.", body = Cancelled)))]
 pub(super) async fn cancel_matching(
     Admin(key): Admin,
     State(state): State<Shared>,

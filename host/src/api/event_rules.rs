@@ -25,33 +25,33 @@ use crate::{
     },
 };
 
-/// An event rule as it is answered.
+/// An event rule as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = EventRule)]
 pub struct EventRuleView {
-    /// hookbox's own id.
+    /// The id in hookbox.
     pub id: RuleId,
-    /// The number it had where it came from (NetBox's `id`).
+    /// The object's number where it was imported from (NetBox's `id`).
     pub external_id: Option<i64>,
-    /// Unique within the tenant.
+    /// The name. Unique within the tenant.
     pub name: String,
-    /// Free text.
+    /// A description: free text.
     pub description: String,
-    /// A disabled rule matches nothing.
+    /// Whether the rule is enabled. A disabled one matches nothing.
     pub enabled: bool,
-    /// Such as `dcim.site`; `*` stands for all.
+    /// Object types, such as `dcim.site`; `*` stands for all.
     pub object_types: Vec<String>,
-    /// NetBox's slugs, such as `object_created`; `*` stands for all.
+    /// Event types as NetBox's slugs, such as `object_created`; `*` stands for all.
     pub event_types: Vec<String>,
-    /// NetBox's condition language; null for none.
+    /// Conditions in NetBox's condition language; null for none.
     pub conditions: Option<Value>,
-    /// Merged under the event's `data`.
+    /// An object that is merged under the event's `data`.
     pub action_data: Option<Map<String, Value>>,
-    /// The webhooks it runs.
+    /// The webhooks that the rule runs.
     pub webhooks: Vec<WebhookId>,
-    /// When it was first stored.
+    /// Time of creation.
     pub created: Timestamp,
-    /// When it was last changed.
+    /// Time of the last change.
     pub last_updated: Timestamp,
 }
 
@@ -75,36 +75,35 @@ impl From<EventRule> for EventRuleView {
     }
 }
 
-/// An event rule as it is written: for the API's description, the fields being read one by one
-/// ([`validate::event_rule`]). What NetBox returns for an event rule, and what hookbox returns, is
-/// accepted too.
+/// An event rule as a client writes it. A rule as NetBox or hookbox returns it is accepted too.
+// For the description of the API alone: [`validate::event_rule`] reads the fields one by one.
 #[derive(Debug, ToSchema)]
 #[schema(as = EventRuleInput)]
 pub struct EventRuleBody {
-    /// The number it had where it came from.
+    /// The object's number where it was imported from.
     pub external_id: Option<i64>,
-    /// Up to 150 characters, unique within the tenant. Required.
+    /// The name: up to 150 characters, unique within the tenant. Required.
     #[schema(max_length = 150)]
     pub name: Option<String>,
-    /// Free text, up to 1000 bytes.
+    /// A description: free text, up to 1000 bytes.
     pub description: Option<String>,
-    /// Default true.
+    /// Whether the rule is enabled. Default true.
     pub enabled: Option<bool>,
-    /// Such as `dcim.site`; `*` stands for all. Required.
+    /// Object types, such as `dcim.site`; `*` stands for all. Required.
     pub object_types: Option<Vec<String>>,
-    /// Such as `object_created` or `created`; `*` stands for all. Required.
+    /// Event types, such as `object_created` or `created`; `*` stands for all. Required.
     pub event_types: Option<Vec<String>>,
-    /// NetBox's condition language; null for none.
+    /// Conditions in NetBox's condition language; null for none.
     pub conditions: Option<Value>,
-    /// Merged under the event's `data`.
+    /// An object that is merged under the event's `data`.
     pub action_data: Option<Map<String, Value>>,
     /// The webhooks to run, by id or name. Required, unless `action_object_id` is given.
     pub webhooks: Option<Vec<String>>,
-    /// NetBox's way to name the webhook: the number it had there.
+    /// The webhook as NetBox names it: by its number there.
     pub action_object_id: Option<i64>,
 }
 
-/// The tenant's event rules, by name, which is the order in which they are looked at.
+/// Lists the tenant's event rules by name, the order in which they are evaluated.
 #[utoipa::path(get, path = "/v1/event-rules", tag = "event rules", params(Paging),
     responses((status = 200, description = "A page of rules.", body = List<EventRuleView>)))]
 pub(super) async fn list_rules(
@@ -121,9 +120,9 @@ pub(super) async fn list_rules(
     state.sending.json(&Caller::from(&key), read).await
 }
 
-/// Stores a new rule. The webhooks it names must be there already.
+/// Creates a rule. The webhooks that it names must exist.
 #[utoipa::path(post, path = "/v1/event-rules", tag = "event rules", request_body = EventRuleBody,
-    responses((status = 201, description = "It is stored; Location says where.", body = EventRuleView)))]
+    responses((status = 201, description = "The rule is stored; Location has its path.", body = EventRuleView)))]
 pub(super) async fn create_rule(
     Admin(key): Admin,
     State(state): State<Shared>,
@@ -150,7 +149,7 @@ pub(super) async fn create_rule(
     created(&location, EventRuleView::from(rule))
 }
 
-/// One rule.
+/// Reads one rule.
 #[utoipa::path(get, path = "/v1/event-rules/{id}", tag = "event rules",
     params(("id" = String, Path, description = "Its id.")),
     responses((status = 200, description = "The rule.", body = EventRuleView)))]
@@ -168,7 +167,7 @@ pub(super) async fn get_rule(
     state.sending.json(&Caller::from(&key), read).await
 }
 
-/// Replaces a rule: what is absent returns to its default.
+/// Replaces a rule. Absent fields get their defaults.
 #[utoipa::path(put, path = "/v1/event-rules/{id}", tag = "event rules", request_body = EventRuleBody,
     params(("id" = String, Path, description = "Its id.")),
     responses((status = 200, description = "The rule as it is now.", body = EventRuleView)))]
@@ -197,7 +196,7 @@ pub(super) async fn change_rule(
     rewrite(&state, &key.tenant, &id, &input, Clone::clone).await
 }
 
-/// Removes a rule. Deliveries that it has asked for go on.
+/// Deletes a rule. Deliveries that it created continue.
 #[utoipa::path(delete, path = "/v1/event-rules/{id}", tag = "event rules",
     params(("id" = String, Path, description = "Its id.")),
     responses((status = 204, description = "It is gone.")))]
@@ -213,8 +212,8 @@ pub(super) async fn delete_rule(
     deleted(existed, "event rule", &id)
 }
 
-/// Lays `input` over what `base` makes of the stored spec, checks and stores it. All of that is done again
-/// if somebody else was faster, so theirs counts as having come before.
+/// Applies `input` to the result of `base` for the stored spec, then checks and stores that. If another change comes in
+/// between, all of it is repeated on the changed spec.
 async fn rewrite(
     state: &Shared,
     tenant: &TenantId,
@@ -248,19 +247,19 @@ async fn rewrite(
     Ok(axum::Json(rule.into()))
 }
 
-/// Conditions to try on an event.
+/// Conditions, and an event on which to evaluate them.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EvaluateBody {
-    /// As in a rule.
+    /// The conditions, as in a rule.
     #[serde(default)]
     conditions: Value,
-    /// As it would be posted to `/v1/events`.
+    /// The event, as it would be posted to `/v1/events`.
     #[schema(value_type = Object)]
     event: Box<RawValue>,
 }
 
-/// Evaluates conditions on an event and says step by step how it went. Nothing is stored.
+/// Evaluates conditions on an event and reports each step. Nothing is stored.
 #[utoipa::path(post, path = "/v1/event-rules/evaluate", tag = "event rules", request_body = EvaluateBody,
     responses((status = 200, description = "Whether the event matches, and why.", body = Evaluation)))]
 pub(super) async fn evaluate(

@@ -117,7 +117,7 @@ pub(crate) struct EventView {
     pub(crate) deliveries: Vec<Delivery>,
 }
 
-/// An event, why rules matched it or not, and its deliveries.
+/// Reads an event with the verdict of each rule and its deliveries.
 #[utoipa::path(get, path = "/v1/events/{id}", tag = "events",
     params(("id" = String, Path, description = "Its id, as `POST /v1/events` answered it.")),
     responses((status = 200, description = "The event.", body = EventView)))]

@@ -55,15 +55,14 @@ impl Readiness {
     }
 }
 
-/// The gauges of the queue, which show what the store says at most a second ago, or nothing.
+/// The gauges of the queue. Their values are at most a second old; without an answer of the store there are none.
 #[derive(Debug, Default)]
 pub(super) struct QueueGauges {
     set: Mutex<Option<Instant>>,
 }
 
 impl QueueGauges {
-    /// Sets the gauges by what `ask` brings, and takes them out if it fails: old numbers would be taken for
-    /// new ones.
+    /// Sets the gauges to the result of `ask`. If it fails, they are removed: old numbers would look like new ones.
     async fn refresh(
         &self,
         metrics: &Metrics,
@@ -88,16 +87,16 @@ impl QueueGauges {
     }
 }
 
-/// Whether the process lives.
+/// Reports that the process is alive.
 #[utoipa::path(get, path = "/healthz", tag = "operations", security(()),
-    responses((status = 200, description = "It does.", body = String, content_type = "text/plain")))]
+    responses((status = 200, description = "The store answers.", body = String, content_type = "text/plain")))]
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether the store really answers, writes included. Asked at most once a second.
+/// Reports whether the store answers, writes included. The store is asked at most once a second.
 #[utoipa::path(get, path = "/readyz", tag = "operations", security(()),
-    responses((status = 200, description = "It does.", body = String, content_type = "text/plain")))]
+    responses((status = 200, description = "The store answers.", body = String, content_type = "text/plain")))]
 pub(super) async fn readyz(State(state): State<Shared>) -> Answer<&'static str> {
     if state.readiness.check(&state).await {
         Ok("ready\n")
@@ -106,9 +105,9 @@ pub(super) async fn readyz(State(state): State<Shared>) -> Answer<&'static str> 
     }
 }
 
-/// Counters, gauges and histograms, as OpenMetrics for who asks for `application/openmetrics-text`, otherwise in
-/// Prometheus' text format. They name no tenant. How the queue stands is asked at most once a second, and left out when
-/// the store does not say.
+/// Returns counters, gauges and histograms: as OpenMetrics if the client accepts `application/openmetrics-text`, otherwise in
+/// Prometheus' text format. They name no tenant. The state of the queue is read at most once a second, and is left out if
+/// the store does not answer.
 #[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
     responses((status = 200, description = "All metrics.", content(
         (String = "text/plain"), (String = "application/openmetrics-text")))))]

@@ -21,13 +21,13 @@ use crate::{
 /// Keys of one tenant.
 const MAX_KEYS: usize = 1000;
 
-/// An API key as it is answered.
+/// An API key without its value.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ApiKey)]
 pub(super) struct KeyView {
     /// Its public id.
     id: String,
-    /// For people.
+    /// A name for people.
     name: String,
     /// The tenant that the key acts for.
     tenant: TenantId,
@@ -49,27 +49,27 @@ impl From<ApiKey> for KeyView {
     }
 }
 
-/// A key to be made.
+/// A key to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewKey {
-    /// For people; 1 to 150 characters.
+    /// A name for people: 1 to 150 characters.
     #[schema(min_length = 1, max_length = 150)]
     name: String,
-    /// `ingest` for senders, `read` for those who only look, `admin` for everything.
+    /// `ingest` sends events, `read` only reads, `admin` may do everything.
     scope: KeyScope,
 }
 
-/// A new key, shown this once.
+/// A new key. Its value is shown only in this answer.
 #[derive(Serialize, ToSchema)]
 pub(super) struct MadeKey {
     #[serde(flatten)]
     info: KeyView,
-    /// The key itself. hookbox keeps only its hash.
+    /// The value of the key. hookbox stores only its hash.
     key: String,
 }
 
-/// The tenant's keys, without the keys themselves.
+/// Lists the tenant's keys, without their values.
 #[utoipa::path(get, path = "/v1/keys", tag = "keys and secrets", params(Paging),
     responses((status = 200, description = "A page of keys.", body = List<KeyView>)))]
 pub(super) async fn list_keys(
@@ -86,7 +86,7 @@ pub(super) async fn list_keys(
     state.sending.json(&Caller::from(&caller), read).await
 }
 
-/// Makes a key for the caller's tenant.
+/// Creates a key for the caller's tenant.
 #[utoipa::path(post, path = "/v1/keys", tag = "keys and secrets", request_body = NewKey,
     responses((status = 201, description = "The key, shown this once.", body = MadeKey)))]
 pub(super) async fn create_key(

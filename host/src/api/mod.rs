@@ -250,11 +250,11 @@ impl<T> List<T> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Paging {
-    /// Items on a page, from 1 to 1000.
+    /// Maximum number of entries on a page, from 1 to 1000.
     #[serde(default = "Paging::default_limit")]
     #[param(minimum = 1, maximum = 1000, default = 50)]
     limit: usize,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     cursor: Option<String>,
 }
 

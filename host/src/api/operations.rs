@@ -49,9 +49,9 @@ pub(super) async fn queue(Reader(key): Reader, State(state): State<Shared>) -> A
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Span {
-    /// From this time on; 30 days before `until` if absent.
+    /// Start of the span, which is included. Default: 30 days before `until`.
     since: Option<Timestamp>,
-    /// Before this time; now if absent.
+    /// End of the span, which is excluded. Default: now.
     until: Option<Timestamp>,
 }
 

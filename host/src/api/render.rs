@@ -1,4 +1,4 @@
-//! `/v1/render`: what a webhook would send for an event.
+//! `/v1/render`: dry runs of a webhook on an event.
 
 use std::sync::Arc;
 
@@ -19,23 +19,23 @@ use crate::{
     },
 };
 
-/// A webhook, stored or not, and an event to try it on.
+/// A webhook, stored or not, and an event on which to run it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RenderBody {
-    /// A webhook as it would be stored; the name may be left out. With `webhook_id`, what is laid over
-    /// the stored one.
+    /// A webhook as it would be stored; the name may be left out. With `webhook_id`, these fields override those of the
+    /// stored one.
     #[schema(value_type = Option<WebhookBody>)]
     webhook: Option<Map<String, Value>>,
-    /// A stored webhook.
+    /// The id of a stored webhook.
     webhook_id: Option<WebhookId>,
     /// As it would be posted to `/v1/events`.
     #[schema(value_type = Object)]
     event: Box<RawValue>,
 }
 
-/// Runs a webhook on an event in the sandbox and says what it would send, what it cost and whether the
-/// destination is allowed. Nothing is sent or stored; the destination's name is resolved.
+/// Runs a webhook on an event in the sandbox. Returns the request that it would send, the cost, and whether the destination
+/// is allowed. Nothing is sent or stored; the destination's name is resolved.
 #[utoipa::path(post, path = "/v1/render", tag = "webhooks", request_body = RenderBody,
     responses((status = 200, description = "The report, also when the webhook fails.", body = RenderReport)))]
 pub(super) async fn render(

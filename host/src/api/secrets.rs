@@ -1,4 +1,4 @@
-//! `/v1/secrets`: values that templates can place and nobody can read.
+//! `/v1/secrets`: values that templates can place but nobody can read.
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
@@ -17,19 +17,19 @@ use crate::{
     tenant::{limiter::Caller, validate::secret_name},
 };
 
-/// As long as a header may be.
+/// Maximum size of a secret: that of a header.
 const MAX_BYTES: usize = 8192;
 
 /// The value of a secret. It cannot be read back.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SecretBody {
-    /// 1 to 8192 bytes.
+    /// The value: 1 to 8192 bytes.
     #[schema(value_type = String, write_only, min_length = 1, max_length = 8192)]
     value: Secret,
 }
 
-/// The names of the tenant's secrets.
+/// Lists the names of the tenant's secrets.
 #[utoipa::path(get, path = "/v1/secrets", tag = "keys and secrets", params(Paging),
     responses((status = 200, description = "A page of names.", body = List<SecretInfo>)))]
 pub(super) async fn list_secrets(
@@ -46,10 +46,10 @@ pub(super) async fn list_secrets(
     state.sending.json(&Caller::from(&key), read).await
 }
 
-/// Sets a secret, new or known. Templates place it with `{{ secret('name') }}`.
+/// Creates or replaces a secret. Templates place it with `{{ secret('name') }}`.
 #[utoipa::path(put, path = "/v1/secrets/{name}", tag = "keys and secrets", request_body = SecretBody,
-    params(("name" = String, Path, description = "Up to 64 letters, digits, `_`, `-` and `.`.")),
-    responses((status = 204, description = "It is stored.")))]
+    params(("name" = String, Path, description = "The name: up to 64 letters, digits, `_`, `-` and `.`.")),
+    responses((status = 204, description = "The secret is stored.")))]
 pub(super) async fn put_secret(
     Admin(key): Admin,
     State(state): State<Shared>,
@@ -77,7 +77,7 @@ pub(super) async fn put_secret(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Removes a secret. Webhooks that place it fail from then on.
+/// Deletes a secret. Webhooks that place it fail from then on.
 #[utoipa::path(delete, path = "/v1/secrets/{name}", tag = "keys and secrets",
     params(("name" = String, Path, description = "Its name.")),
     responses((status = 204, description = "It is gone.")))]

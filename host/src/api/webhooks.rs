@@ -24,19 +24,19 @@ use crate::{
     transformers::check_reference,
 };
 
-/// A webhook as it is answered. The secret is never shown.
+/// A webhook as the API returns it. The secret is never shown.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = Webhook)]
 pub struct WebhookView {
-    /// hookbox's own id.
+    /// The id in hookbox.
     pub id: WebhookId,
-    /// The number it had where it came from (NetBox's `id`).
+    /// The object's number where it was imported from (NetBox's `id`).
     pub external_id: Option<i64>,
-    /// Unique within the tenant.
+    /// The name. Unique within the tenant.
     pub name: String,
-    /// Free text.
+    /// A description: free text.
     pub description: String,
-    /// A disabled webhook takes no new deliveries; those that are queued wait.
+    /// Whether the webhook is enabled. A disabled one gets no new deliveries; those that are queued wait.
     pub enabled: bool,
     /// Template of the URL.
     pub payload_url: String,
@@ -48,17 +48,17 @@ pub struct WebhookView {
     pub additional_headers: String,
     /// Template of the body; when empty the body is the whole context as JSON.
     pub body_template: String,
-    /// Whether there is a secret to sign with.
+    /// Whether a signing secret is set.
     pub secret_set: bool,
     /// Whether the receiver's certificate is verified.
     pub ssl_verification: bool,
-    /// A file of CA certificates on the worker.
+    /// Path of a file with CA certificates on the worker.
     pub ca_file_path: Option<String>,
-    /// Seconds for one whole attempt.
+    /// Timeout of one attempt, in seconds.
     pub timeout: Option<u32>,
-    /// When to try again.
+    /// The retry policy.
     pub retry: Option<RetryPolicy>,
-    /// Requests per second at most.
+    /// Maximum number of requests per second.
     pub rate_limit: Option<f64>,
     /// Maximum number of requests under way at once.
     pub max_in_flight: Option<u32>,
@@ -70,9 +70,9 @@ pub struct WebhookView {
     pub settings: Value,
     /// Possible faults that were found when the webhook was last saved, one sentence each.
     pub warnings: Vec<String>,
-    /// When it was first stored.
+    /// Time of creation.
     pub created: Timestamp,
-    /// When it was last changed.
+    /// Time of the last change.
     pub last_updated: Timestamp,
 }
 
@@ -127,50 +127,50 @@ impl From<Webhook> for WebhookView {
     }
 }
 
-/// A webhook as it is written: for the API's description, the fields being read one by one
-/// ([`validate::webhook`]). What NetBox returns for a webhook, and what hookbox returns, is accepted too.
+/// A webhook as a client writes it. A webhook as NetBox or hookbox returns it is accepted too.
+// For the description of the API alone: [`validate::webhook`] reads the fields one by one.
 #[derive(Debug, ToSchema)]
 #[schema(as = WebhookInput)]
 pub struct WebhookBody {
-    /// The number it had where it came from.
+    /// The object's number where it was imported from.
     pub external_id: Option<i64>,
-    /// Up to 150 characters, unique within the tenant. Required.
+    /// The name: up to 150 characters, unique within the tenant. Required.
     #[schema(max_length = 150)]
     pub name: Option<String>,
-    /// Free text, up to 1000 bytes.
+    /// A description: free text, up to 1000 bytes.
     pub description: Option<String>,
-    /// A disabled webhook takes no new deliveries. Default true.
+    /// Whether the webhook is enabled. A disabled one gets no new deliveries. Default true.
     pub enabled: Option<bool>,
     /// Template of the URL, up to 8192 bytes. Required.
     #[schema(example = "https://example.com/hook/{{ event }}")]
     pub payload_url: Option<String>,
-    /// Default POST.
+    /// The HTTP method. Default POST.
     pub http_method: Option<HttpMethod>,
-    /// Default `application/json`.
+    /// The `Content-Type` header. Default `application/json`.
     pub http_content_type: Option<String>,
     /// Template whose lines `Name: value` become headers.
     pub additional_headers: Option<String>,
     /// Template of the body; when empty the body is the whole context as JSON.
     pub body_template: Option<String>,
-    /// Key of the signatures. Never shown again. Absent: kept as it is; empty: removed.
+    /// The signing secret. Never shown again. If absent, it is kept; if empty, it is removed.
     #[schema(write_only)]
     pub secret: Option<String>,
-    /// Default true.
+    /// Whether the receiver's certificate is verified. Default true.
     pub ssl_verification: Option<bool>,
-    /// A file of CA certificates on the worker, in a folder that its operator allows.
+    /// Path of a file with CA certificates on the worker, in a folder that its operator allows.
     pub ca_file_path: Option<String>,
-    /// Seconds for one whole attempt.
+    /// Timeout of one attempt, in seconds.
     #[schema(minimum = 1)]
     pub timeout: Option<u32>,
-    /// Up to 50 waits of up to 30 days each.
+    /// The retry schedule: up to 50 waits of up to 30 days each.
     pub retry: Option<RetryPolicy>,
-    /// Requests per second at most.
+    /// Maximum number of requests per second.
     #[schema(minimum = 0.001, maximum = 10000)]
     pub rate_limit: Option<f64>,
     /// Maximum number of requests under way at once.
     #[schema(minimum = 1)]
     pub max_in_flight: Option<u32>,
-    /// Default `none`.
+    /// The escaping of values in a JSON body. Default `none`.
     pub body_escape: Option<BodyEscape>,
     /// The transformer, by name and perhaps `@version`. Default: the built-in `jinja`.
     pub plugin: Option<String>,
@@ -178,7 +178,7 @@ pub struct WebhookBody {
     pub settings: Option<Value>,
 }
 
-/// The tenant's webhooks, by name.
+/// Lists the tenant's webhooks by name.
 #[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", params(Paging),
     responses((status = 200, description = "A page of webhooks.", body = List<WebhookView>)))]
 pub(super) async fn list_webhooks(
@@ -195,16 +195,16 @@ pub(super) async fn list_webhooks(
     state.sending.json(&Caller::from(&key), read).await
 }
 
-/// Stores a new webhook. Its templates are checked in the sandbox first.
+/// Creates a webhook. Its templates are checked in the sandbox first.
 #[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = WebhookBody,
-    responses((status = 201, description = "It is stored; Location says where.", body = WebhookView)))]
+    responses((status = 201, description = "The webhook is stored; Location has its path.", body = WebhookView)))]
 pub(super) async fn create_webhook(
     Admin(key): Admin,
     State(state): State<Shared>,
     Json(input): JsonObject,
 ) -> Answer<Response> {
     let draft = validate::webhook(&input, Draft::default(), state.engine.config())?;
-    // Parsed JSON takes many times its text, and what follows waits.
+    // Dropped here: parsed JSON takes many times the memory of its text, and the next step waits.
     drop(input);
     let warnings = state.engine.check_webhook(&key.tenant, &draft.spec).await?;
     let now = Timestamp::now();
@@ -229,7 +229,7 @@ pub(super) async fn create_webhook(
     created(&location, WebhookView::from(webhook))
 }
 
-/// One webhook.
+/// Reads one webhook.
 #[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks",
     params(("id" = String, Path, description = "Its id.")),
     responses((status = 200, description = "The webhook.", body = WebhookView)))]
@@ -242,7 +242,7 @@ pub(super) async fn get_webhook(
     state.sending.json(&Caller::from(&key), read).await
 }
 
-/// Replaces a webhook: what is absent returns to its default, but for the secret, which stays.
+/// Replaces a webhook. Absent fields get their defaults, except the secret, which is kept.
 #[utoipa::path(put, path = "/v1/webhooks/{id}", tag = "webhooks", request_body = WebhookBody,
     params(("id" = String, Path, description = "Its id.")),
     responses((status = 200, description = "The webhook as it is now.", body = WebhookView)))]
@@ -272,7 +272,7 @@ pub(super) async fn change_webhook(
     rewrite(&state, &key.tenant, &id, &input, |stored| stored).await
 }
 
-/// Removes a webhook; its waiting deliveries are cancelled. 409 while a rule names it.
+/// Deletes a webhook and cancels its waiting deliveries. 409 while a rule names it.
 #[utoipa::path(delete, path = "/v1/webhooks/{id}", tag = "webhooks",
     params(("id" = String, Path, description = "Its id.")),
     responses((status = 204, description = "It is gone.")))]
@@ -297,8 +297,8 @@ pub(super) async fn find(state: &Shared, tenant: &TenantId, id: &str) -> Answer<
         .ok_or_else(|| Problem::no_such("webhook", id))
 }
 
-/// Lays `input` over what `base` makes of the stored spec, checks and stores it. The templates are
-/// checked without holding others up; if the webhook was changed meanwhile, nothing is stored.
+/// Applies `input` to the result of `base` for the stored spec, then checks and stores that. The check of the templates
+/// does not hold up others; if the webhook was changed meanwhile, nothing is stored.
 async fn rewrite(
     state: &Shared,
     tenant: &TenantId,

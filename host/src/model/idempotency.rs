@@ -3,7 +3,7 @@
 /// The key by which an event is recognised when it is sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idempotency {
-    /// Unique within the tenant.
+    /// The key. Unique within the tenant.
     pub key: String,
     /// SHA-256 of what was sent under the key, hexadecimal, if the same key with other content shall be
     /// an error; `None` if the key alone decides.

@@ -15,9 +15,9 @@ pub struct EventRule {
     pub external_id: Option<i64>,
     /// The rule as its owner defined it.
     pub spec: EventRuleSpec,
-    /// When it was first stored.
+    /// Time of creation.
     pub created: Timestamp,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated: Timestamp,
 }
 
@@ -27,17 +27,17 @@ pub struct EventRule {
 pub struct EventRuleSpec {
     /// Unique within the tenant. Rules are looked at in the order of their names, as in NetBox.
     pub name: String,
-    /// Free text.
+    /// A description: free text.
     pub description: String,
     /// A disabled rule matches nothing.
     pub enabled: bool,
-    /// Such as `dcim.site`; `*` stands for all.
+    /// Object types, such as `dcim.site`; `*` stands for all.
     pub object_types: Vec<String>,
-    /// NetBox's slugs, such as `object_created`; `*` stands for all.
+    /// Event types as NetBox's slugs, such as `object_created`; `*` stands for all.
     pub event_types: Vec<String>,
-    /// NetBox's condition language; null for none.
+    /// Conditions in NetBox's condition language; null for none.
     pub conditions: Option<Value>,
-    /// Merged under the event's `data`.
+    /// An object that is merged under the event's `data`.
     pub action_data: Option<Map<String, Value>>,
     /// The webhooks to run.
     pub webhooks: Vec<WebhookId>,

@@ -1,4 +1,4 @@
-//! A webhook: what to send where, in NetBox's own field names, and hookbox's delivery policy.
+//! A webhook: request, receiver and delivery policy. The fields have NetBox's own names.
 
 use std::fmt;
 
@@ -22,9 +22,9 @@ pub struct Webhook {
     /// version of hookbox that did not look for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// When it was first stored.
+    /// Time of creation.
     pub created: Timestamp,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated: Timestamp,
 }
 
@@ -33,9 +33,9 @@ pub struct Webhook {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WebhookSpec {
-    /// Unique within the tenant.
+    /// The name. Unique within the tenant.
     pub name: String,
-    /// Free text.
+    /// A description: free text.
     pub description: String,
     /// A disabled webhook takes no new deliveries; those that are queued wait.
     pub enabled: bool,
@@ -96,7 +96,7 @@ impl Default for WebhookSpec {
     }
 }
 
-/// The methods NetBox offers.
+/// HTTP methods, as in NetBox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum HttpMethod {
@@ -152,18 +152,18 @@ pub enum BodyEscape {
     Json,
 }
 
-/// When a failed delivery is tried again.
+/// The retry policy of failed deliveries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RetryPolicy {
-    /// Seconds to wait after the first failure, the second, and so on. When the list is used up the
-    /// delivery has failed; an empty list means one attempt.
+    /// Waits in seconds: after the first failure, the second, and so on. After the last one the delivery has failed. An empty
+    /// list means one attempt.
     pub schedule: Vec<u32>,
-    /// Each wait is lengthened by up to this share of itself, at random, so that receivers which come
-    /// back are not met by everybody at once. From 0 to 1.
+    /// Jitter, from 0 to 1: each wait is lengthened at random by up to this share of it, so that a receiver that recovers
+    /// does not get all retries at once.
     #[serde(default = "RetryPolicy::default_jitter")]
     pub jitter: f64,
-    /// Statuses of answers, from 300 to 999, after which a delivery is tried again besides 408, 425, 429 and 5xx: those
-    /// with which this receiver says that it may take the same request later, such as 404 or 423.
+    /// Further statuses, from 300 to 999, after which a delivery is retried, besides 408, 425, 429 and 5xx. For receivers that
+    /// answer with such a status, for example 404 or 423, although they may accept the same request later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statuses: Vec<u16>,
 }
@@ -182,7 +182,7 @@ impl RetryPolicy {
     }
 }
 
-/// Whether the same request may be answered otherwise later, whatever the receiver: 408, 425, 429 and 5xx.
+/// Whether a status is retryable for every receiver: 408, 425, 429 and 5xx.
 #[must_use]
 pub const fn status_is_retryable(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500..=599)

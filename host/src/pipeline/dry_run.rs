@@ -30,19 +30,19 @@ pub struct RenderReport {
     pub error: Option<RenderError>,
     /// Fuel spent: deterministic.
     pub fuel: u64,
-    /// The most linear memory held at once.
+    /// Maximum linear memory held at once, in bytes.
     pub peak_memory_bytes: u64,
     /// Time in the sandbox, in microseconds.
     pub elapsed_us: u64,
     /// The transformer's log lines.
     pub logs: Vec<LogLine>,
-    /// Whether the request might go where it wants to.
+    /// Whether the destination is allowed.
     pub guard: Option<GuardVerdict>,
-    /// Things that work but probably are not meant so.
+    /// Parts that work but are probably mistakes, one sentence each.
     pub warnings: Vec<String>,
 }
 
-/// The three ways a render can end.
+/// The outcome of a render.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
@@ -59,7 +59,7 @@ pub enum Outcome {
 pub struct GuardVerdict {
     /// Whether a delivery would be allowed.
     pub allowed: bool,
-    /// Why not.
+    /// The reason if it is not allowed.
     pub reason: Option<String>,
 }
 

@@ -8,14 +8,14 @@ use crate::{
     sandbox::{Cost, LogLine, RenderError},
 };
 
-/// One try of a delivery: what was rendered, sent, answered, and what it cost.
+/// One attempt of a delivery: the render and its cost, the request, and the response.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Attempt {
-    /// From 1, over the delivery's whole life. Set by the queue when it is settled.
+    /// Number of the attempt, from 1, over the delivery's whole life. The queue sets it when the attempt is settled.
     pub number: u32,
-    /// When the worker began.
+    /// Time at which the worker began.
     pub started: Timestamp,
-    /// The worker that made it.
+    /// The worker that made the attempt.
     pub worker: WorkerId,
     /// The outcome.
     pub outcome: AttemptOutcome,
@@ -27,12 +27,12 @@ pub struct Attempt {
     pub response: Option<ResponseRecord>,
     /// Durations of the parts.
     pub timings: Timings,
-    /// Why it was not delivered.
+    /// The error because of which it was not delivered.
     pub error: Option<AttemptError>,
-    /// Why the transformer sent nothing, in its own words.
+    /// The transformer's own reason for sending nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_reason: Option<String>,
-    /// Things that worked but probably are not meant so.
+    /// Parts that worked but are probably mistakes, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -49,7 +49,7 @@ pub enum AttemptOutcome {
     Failed,
 }
 
-/// Why an attempt failed.
+/// The error of a failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttemptError {
     /// A render error's kind, or `blocked`, `dns`, `connect`, `proxy`, `tls`, `timeout`, `protocol`, `status`,
@@ -61,9 +61,9 @@ pub struct AttemptError {
     /// The line in that field.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub line: Option<u32>,
-    /// One sentence for the webhook's owner.
+    /// The error in one sentence for the webhook's owner.
     pub message: String,
-    /// Whether trying again can help.
+    /// Whether another attempt can help.
     pub retryable: bool,
 }
 
@@ -99,7 +99,7 @@ pub struct RenderRecord {
     pub transformer: String,
     /// Fuel spent: deterministic, about one per executed Wasm instruction.
     pub fuel: u64,
-    /// The most linear memory it held.
+    /// Maximum linear memory held at once, in bytes.
     pub peak_memory_bytes: u64,
     /// Time on the render thread, in microseconds.
     pub elapsed_us: u64,
@@ -127,7 +127,7 @@ impl From<&RenderRecord> for Cost {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RenderInput {
-    /// All of it.
+    /// The whole attempt, in microseconds.
     Kept {
         /// The webhook as the transformer saw it: the text of a JSON object.
         webhook: String,
@@ -171,7 +171,7 @@ pub enum Body {
     /// UTF-8 text.
     #[serde(rename = "body")]
     Text(String),
-    /// Base64 of anything else.
+    /// Any other bytes, as base64.
     #[serde(rename = "body_base64")]
     Base64(String),
 }
@@ -205,26 +205,26 @@ pub struct RequestRecord {
     pub method: String,
     /// The URL.
     pub url: String,
-    /// The headers that were sent, in order; in the record of an attempt those of them that fit into
-    /// [`RequestRecord::MAX_HEADERS`] bytes.
+    /// The headers that were sent, in order. The record of an attempt keeps 32 KiB of them.
     pub headers: Vec<(String, String)>,
     /// Number of headers that were left out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub headers_left_out: usize,
-    /// The body; in the record of an attempt its first [`RequestRecord::MAX_BODY`] bytes.
+    /// The body. The record of an attempt keeps the first 64 KiB.
     #[serde(flatten)]
     pub body: Body,
-    /// Whether there was more.
+    /// Whether the body was cut.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
-    /// Bytes of the whole body, with `[secret:NAME]` in the places of secrets: how long those are is not told.
+    /// Size of the whole body in bytes, counted with `[secret:NAME]` in place of secrets, so that it does not show their
+    /// length.
     #[serde(default)]
     pub body_bytes: u64,
 }
 
 impl RequestRecord {
-    /// Bytes of a request's body that an attempt records: every attempt has a record of its own, and one
-    /// event can lead to very many.
+    /// Bytes of a request's body that an attempt records. Every attempt has a record of its own, and one event can have very
+    /// many attempts.
     pub const MAX_BODY: usize = 64 * 1024;
     /// Bytes of a request's headers that an attempt records, names and values together.
     pub const MAX_HEADERS: usize = 32 * 1024;
@@ -245,31 +245,31 @@ pub struct ResponseRecord {
     pub status: u16,
     /// `HTTP/1.1` or `HTTP/2.0`.
     pub version: String,
-    /// The address that answered; with a proxy the one it connected to, if hookbox chose that. `[redacted]` if a
-    /// secret stands in the URL's host or port.
+    /// The address that answered. With a proxy, the address to which the proxy connected, if hookbox chose it. `[redacted]`
+    /// if the URL's host or port holds a secret.
     pub peer: Option<String>,
-    /// All headers, in order.
+    /// The headers, in order.
     pub headers: Vec<(String, String)>,
     /// The first part of the body (64 KiB by default).
     #[serde(flatten)]
     pub body: Body,
-    /// Whether there was more.
+    /// Whether the body was cut.
     pub truncated: bool,
 }
 
 /// Durations of the parts of an attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Timings {
-    /// From acceptance to the first attempt; zero for later ones, whose waits are planned.
+    /// Wait from acceptance to the first attempt, in milliseconds. 0 for later attempts, whose waits are planned.
     pub waited_ms: u64,
-    /// Waiting for and running in the sandbox.
+    /// Render, including the wait for a render thread, in microseconds.
     pub render_us: u64,
-    /// The guard, name resolution included.
+    /// Check by the guard, including name resolution, in microseconds.
     pub guard_us: u64,
-    /// From the start of sending to the response's headers, connecting included.
+    /// Time from the start of sending to the response's headers, including the connection, in microseconds.
     pub response_us: u64,
-    /// Reading the response's body.
+    /// Time for reading the response's body, in microseconds.
     pub body_us: u64,
-    /// All of it.
+    /// The whole attempt, in microseconds.
     pub total_us: u64,
 }

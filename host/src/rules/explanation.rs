@@ -26,9 +26,9 @@ impl Explanation {
 pub struct RuleVerdict {
     /// The rule.
     pub rule: RuleId,
-    /// Its name at that time.
+    /// The rule's name at that time.
     pub name: String,
-    /// Whether it matched.
+    /// Whether the rule matched.
     pub matched: bool,
     /// The test that failed. Absent if the rule matched.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -61,7 +61,7 @@ pub enum Mismatch {
 /// One evaluated condition or group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TraceStep {
-    /// Where in the conditions: `and[0].or[1]`; empty for the whole.
+    /// The path in the conditions, such as `and[0].or[1]`; empty for the whole.
     pub path: String,
     /// The condition in words: `status.value eq "active"`.
     pub condition: String,

@@ -26,7 +26,7 @@ pub struct Plugin {
     pub name: String,
     /// When its first version was uploaded.
     pub created: Timestamp,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated: Timestamp,
     /// All versions, in the order in which they were uploaded; never empty.
     pub versions: Vec<PluginVersion>,
