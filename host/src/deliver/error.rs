@@ -26,30 +26,30 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Why the operator's proxy did not connect to a receiver. For the webhook's owner: nothing of where the proxy
-/// is or who we are to it.
+/// The reason why the operator's proxy did not connect to a receiver. The texts are for the webhook's owner: they show neither
+/// the proxy's address nor the credentials for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyError {
-    /// There is no connection to it.
+    /// No connection to the proxy.
     #[error("it cannot be reached: {0}")]
     Unreachable(String),
-    /// 407, or what SOCKS has for it.
+    /// The credentials were refused: status 407, or its counterpart in SOCKS.
     #[error("it refused the operator's credentials (407)")]
     Unauthorized,
-    /// It answered with this status instead of 2xx.
+    /// The proxy answered with this status instead of 2xx.
     #[error("it answered {0} when it was asked to connect")]
     Refused(u16),
-    /// SOCKS went wrong, or it said no.
+    /// A SOCKS error, or a refusal by the proxy.
     #[error("{0}")]
     Socks(String),
-    /// It said what no proxy says, or nothing.
+    /// An invalid answer, or none.
     #[error("its answer is not a valid answer of a proxy: {0}")]
     Protocol(String),
 }
 
-/// Why there is no response. As text one sentence for the webhook's owner, without the machine's own paths
-/// and addresses and without anything of the request.
+/// The reason why there is no response. The text is one sentence for the webhook's owner, without paths and addresses of the
+/// machine and without parts of the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -95,7 +95,7 @@ impl SendError {
     }
 
     /// Whether trying again can help. A certificate may be renewed and a receiver mended; a blocked
-    /// destination or a wrong `ca_file_path` needs somebody to change the webhook.
+    /// destination or a wrong `ca_file_path` needs a change of the webhook.
     #[must_use]
     pub const fn retryable(&self) -> bool {
         match self {

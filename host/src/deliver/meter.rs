@@ -57,7 +57,7 @@ impl Meter {
         reading.left = reading.left.min(bytes);
     }
 
-    /// Takes bytes off what may be read. What costs more to handle than its size says can be charged for.
+    /// Reduces the bytes that may be read, as a charge for data that costs more to handle than its size.
     pub(super) fn charge(&self, bytes: usize) {
         let mut reading = self.reading();
         reading.left = reading.left.saturating_sub(bytes);
@@ -87,8 +87,8 @@ enum Next {
     End,
 }
 
-/// A connection whose bytes are counted. Reading fails with [`io::ErrorKind::QuotaExceeded`] when none are left. What
-/// is read in one call may go over that by the size of the caller's buffer.
+/// A connection whose bytes are counted. Reading fails with [`io::ErrorKind::QuotaExceeded`] when none are left. A
+/// single call may read more, by at most the size of the caller's buffer.
 #[derive(Debug)]
 pub(super) struct Metered<T> {
     inner: T,

@@ -1,16 +1,15 @@
 //! Stage 7: the request goes out and the response comes back, within bounds.
 //!
 //! **Only vetted addresses are dialled.** [`Client::send`] takes nothing but a [`GuardedRequest`], and whenever
-//! a connection has to be made for it, the guard is asked again where to. The connector dials what the guard
-//! answers and nothing else: no other resolver, no proxy from the environment, no redirect. A pooled
-//! connection was made in the same way and goes where it went then; it is only used again for the same tenant, scheme,
-//! host, port and TLS settings. So an answer that changes between the guard's look and the connection (DNS
-//! rebinding) is judged like the first.
+//! a connection has to be made for it, the guard is asked again for the addresses. The connector dials these and nothing
+//! else: no other resolver, no proxy from the environment, no redirect. A pooled connection was made in the same way and
+//! is only used again for the same tenant, scheme, host, port and TLS settings. So an answer that changes between the
+//! guard's check and the connection (DNS rebinding) is checked like the first.
 //!
-//! **The operator's proxy** (`delivery.proxy`) changes who dials, not what: hookbox resolves and judges as
-//! ever, and has the proxy connect to a judged address. TLS is with the receiver, by the URL's own name, and
-//! within the tunnel. The proxy sees addresses and ports, and of requests with plain HTTP all. Only with
-//! `delivery.proxy_resolves` it is given names instead, and where those lead is for it to judge.
+//! **The operator's proxy** (`delivery.proxy`) dials instead of hookbox, but the same addresses: hookbox resolves and checks
+//! as before, and the proxy connects to a checked address. TLS is with the receiver, under the URL's own name, within the
+//! tunnel. The proxy sees addresses and ports, and the whole of plain HTTP requests. Only with `delivery.proxy_resolves`
+//! it gets names instead, and has to check their addresses itself.
 //!
 //! **Time.** `timeout` bounds the whole of [`Client::send`]: connecting (which has a shorter limit of its
 //! own), sending, and reading the answer.
@@ -95,12 +94,12 @@ pub struct SendOptions<'a> {
 pub struct ClientError(SendError);
 
 impl Client {
-    /// A client that connects to what `guard` lets pass, which must be the one that checks the requests and
-    /// know of the same proxy.
+    /// A client that connects to the addresses that `guard` allows. The same guard must check the requests, and it must be
+    /// configured with the same proxy.
     ///
     /// # Errors
-    /// When no HTTP client can be made at all. A system without certificates of authorities is no such
-    /// case: deliveries that need them fail and say so.
+    /// When no HTTP client can be made at all. A system without CA certificates is not an error here: deliveries that need them
+    /// fail and say so.
     pub fn new(config: &DeliveryConfig, guard: Guard) -> Result<Self, ClientError> {
         let proxy = config.proxy.address().cloned();
         if let Some(address) = &proxy {
@@ -273,7 +272,7 @@ impl Client {
         body.saturating_add(HEAD_BYTES + ANSWER_EXTRA)
     }
 
-    /// Reads the body as far as the limits go. The times are the caller's to set.
+    /// Reads the body up to the limits. The caller sets the times.
     async fn read(&self, answer: Answer, pool_key: &PoolKey, deadline: Instant) -> Response {
         let cap = self.0.response_bytes;
         let mut body = Vec::new();
@@ -303,16 +302,16 @@ enum Answer {
     Http2(http2::Answer),
 }
 
-/// Why there is no answer, and what that means for the request.
+/// The reason why there is no answer, and its consequence for the request.
 #[derive(Debug)]
 enum Failure {
     /// The receiver may have processed it.
     Final(SendError),
-    /// Likewise, and it is no good at HTTP/2: the next request to it had better go over HTTP/1.1.
+    /// The receiver may have processed it, and its HTTP/2 is faulty: the next request to it goes over HTTP/1.1.
     Malformed(SendError),
-    /// It certainly has not been processed, so it may be sent again at once.
+    /// The receiver has certainly not processed it, so it may be sent again at once.
     Unsent(SendError),
-    /// Nor here; and the receiver wants it over HTTP/1.1.
+    /// The receiver has not processed it and wants it over HTTP/1.1.
     WantsHttp1(SendError),
 }
 
@@ -322,7 +321,7 @@ impl From<SendError> for Failure {
     }
 }
 
-/// Runs what may read files off the async threads.
+/// Runs work that may read files outside the async threads.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SendError> + Send + 'static,
 ) -> Result<T, SendError> {

@@ -1,9 +1,9 @@
-//! The operator's proxy: how a connection to a receiver is had from it.
+//! Connections to receivers through the operator's proxy.
 //!
-//! HTTP proxies are asked to CONNECT, for `http://` receivers too: a request in absolute form names the host
-//! twice, in its target and in `Host`, and a proxy must heed the target alone (RFC 9112 section 3.2.2), so it
-//! could either be led to a judged address or be told the receiver's name, not both. In a tunnel it never
-//! sees the request, and what it answers cannot be taken for the receiver's answer.
+//! HTTP proxies are asked to CONNECT, for `http://` receivers too. A request in absolute form names the host twice, in its
+//! target and in `Host`, and a proxy must use the target alone (RFC 9112 section 3.2.2). So it could get either the
+//! checked address or the receiver's name, not both. With a tunnel the proxy does not parse the request, and its own
+//! answers cannot be mistaken for the receiver's.
 
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 
@@ -63,8 +63,8 @@ impl Proxy {
         }
     }
 
-    /// A connection to the first of these that the proxy connects to, and which it is. What is wrong with the
-    /// proxy itself ends the search.
+    /// A connection to the first of these addresses that the proxy can reach, and that address. A failure of the proxy itself
+    /// ends the search.
     pub(super) async fn connect_to_one(
         &self,
         addresses: &[SocketAddr],

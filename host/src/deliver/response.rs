@@ -124,7 +124,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date in one of the three forms of section
-/// 5.6.7. A date in the past is no wait; what is neither is not heeded.
+/// 5.6.7. A date in the past is no wait; any other text is ignored.
 fn retry_after(value: &[u8], now: Timestamp) -> Option<Duration> {
     let value = std::str::from_utf8(value).ok()?.trim();
     let wait = if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {

@@ -138,7 +138,7 @@ const NO_AUTHORITIES: SendError =
 const NO_CERTIFICATES: SendError =
     SendError::CaFile("ca_file_path names a file without valid PEM certificates");
 
-/// One message for all that is wrong with a path, so that nobody learns from it which files exist.
+/// One message for all errors of a path, so that it does not reveal which files exist.
 const NO_SUCH_FILE: SendError = SendError::CaFile(
     "ca_file_path must name a readable file of at most 1 MiB in one of the folders that the operator set \
      for it (delivery.ca_directories)",
@@ -195,9 +195,9 @@ impl CaFile {
     }
 }
 
-/// For webhooks with a CA file: the certificates in it vouch for others, and for themselves. What `openssl req -x509`
-/// makes is a certificate of an authority, and a server that presents it is nobody's but its own; OpenSSL, and so
-/// requests, takes it if the file has it.
+/// The verifier for webhooks with a CA file. A certificate in the file is trusted as an authority and also as the server's own
+/// certificate. `openssl req -x509` makes self-signed certificates of an authority, which servers present as their own;
+/// OpenSSL, and so Python's requests, accepts them if the file has them.
 #[derive(Debug)]
 struct Listed {
     authorities: Arc<WebPkiServerVerifier>,
@@ -261,8 +261,8 @@ fn vouched_for_by_nobody(error: &CertificateError) -> bool {
     }
 }
 
-/// For webhooks with `ssl_verification` off: any certificate will do, also one that is no valid X.509, as old
-/// devices have. So signatures are not looked at either: by a key that nobody vouches for they prove nothing.
+/// The verifier for webhooks with `ssl_verification` off. Any certificate is accepted, even one that is not valid X.509, as
+/// old devices have. Signatures are not checked either: they prove nothing when the key is not trusted.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 

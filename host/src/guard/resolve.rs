@@ -39,7 +39,7 @@ pub trait Resolve: Send + Sync + 'static {
     /// All addresses of `host`, in the order of preference.
     ///
     /// # Errors
-    /// When there is none, or nobody could say.
+    /// When the name has none, or none could be found out.
     async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 
@@ -55,7 +55,7 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// Why there are no addresses. Says nothing of the machine's own settings.
+/// The reason why there are no addresses. The texts say nothing about the machine's own settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LookupError {
     #[error("the name has no address, or its name servers do not answer")]
@@ -72,14 +72,14 @@ type Answer = Result<Arc<[IpAddr]>, LookupError>;
 type SharedAnswer = Shared<BoxFuture<'static, Answer>>;
 
 struct Lookup {
-    /// The shared answer itself does not know before somebody asks for it.
+    /// The time of the end. The shared answer does not advance before it is polled, so it cannot tell.
     ended: Arc<OnceLock<Instant>>,
     task: AbortHandle,
     answer: SharedAnswer,
 }
 
 impl Lookup {
-    /// Under way, or ended and not too old.
+    /// Whether it is under way, or has ended not too long ago.
     fn is_usable(&self) -> bool {
         self.ended
             .get()
@@ -87,11 +87,11 @@ impl Lookup {
     }
 }
 
-/// Lookups under way and just done.
+/// Look-ups under way and recent ones.
 ///
-/// One may have as many under way as are left free (dynamic thresholds: Choudhury and Hahne, 1998). Alone that is
-/// half of all. However many take all that they can get, with names whose servers hang: whoever has none gets the
-/// first that ends, before those who have many.
+/// An owner may have as many look-ups under way as there are free slots (dynamic thresholds: Choudhury and Hahne, 1998).
+/// A single owner gets at most half of all. Even if many owners use all slots for names whose servers hang, an owner
+/// without a look-up gets the next slot before those that have many.
 pub(crate) struct Names {
     resolver: Arc<dyn Resolve>,
     lookups: Mutex<HashMap<String, Lookup>>,
@@ -155,8 +155,8 @@ impl Names {
         self.lookup_within(host, owner, TIMEOUT).await
     }
 
-    /// The same, but who may have it looked up waits no longer than `patience`. That others keep it from being
-    /// looked up is told as [`LookupError::Busy`], however short that is.
+    /// The same with a wait for the answer of at most `patience`. If no slot for the look-up becomes free, the error is
+    /// [`LookupError::Busy`], independent of `patience`.
     pub(super) async fn lookup_within(
         &self,
         host: &str,
@@ -166,7 +166,7 @@ impl Names {
         let deadline = tokio::time::Instant::now() + TIMEOUT;
         let mut waited = false;
         let answer = loop {
-            // Before the question, so that none that ends in between is missed.
+            // Registered first, so that the end of a look-up in between is not missed.
             let one_ended = self.under_way.one_ended.notified();
             if let Some(answer) = self.join_or_start(host, owner) {
                 break answer;
@@ -184,8 +184,8 @@ impl Names {
         }
     }
 
-    /// A request for a name that is being looked up waits for that lookup, so that a name whose servers
-    /// hang holds one thread and not one for each delivery. Nothing if the owner has enough under way.
+    /// Joins the look-up of this name that is under way, or starts one. So a name whose servers hang holds one thread, not one
+    /// for each delivery. None if the owner has enough under way.
     fn join_or_start(&self, host: &str, owner: &Arc<str>) -> Option<SharedAnswer> {
         let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lookup) = lookups.get(host)
@@ -206,8 +206,8 @@ impl Names {
         Some(answer)
     }
 
-    /// On a task of its own: the slot must be held until the resolver is done, also when nobody waits for
-    /// it any more.
+    /// Starts the look-up in a task of its own: the slot must be held until the resolver is done, even if all callers have
+    /// gone.
     fn start(&self, host: String, slot: Slot) -> Lookup {
         let resolver = Arc::clone(&self.resolver);
         let ended = Arc::new(OnceLock::new());

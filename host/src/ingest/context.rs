@@ -1,7 +1,7 @@
-//! An event's context as text, without a digit lost.
+//! An event's context as text, in which numbers keep their digits.
 //!
-//! `serde_json` reads integers beyond 64 bits as floats, and floats now and then as their neighbour. A receiver
-//! would notice, so what holds such numbers is not written anew from its parsed form but kept as it came.
+//! `serde_json` parses integers beyond 64 bits as floats, and some floats as a neighbouring one. Receivers would see the
+//! difference. So values with such numbers are not written from the parsed form; their text is kept.
 
 use std::borrow::Cow;
 
@@ -63,7 +63,7 @@ pub(super) fn merge(context: &str, extra: &Map<String, Value>) -> Option<String>
 }
 
 /// The text of a value without the white space, if the value holds numbers that its parsed form may not, and
-/// no key twice: what is stored is to mean the same to every reader.
+/// no key twice: the stored text must mean the same to every reader.
 pub(super) fn exact(value: &Value, text: &RawValue) -> Option<Box<RawValue>> {
     let (has_float, keys) = survey(value);
     if !has_float {

@@ -1,7 +1,7 @@
 //! The `Content-Encoding` of a request with events (RFC 9110, section 8.4): gzip (RFC 1952) and zstd (RFC 8878).
 //!
-//! A few bytes can hold gigabytes, so what is decoded has the limit of a request that comes plain, at each step
-//! when several encodings lie on each other.
+//! A few bytes can expand to gigabytes. So the decoded data has the same limit as a request without encoding, at each step
+//! if several encodings were applied.
 
 use std::{
     borrow::Cow,
@@ -16,7 +16,7 @@ use super::IngestError;
 /// For the header `Accept-Encoding` of a refusal (RFC 9110, section 12.5.3).
 pub const ACCEPTED: &str = "gzip, zstd";
 
-/// Encodings on each other. More than one is rare, and each takes a buffer of its own.
+/// Encodings of one body at most. More than one is rare, and each takes a buffer of its own.
 const MAX_ENCODINGS: usize = 2;
 /// Parts of which gzip data may consist. Each costs a new decoder, however little is in it.
 const MAX_MEMBERS: usize = 1000;
@@ -34,7 +34,7 @@ enum Encoding {
 ///
 /// # Errors
 /// [`IngestError::UnsupportedEncoding`], [`IngestError::TooLarge`] as soon as it is, and
-/// [`IngestError::Malformed`] if the body is not what the header says.
+/// [`IngestError::Malformed`] if the body does not have the encoding that the header names.
 pub(super) fn decode<'b>(
     headers: &HeaderMap,
     body: &'b [u8],
@@ -128,7 +128,7 @@ impl Fault {
     }
 }
 
-/// Adds what the reader has to `plain`, which may have `limit` bytes in all.
+/// Appends the data of the reader to `plain`, which may have `limit` bytes in all.
 fn read_within(reader: impl Read, plain: &mut Vec<u8>, limit: usize) -> Result<(), Fault> {
     // One byte more tells a body that is too large from one that just fits.
     let room = limit.saturating_sub(plain.len()).saturating_add(1);

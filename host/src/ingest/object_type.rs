@@ -4,8 +4,8 @@
 //! For NetBox's own models both say the same: in no release from 3.7 on do two apps have a model of the same name
 //! that sets off events, and each is under its app in the REST API. A plugin's models are under
 //! `/api/plugins/<base URL>/`, and the base URL is whatever the plugin chose: `bgp` is the app `netbox_bgp`,
-//! `access-lists` is `netbox_acls`. What the app is called follows from the rules, which name object types in
-//! full: see [`PluginModel::app_among`].
+//! `access-lists` is `netbox_acls`. The name of the app follows from the rules, which name object types in full:
+//! see [`PluginModel::app_among`].
 
 use serde_json::{Map, Value};
 
@@ -63,7 +63,7 @@ const APPS: [(&str, &str); 10] = [
 /// Characters of the name of a model or an app, as Django bounds them.
 const MAX_NAME: usize = 100;
 
-/// A model of which it is not certain yet what its app is called.
+/// A plugin's model whose app is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginModel {
     /// Under which the plugin is in NetBox's REST API, if the event says so.
@@ -203,7 +203,7 @@ impl PluginModel {
     }
 }
 
-/// A name without what plugins add to theirs.
+/// A name without the parts that plugins usually add.
 fn core_of(name: &str) -> String {
     let letters: String = name
         .chars()

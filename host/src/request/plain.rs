@@ -1,9 +1,9 @@
-//! A text with its escapes undone, to find in it what it spells.
+//! A text with its escapes undone, in which values are searched.
 //!
-//! Receivers echo what they were sent in the spellings of URLs, JSON, HTML and programming languages, in upper and
-//! lower case, and within one another (a URL in JSON). To list all spellings of a value is hopeless; to undo them is
-//! a pass over the text. It is undone alike in the value that is looked for, so nothing depends on whether
-//! something was meant as an escape.
+//! Receivers echo values with the escapes of URLs, JSON, HTML and programming languages, in upper and lower case, and
+//! nested (a URL in JSON). Listing all spellings of a value is not possible; undoing the escapes is one pass over the
+//! text. The value that is searched for is treated in the same way, so it does not matter whether something was meant
+//! as an escape.
 
 /// A text without escapes, in lower case, and where in the original each byte of it ends.
 #[derive(Debug, Default)]
@@ -16,8 +16,8 @@ pub(super) struct Plain {
 const LONGEST: usize = 9;
 
 impl Plain {
-    /// Undoes what a text spells as `%41`, `\u0041`, `\x41`, `\n` and the like, and `&amp;`, and what that spells in
-    /// turn. A plus becomes a space, and of a backslash before anything else nothing is left. Linear in the text.
+    /// Undoes escapes such as `%41`, `\u0041`, `\x41`, `\n` and `&amp;`, also nested ones. A plus becomes a space; any other
+    /// backslash is removed. Linear in the text.
     pub(super) fn of(text: &[u8]) -> Self {
         let mut plain = Self {
             bytes: Vec::with_capacity(text.len()),
@@ -66,7 +66,7 @@ impl Plain {
             .unwrap_or(0)
     }
 
-    /// Without what may be the beginning of an escape at its end.
+    /// The text without the beginning of an escape at its end, if there may be one.
     pub(super) fn without_open_escape(&self) -> &[u8] {
         let tail = self.bytes.len().saturating_sub(LONGEST);
         let opens = |b: &u8| matches!(b, b'%' | b'\\' | b'&');

@@ -66,14 +66,13 @@ impl Redactor {
         }
     }
 
-    /// Whether where the request goes is itself secret: host, port and address, and whose certificate stands there.
+    /// Whether the destination is secret: host, port, address, and the names in its certificate.
     #[must_use]
     pub const fn hides_destination(&self) -> bool {
         self.hides_destination
     }
 
-    /// The text with the secrets hidden. `is_cut` says that the text ends where it does because no more was
-    /// read, so that a secret may stand there in part.
+    /// The text with the secrets hidden. `is_cut` says that the text was cut off, so that it may end with a part of a secret.
     #[must_use]
     pub fn redact(&self, text: &[u8], is_cut: bool) -> Vec<u8> {
         let Some(finder) = &self.finder else {
@@ -90,7 +89,7 @@ impl Redactor {
             .find_iter(plain.bytes())
             .map(|m| found(&spelt, m))
             .collect();
-        // And as it stands: with what is before a secret, its first letters may look like an escape.
+        // Also in the literal text: the characters before a secret and its first letters may together look like an escape.
         let literal = text.to_ascii_lowercase();
         all.extend(finder.find_iter(&literal).map(|m| found(&|at| at, m)));
         if is_cut {

@@ -85,7 +85,7 @@ pub(super) fn target(rendered: &str, ctx: &RequestContext<'_>) -> Result<Target,
     })
 }
 
-/// Where a request goes whose URL's scheme, host or port only a true secret would tell (RFC 6761 section 6.4).
+/// The URL of a dry run whose scheme, host or port depends on a secret's value (RFC 6761 section 6.4).
 const UNKNOWN: &str = "https://secret.invalid/";
 
 /// The error of a URL that holds a secret. It is the same for all faults, as details would reveal the value.
@@ -168,8 +168,8 @@ fn parse(text: &str) -> Result<(Url, Option<String>), String> {
         url.set_query(None);
     }
 
-    // The client dials what the `http` crate reads in this text. The guard judges what the `url` crate
-    // reads. They must not differ.
+    // The client dials the host that the `http` crate parses from this text; the guard checks the host that the `url` crate
+    // parses. They must not differ.
     let uri = http::Uri::try_from(url.as_str())
         .map_err(|_| "the URL holds characters that cannot be sent".to_owned())?;
     let same_port = uri.port_u16().or(default_port(&uri)) == url.port_or_known_default();

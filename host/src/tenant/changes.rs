@@ -20,13 +20,13 @@ use crate::{
     model::{EventRule, Plugin, Secret, TenantId, Webhook},
 };
 
-/// Tries of one change. A try is lost only to a change that somebody else has made.
+/// Tries of one change. A try fails only if another change was made in between.
 const TRIES: u32 = 16;
 /// The wait before a further try is a random part of one millisecond, doubled each time up to 256.
 const MAX_DOUBLINGS: u32 = 8;
 
 /// Locks that order the changes of each tenant. Tenants share a few locks, drawn by a hash that cannot be foreseen:
-/// a large or busy tenant holds up hardly any other, and what strangers name takes no memory.
+/// a large or busy tenant holds up hardly any other, and names that strangers make up take no memory.
 #[derive(Debug, Default)]
 struct StripedLocks {
     locks: [Mutex<()>; Self::LOCKS],

@@ -1,10 +1,10 @@
 //! A tenant's secrets as one render of one webhook sees them.
 //!
 //! A guest gets handles, and the host puts the values in their places once the guest has ended. A handle is an
-//! HMAC under a key that never leaves the backend, over the tenant, the webhook and what is rendered: one
-//! delivery, or a dry run. So nobody who writes an event can know a handle of a delivery that follows from it:
-//! the event is there before the delivery has its id. A handle that somebody gets to see, by whatever way, is
-//! worth nothing in another webhook, another delivery or, if a dry run showed it, in any delivery.
+//! HMAC under a key that never leaves the backend, over the tenant, the webhook and the render: one delivery, or
+//! a dry run. So the writer of an event cannot know the handles of its deliveries: the event exists before the delivery
+//! has its id. A handle that leaks is useless in another webhook and in another delivery. A handle from a dry run is
+//! useless in every delivery.
 //!
 //! All handles have the same length and depend on nothing else, so that the same render costs the same fuel
 //! every time.

@@ -92,7 +92,7 @@ pub async fn ensure_admin_key(
     }
 }
 
-/// Whether the operator's tenant has any admin key. The API lets nobody delete the last one.
+/// Whether the operator's tenant has any admin key. The API does not delete the last one.
 async fn has_admin_key(backend: &dyn Backend) -> Result<bool, BackendError> {
     let tenant = TenantId::default_tenant();
     let mut cursor: Option<String> = None;

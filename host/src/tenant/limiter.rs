@@ -1,11 +1,10 @@
-//! The one limiter: how much of a shared resource a request may hold, and who is next when there is not enough.
+//! The limiter of shared resources: it bounds the amount that one request holds and orders the requests that wait.
 //!
 //! It stands in front of everything that a key can occupy: places for requests, processors, readers of the store,
 //! the writer, render threads for dry runs. Each tenant has a limit, and within it each of its keys, so that neither
-//! a tenant nor a key can take all there is. A request that finds nothing free waits in a fair queue. It is
-//! start-time fair queueing on two levels: a tenant has a clock that advances by the time for which it held
-//! something, and the tenant furthest behind is next; the same then decides among its keys. Time that was not used is
-//! not saved up.
+//! a tenant nor a key can take everything. A request that finds nothing free waits in a fair queue: start-time fair
+//! queueing on two levels. Each tenant has a clock that advances by the time for which it held something, and the tenant
+//! furthest behind is next. The keys of a tenant are ordered in the same way. Unused time is not saved up.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -57,7 +56,7 @@ pub(crate) struct Limits {
     pub(crate) tenant: u32,
     /// By one key.
     pub(crate) key: u32,
-    /// Requests of one tenant that hold something or wait. What comes beyond is refused at once.
+    /// Requests of one tenant that hold something or wait. Further ones are refused at once.
     pub(crate) tenant_places: usize,
     /// The same of one key.
     pub(crate) key_places: usize,
@@ -195,8 +194,8 @@ impl TenantLimiter {
         granted.try_recv().ok().map(|()| permit)
     }
 
-    /// Waits for a unit and then does the work on a thread for such, which holds the unit to its end even if nobody
-    /// waits for the result any more.
+    /// Waits for a unit and then does the work on a blocking thread. The work holds the unit to its end, even if its caller has
+    /// gone.
     ///
     /// # Errors
     /// As [`TenantLimiter::acquire`], and [`LimiterError::Panicked`].
@@ -248,12 +247,13 @@ impl Drop for Permit {
 }
 
 impl Share {
-    /// Whether so many more may be held. One request always may: what is asked for at once has its own bound.
+    /// Whether so many more units may be held. If none is held, any request may: the size of one request has its own bound.
     const fn has_room(&self, units: u32, limit: u32) -> bool {
         self.used == 0 || self.used.saturating_add(units) <= limit
     }
 
-    /// `waits` says whether something of this share waits already: what did not wait has no claim to the past.
+    /// Adds a request. `waits` says whether requests of this share wait already. If none does, the clock is set to the present,
+    /// so that idle time is not saved up.
     fn enter(&mut self, now: u64, waits: bool) {
         if !waits {
             self.clock = self.clock.max(now);
@@ -263,7 +263,7 @@ impl Share {
 
     fn hold(&mut self, units: u32) {
         self.used = self.used.saturating_add(units);
-        // So that of those who have used nothing yet each is served once before one is served twice.
+        // So that each of the shares that have used nothing yet is served once before one is served twice.
         self.clock = self.clock.saturating_add(1);
     }
 
@@ -273,14 +273,14 @@ impl Share {
         self.clock = self.clock.saturating_add(held);
     }
 
-    /// Whether it can be forgotten: it would begin at the present anyway.
+    /// Whether it can be forgotten: a new one would have the same clock.
     const fn is_forgettable(&self, now: u64) -> bool {
         self.places == 0 && self.clock <= now
     }
 }
 
 impl Tenant {
-    /// The key that is next and what it asks for, if the tenant and the key may hold that much more.
+    /// The key that is next and the units it asks for, if the tenant and the key may hold that many more.
     fn next(&self, limits: &Limits) -> Option<(&Arc<str>, u32)> {
         let candidates = self.keys.iter().filter_map(|(name, key)| {
             let units = key.waiting.front()?.units;
@@ -320,7 +320,7 @@ impl State {
         Some(id)
     }
 
-    /// Serves as many of those who wait as there is room for.
+    /// Serves waiting requests while there is room.
     fn grant(&mut self) {
         while self.waiting > 0 {
             let Some((tenant, key)) = self.next() else {
@@ -362,11 +362,11 @@ impl State {
         tenant.waiting = tenant.waiting.saturating_sub(1);
         self.waiting = self.waiting.saturating_sub(1);
         self.used = self.used.saturating_add(waiting.units);
-        // If nobody waits for it any more, its `Permit` is being dropped and gives the units back.
+        // If the caller has gone, its `Permit` is being dropped and gives the units back.
         let _ = waiting.granted.send(());
     }
 
-    /// Gives back what a permit held, or takes it out of the queue.
+    /// Gives back the units of a permit, or takes it out of the queue.
     fn leave(&mut self, caller: &Caller, id: u64, units: u32, held: u64) {
         let Some(tenant) = self.tenants.get_mut(&caller.tenant) else {
             return;

@@ -1,4 +1,4 @@
-//! Cached, compiled snapshots of what tenants configured.
+//! Cached, compiled snapshots of tenants' configurations.
 //!
 //! Ingest needs a tenant's rules for every event and workers need its webhooks for every attempt, so
 //! neither asks the backend: a snapshot is taken once and kept until the registry's revision says that
@@ -73,8 +73,8 @@ impl SnapshotCache {
         self.take(&mut slot, tenant, config).await
     }
 
-    /// The same for who looks for this webhook: if it is not there, the backend is asked once more. It may
-    /// believe a revision for a moment, and a webhook with a delivery can be younger than that.
+    /// The same for a caller that needs this webhook: if it is missing, the backend is asked once more. The cache trusts a
+    /// revision for a moment, and a webhook that has a delivery can be newer.
     ///
     /// # Errors
     /// When the backend fails.

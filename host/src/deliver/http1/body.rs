@@ -29,7 +29,7 @@ pub(super) enum End {
     Clean,
     /// At the body's end; where the next message would begin is not certain.
     Whole,
-    /// Before the body's end, or nobody knows.
+    /// Before the body's end, or at an unknown place.
     Cut,
 }
 

@@ -1,8 +1,8 @@
 //! The head of an answer: its status and headers.
 //!
-//! Receivers are read as leniently as Python's requests reads them, which is what they worked with (ARCHITECTURE.md,
-//! "HTTP/1.1 of our own"). A status is what a delivery is about; a header that is malformed is left out and noted,
-//! and so is the rest when the connection ends or too much comes. `tests/data/answers` has the shapes, compared with
+//! Answers are parsed as leniently as by Python's requests, with which receivers have worked so far (ARCHITECTURE.md,
+//! "HTTP/1.1 of our own"). The status decides about the delivery. A malformed header is left out and noted; so are the
+//! headers after the end of the connection or after too many bytes. `tests/data/answers` has the cases, compared with
 //! requests itself.
 
 use std::fmt::Write as _;
@@ -183,7 +183,7 @@ enum Continued {
     LeftOut,
 }
 
-/// A header, or what is wrong with it.
+/// A header, or the error in it.
 fn parse_field(line: &[u8]) -> Result<(String, Vec<u8>), &'static str> {
     let colon = line.iter().position(|byte| *byte == b':');
     let (name, value) = colon

@@ -18,7 +18,7 @@ use crate::deliver::transport::Transport;
 /// Bytes that are read at once.
 const READ: usize = 8 * 1024;
 
-/// A connection, and what of it has been read but not used.
+/// A connection, and the bytes that have been read but not used.
 pub(in crate::deliver) struct Wire {
     transport: Transport,
     buffer: Vec<u8>,
@@ -67,7 +67,7 @@ impl Wire {
         };
     }
 
-    /// Whether nothing at all of what was to be sent has been.
+    /// Whether not a single byte of the request has been sent.
     pub(super) fn sent_nothing(&self) -> bool {
         !self.sending.anything_sent
     }
@@ -88,7 +88,7 @@ impl Wire {
         self.unused().is_empty() && self.fill().now_or_never().is_none()
     }
 
-    /// The connection itself, if nothing was read beyond what has been used.
+    /// The connection itself, if all bytes that were read have been used.
     pub(in crate::deliver) fn into_transport(self) -> Option<Transport> {
         self.unused().is_empty().then_some(self.transport)
     }
@@ -98,12 +98,12 @@ impl Wire {
         self.buffer.get(self.start..).unwrap_or_default()
     }
 
-    /// Uses up so many bytes of what has been read.
+    /// Marks so many of the bytes that have been read as used.
     pub(super) fn used(&mut self, bytes: usize) {
         self.start = self.start.saturating_add(bytes).min(self.buffer.len());
     }
 
-    /// Waits for more bytes, at the end of which there are none. What has to be sent is sent meanwhile.
+    /// Waits for more bytes and returns their number, 0 at the end. Pending data is sent meanwhile.
     pub(super) async fn fill(&mut self) -> io::Result<usize> {
         std::future::poll_fn(|cx| self.poll_fill(cx)).await
     }

@@ -1,8 +1,8 @@
 //! HTTP/2 with a receiver: one connection that all requests to it share.
 //!
-//! The allowance for reading follows the requests in flight: each brings the share of one answer, and what is left of
-//! it ends with the request. Without any, only some housekeeping may come. A connection on which an answer was cut
-//! off takes no more requests, and is closed with the last that is under way.
+//! The limit for reading follows the requests in flight: each adds the share of one answer, and the rest of it ends with the
+//! request. Without requests only a little housekeeping may come. A connection on which an answer was cut off takes no
+//! more requests and is closed after the last one that is under way.
 
 mod frames;
 
@@ -279,8 +279,8 @@ async fn beside<F: Future>(sending: &mut Sending, mut answer: Pin<&mut F>) -> F:
     .await
 }
 
-/// Sends a body as fast as the receiver takes it. That it cannot be sent is no error of its own: the answer, or
-/// that there is none, says what became of the request.
+/// Sends a body as fast as the receiver takes it. A failure to send is not reported: the answer, or its absence, decides
+/// about the request.
 async fn send_body(mut stream: SendStream<Bytes>, mut body: Bytes) {
     while !body.is_empty() {
         stream.reserve_capacity(body.len());

@@ -10,8 +10,8 @@
 //! The answers are NetBox's own: `and` and `or` are evaluated from the left and stop as soon as they are
 //! decided, values compare as in Python (`1`, `1.0` and `true` are equal), a path maps over lists, and a
 //! condition that cannot be evaluated (a missing key, a number where text is needed) keeps the whole rule
-//! from matching, whatever `negate` and `or` say. What crashes NetBox is an error here: when the rule is
-//! saved if it can be known then (a bad regular expression, `"AND"`), else when it is evaluated.
+//! from matching, whatever `negate` and `or` say. Conditions that make NetBox crash are errors here: when the rule is
+//! saved, if the error can be found then (an invalid regular expression, `"AND"`), or else when it is evaluated.
 //!
 //! Integers beyond 64 bits are read as floats, which is the JSON parser's limit.
 
@@ -91,8 +91,7 @@ impl Conditions {
     /// The cost is linear in the limits; input beyond them is refused before it is looked at closely.
     ///
     /// # Errors
-    /// Everything that is wrong, up to a few dozen, each with its place (`conditions.and[0].value`) and what
-    /// to do.
+    /// All errors, up to a few dozen, each with its path (`conditions.and[0].value`) and the remedy.
     pub fn parse(json: &Value, limits: ConditionLimits) -> Result<Option<Self>, FieldErrors> {
         parse::parse(json, limits, Self::MAX_PATTERN_BYTES)
     }

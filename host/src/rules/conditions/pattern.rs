@@ -25,7 +25,7 @@ use super::fuel::{Fuel, OutOfFuel};
 pub(super) struct Pattern {
     regex: Regex,
     bytes: usize,
-    /// Work for each byte of a text: what the engine may have to look at there.
+    /// Maximum work for each byte of a text, in units of fuel.
     width: u64,
 }
 
@@ -38,7 +38,7 @@ impl Pattern {
     /// Compiles a Python pattern into at most so many bytes. Takes at most a few milliseconds.
     ///
     /// # Errors
-    /// One sentence: what is wrong and what to do.
+    /// The error and its remedy, in one sentence.
     pub(super) fn compile(python: &str, max_bytes: usize) -> Result<Self, String> {
         if python.chars().nth(Self::MAX_LENGTH).is_some() {
             return Err(format!(
@@ -81,7 +81,7 @@ impl Pattern {
         })
     }
 
-    /// Memory it takes, and what it took to compile as if that were memory too.
+    /// Memory that it takes, plus the work of compiling it, which is charged as memory.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

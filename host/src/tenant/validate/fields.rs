@@ -10,7 +10,7 @@ use crate::model::FieldErrors;
 /// Errors of one object that are reported; hostile input could hold a million.
 const MAX_ERRORS: usize = 50;
 
-/// A value, or what is wrong with it. Paths are relative to the field: empty for the field itself,
+/// A value, or its errors. Paths are relative to the field: empty for the field itself,
 /// `[2]` for an item, `jitter` for a field of it.
 pub(super) type Read<T> = Result<T, FieldErrors>;
 
@@ -19,7 +19,7 @@ pub(super) fn wrong<T>(message: impl Into<String>) -> Read<T> {
     Err(FieldErrors::one("", message))
 }
 
-/// One object, and what is wrong with it so far.
+/// One object, and its errors so far.
 pub(super) struct Fields<'a> {
     object: &'a Map<String, Value>,
     /// The keys that were read, whether they are there or not.
@@ -50,7 +50,7 @@ impl<'a> Fields<'a> {
         self.errors.0.iter().any(|e| e.field.starts_with(key))
     }
 
-    /// Takes over what a reader found, with its paths under `key`.
+    /// Takes over the errors of a reader, with their paths under `key`.
     pub(super) fn absorb(&mut self, key: &str, errors: FieldErrors) {
         let room = MAX_ERRORS.saturating_sub(self.errors.0.len());
         self.errors

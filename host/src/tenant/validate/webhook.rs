@@ -160,8 +160,8 @@ fn content_type(value: &Value) -> Read<String> {
     Ok(text.to_owned())
 }
 
-/// A path is refused here unless it lies where CA files may lie, so that nobody can probe the machine for
-/// files; the worker, which resolves links, has the last word.
+/// Refuses a path outside the folders for CA files, so that the machine cannot be probed for files. The worker, which
+/// resolves links, checks again.
 fn ca_file_path(value: &Value, config: &Config) -> Read<String> {
     let text = text(4096)(value)?;
     let path = Path::new(&text);
