@@ -6,8 +6,8 @@
 //! enforces. The component goes in on the child's standard input. The artifact, or the reason why there is none, comes
 //! back on its standard output.
 //!
-//! Protected: the compiler's time, memory, stack and crashes stay in the child. The child's answer is used only if it is
-//! complete, and only for the component that the child was given: the parent computes the digest under which the
+//! Protected: the compiler's time, memory, stack and crashes stay in the child. The child's answer is used only if it
+//! is complete, and only for the component that the child was given: the parent computes the digest under which the
 //! artifact is cached and the MAC over it. The child cannot reach the parent's key (it does not know the folder and has
 //! no descriptor of it).
 //!

@@ -21,8 +21,8 @@ use crate::{
     tenant::{keys, limiter::Caller},
 };
 
-/// Time for which a key that was found is valid without another look-up. Deleting a key takes at most this long to reach
-/// the other processes on the same store; in this process it takes effect at once.
+/// Time for which a key that was found is valid without another look-up. Deleting a key takes at most this long to
+/// reach the other processes on the same store; in this process it takes effect at once.
 const REMEMBERED: Duration = Duration::from_secs(1);
 const REMEMBERED_KEYS: usize = 4096;
 /// Time for which it is remembered that a key existed, so that its look-up goes before those of unknown keys.
@@ -57,8 +57,8 @@ fn token_of(value: &HeaderValue) -> Result<&str, String> {
     keys::check_form(token).map(|()| token)
 }
 
-/// The message for an unknown key, with the probable cause by its length. Whether the key is a part of a real one cannot
-/// be known: only hashes are stored.
+/// The message for an unknown key, with the probable cause by its length. Whether the key is a part of a real one
+/// cannot be known: only hashes are stored.
 fn unknown(key: &str) -> String {
     const MADE: usize = keys::PREFIX.len() + 43;
     let why = match key.len() {

@@ -22,8 +22,8 @@ use crate::{
 /// Maximum number of deliveries that one request requeues or cancels.
 const MOVE_LIMIT: usize = 10_000;
 
-/// A filter and a page. Query strings cannot be flattened into [`DeliveryFilter`] without losing their types, so its fields
-/// are repeated here.
+/// A filter and a page. Query strings cannot be flattened into [`DeliveryFilter`] without losing their types, so its
+/// fields are repeated here.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -110,8 +110,8 @@ impl DeliveryDetail {
     }
 }
 
-/// Lists deliveries, newest first. At most 5000 deliveries are searched for one page: if few of them match, the page has
-/// fewer entries than asked for, or none, and `next` continues the search.
+/// Lists deliveries, newest first. At most 5000 deliveries are searched for one page: if few of them match, the page
+/// has fewer entries than asked for, or none, and `next` continues the search.
 #[utoipa::path(get, path = "/v1/deliveries", tag = "deliveries", params(DeliveryQuery),
     responses((status = 200, description = "A page of deliveries.", body = List<Delivery>)))]
 pub(super) async fn list_deliveries(
@@ -223,8 +223,9 @@ pub(crate) struct Requeued {
     pub(crate) requeued: usize,
 }
 
-/// Requeues all deliveries that match, oldest first, at most 10000 in one request: repeat it until the number is smaller.
-/// Without a `status` only failed deliveries match, so that an empty filter does not repeat deliveries that succeeded.
+/// Requeues all deliveries that match, oldest first, at most 10000 in one request: repeat it until the number is
+/// smaller. Without a `status` only failed deliveries match, so that an empty filter does not repeat deliveries that
+/// succeeded.
 #[utoipa::path(post, path = "/v1/deliveries/requeue", tag = "deliveries", request_body = DeliveryFilter,
     responses((status = 200, description = "The number of deliveries.", body = Requeued)))]
 pub(super) async fn requeue_matching(

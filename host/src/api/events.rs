@@ -32,12 +32,12 @@ pub(crate) struct Accepted {
     pub(crate) events: Vec<Enqueued>,
 }
 
-/// Accepts events: one, an array, NDJSON, or CloudEvents (structured, batch or binary). NetBox's default webhook body is a
-/// valid event.
+/// Accepts events: one, an array, NDJSON, or CloudEvents (structured, batch or binary). NetBox's default webhook body
+/// is a valid event.
 ///
-/// 202 means that all events are stored durably, together with their deliveries. Any other status means that none is. An
-/// event that carries an `id`, or a request with an `Idempotency-Key`, is recognised when it is sent again and answered
-/// with `duplicate: true`. A request with another body under the same key is refused as a whole.
+/// 202 means that all events are stored durably, together with their deliveries. Any other status means that none is.
+/// An event that carries an `id`, or a request with an `Idempotency-Key`, is recognised when it is sent again and
+/// answered with `duplicate: true`. A request with another body under the same key is refused as a whole.
 #[utoipa::path(post, path = "/v1/events", tag = "events",
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters. The key identifies the request as a whole.")),
     request_body(content(
@@ -60,8 +60,8 @@ pub(super) async fn post_events(
     let idempotency_key = text_of(&headers, "idempotency-key")?.map(str::to_owned);
     let caller = Caller::from(&key);
     let events = run_to_completion(async move {
-        // Parsing megabytes of JSON would hold up other requests, and the parsed form takes far more memory than the text.
-        // So it runs outside the runtime's threads, within the caller's share of the processors.
+        // Parsing megabytes of JSON would hold up other requests, and the parsed form takes far more memory than the
+        // text. So it runs outside the runtime's threads, within the caller's share of the processors.
         let parse = move || {
             let (content_type, idempotency) = (content_type.as_deref(), idempotency_key.as_deref());
             parse_request(

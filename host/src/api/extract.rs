@@ -97,7 +97,12 @@ pub(super) async fn read_body_within(
     limit: usize,
 ) -> Answer<Bytes> {
     let begun = Instant::now();
-    let too_large = || Problem::new(Kind::TooLarge, format!("the body must have at most {limit} bytes"));
+    let too_large = || {
+        Problem::new(
+            Kind::TooLarge,
+            format!("the body must have at most {limit} bytes"),
+        )
+    };
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
@@ -112,8 +117,7 @@ pub(super) async fn read_body_within(
         let Some(chunk) = next.await.map_err(|_| too_slow(due, pace.most))? else {
             break;
         };
-        let chunk = chunk
-            .map_err(|_| Problem::new(Kind::MalformedBody, "the body ended early"))?;
+        let chunk = chunk.map_err(|_| Problem::new(Kind::MalformedBody, "the body ended early"))?;
         if bytes.len().saturating_add(chunk.len()) > limit {
             return Err(too_large());
         }

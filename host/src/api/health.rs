@@ -79,7 +79,9 @@ impl QueueGauges {
                 metrics.clear_queue();
             }
             Err(_) => {
-                tracing::warn!("the metrics of the queue are missing: the store did not answer in time");
+                tracing::warn!(
+                    "the metrics of the queue are missing: the store did not answer in time"
+                );
                 metrics.clear_queue();
             }
         }
@@ -105,9 +107,9 @@ pub(super) async fn readyz(State(state): State<Shared>) -> Answer<&'static str> 
     }
 }
 
-/// Returns counters, gauges and histograms: as OpenMetrics if the client accepts `application/openmetrics-text`, otherwise in
-/// Prometheus' text format. They name no tenant. The state of the queue is read at most once a second, and is left out if
-/// the store does not answer.
+/// Returns counters, gauges and histograms: as OpenMetrics if the client accepts `application/openmetrics-text`,
+/// otherwise in Prometheus' text format. They name no tenant. The state of the queue is read at most once a second, and
+/// is left out if the store does not answer.
 #[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
     responses((status = 200, description = "All metrics.", content(
         (String = "text/plain"), (String = "application/openmetrics-text")))))]

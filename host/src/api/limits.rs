@@ -1,7 +1,7 @@
 //! Layers around every request: the limit of requests under way at once, and the isolation of a panic to its request.
 //!
-//! Only the reading of a request is bounded in time (`extract::read_body`). A request that has been read is answered with
-//! its result, however long that takes.
+//! Only the reading of a request is bounded in time (`extract::read_body`). A request that has been read is answered
+//! with its result, however long that takes.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -33,8 +33,8 @@ pub(super) struct Limits {
     probes: Arc<Semaphore>,
 }
 
-/// The resources that a request holds until it ends, first of all its place among those under way. They are given back once no
-/// clone of this lives. What goes on when the client has gone away keeps one.
+/// The resources that a request holds until it ends, first of all its place among those under way. They are given back
+/// once no clone of this lives. What goes on when the client has gone away keeps one.
 #[derive(Clone, Debug)]
 pub(super) struct InFlight {
     held: Arc<Held>,
@@ -70,8 +70,8 @@ impl Limits {
     }
 }
 
-/// The shares of one tenant and of one key in the requests under way, so that requests whose bodies never come leave room
-/// for others.
+/// The shares of one tenant and of one key in the requests under way, so that requests whose bodies never come leave
+/// room for others.
 pub(super) fn shares(config: &ServerConfig) -> Shares {
     let most = u32::try_from(config.max_connections)
         .unwrap_or(u32::MAX)

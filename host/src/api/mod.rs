@@ -101,8 +101,8 @@ pub fn router(engine: Arc<Engine>) -> Router {
     router_with_admin_key(engine, None)
 }
 
-/// [`router`], which also knows the operator's own admin key, the one that [`crate::tenant::keys::ensure_admin_key`] stored: if the
-/// store is emptied, the key is stored again as soon as it is used.
+/// [`router`], which also knows the operator's own admin key, the one that [`crate::tenant::keys::ensure_admin_key`]
+/// stored: if the store is emptied, the key is stored again as soon as it is used.
 pub fn router_with_admin_key(engine: Arc<Engine>, admin_key: Option<&Secret>) -> Router {
     let (router, _) = routes().split_for_parts();
     let router = router.method_not_allowed_fallback(|| async {

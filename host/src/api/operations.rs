@@ -26,7 +26,8 @@ const DEFAULT_SPAN: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(super) struct QueueView {
     #[serde(flatten)]
     overview: QueueOverview,
-    /// Number of workers heard of within the last five seconds. They serve all tenants. If it is 0, nothing is delivered.
+    /// Number of workers heard of within the last five seconds. They serve all tenants. If it is 0, nothing is
+    /// delivered.
     workers: usize,
 }
 

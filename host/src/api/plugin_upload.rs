@@ -1,7 +1,7 @@
 //! `POST /v1/plugins`: the upload of a component.
 //!
-//! A body is not read before there is room for it. A tenant has one upload at a time, and uploads are admitted one after
-//! the other. If the client goes away, a body that has been received is still stored or refused.
+//! A body is not read before there is room for it. A tenant has one upload at a time, and uploads are admitted one
+//! after the other. If the client goes away, a body that has been received is still stored or refused.
 
 use std::time::Duration;
 
@@ -110,7 +110,9 @@ impl UploadQuery {
             (None, false) => Ok(Introduction::Current),
             (None, true) => Ok(Introduction::Hold),
             (Some(share @ 1..=99), false) => Ok(Introduction::Canary(share)),
-            (Some(_), false) => invalid("canary must be 1 to 99, the share of the deliveries in percent"),
+            (Some(_), false) => {
+                invalid("canary must be 1 to 99, the share of the deliveries in percent")
+            }
             (Some(_), true) => invalid("canary and hold cannot be used together; leave one out"),
         }
     }

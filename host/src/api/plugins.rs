@@ -30,8 +30,8 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = Plugin)]
 pub(crate) struct PluginView {
-    /// The name to which a webhook's `plugin` refers. A webhook pins a version with `name@version`, where the version is
-    /// the first 8 or more digits of its `sha256`.
+    /// The name to which a webhook's `plugin` refers. A webhook pins a version with `name@version`, where the version
+    /// is the first 8 or more digits of its `sha256`.
     pub(crate) name: String,
     /// Whether the transformer is built in. A built-in one has no versions and cannot be changed.
     pub(crate) built_in: bool,

@@ -34,8 +34,8 @@ pub(super) struct RenderBody {
     event: Box<RawValue>,
 }
 
-/// Runs a webhook on an event in the sandbox. Returns the request that it would send, the cost, and whether the destination
-/// is allowed. Nothing is sent or stored; the destination's name is resolved.
+/// Runs a webhook on an event in the sandbox. Returns the request that it would send, the cost, and whether the
+/// destination is allowed. Nothing is sent or stored; the destination's name is resolved.
 #[utoipa::path(post, path = "/v1/render", tag = "webhooks", request_body = RenderBody,
     responses((status = 200, description = "The report, also when the webhook fails.", body = RenderReport)))]
 pub(super) async fn render(
@@ -82,7 +82,9 @@ fn prepare(
         }
         None if body.webhook_id.is_some() => base,
         None => {
-            return Err(FieldErrors::one("webhook", "is required unless webhook_id is given").into());
+            return Err(
+                FieldErrors::one("webhook", "is required unless webhook_id is given").into(),
+            );
         }
     };
     Ok((spec, event))

@@ -21,8 +21,8 @@ use super::{
 /// The `Retry-After` while hookbox starts.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// A router that is served before the store is open. Until [`StartupGate::open`] it answers `/healthz` as usual and all other
-/// requests with 503.
+/// A router that is served before the store is open. Until [`StartupGate::open`] it answers `/healthz` as usual and all
+/// other requests with 503.
 #[derive(Clone, Debug, Default)]
 pub struct StartupGate {
     behind: Arc<OnceLock<Router>>,

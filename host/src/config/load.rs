@@ -141,11 +141,7 @@ impl Config {
             );
         }
         if !(0.0..=1.0).contains(&self.retry.jitter) {
-            return unsound(
-                "retry.jitter",
-                &self.retry.jitter,
-                "it must be from 0 to 1",
-            );
+            return unsound("retry.jitter", &self.retry.jitter, "it must be from 0 to 1");
         }
         if let Some(odd) = (self.retry.statuses.iter()).find(|s| !(300..=999).contains(*s)) {
             return unsound(

@@ -111,9 +111,7 @@ pub enum ProxyUrlError {
         "the user must not be empty or have a colon, and neither user nor password may have control characters"
     )]
     Credentials,
-    #[error(
-        "user and password may have at most 255 bytes each, the limit of SOCKS5"
-    )]
+    #[error("user and password may have at most 255 bytes each, the limit of SOCKS5")]
     LongCredentials,
 }
 

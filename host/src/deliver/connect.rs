@@ -32,8 +32,8 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// Connects to a host as it stands in a URL, as the guard, which looks names up for its owner, says. With TLS if there
-    /// are settings for it.
+    /// Connects to a host as it stands in a URL, as the guard, which looks names up for its owner, says. With TLS if
+    /// there are settings for it.
     pub(super) async fn connect(
         &self,
         guard: &Guard,

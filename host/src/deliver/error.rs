@@ -26,8 +26,8 @@ impl fmt::Display for Phase {
     }
 }
 
-/// The reason why the operator's proxy did not connect to a receiver. The texts are for the webhook's owner: they show neither
-/// the proxy's address nor the credentials for it.
+/// The reason why the operator's proxy did not connect to a receiver. The texts are for the webhook's owner: they show
+/// neither the proxy's address nor the credentials for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyError {
@@ -48,8 +48,8 @@ pub enum ProxyError {
     Protocol(String),
 }
 
-/// The reason why there is no response. The text is one sentence for the webhook's owner, without paths and addresses of the
-/// machine and without parts of the request.
+/// The reason why there is no response. The text is one sentence for the webhook's owner, without paths and addresses
+/// of the machine and without parts of the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {

@@ -1,15 +1,15 @@
 //! Stage 7: the request goes out and the response comes back, within bounds.
 //!
 //! **Only vetted addresses are dialled.** [`Client::send`] takes nothing but a [`GuardedRequest`], and whenever
-//! a connection has to be made for it, the guard is asked again for the addresses. The connector dials these and nothing
-//! else: no other resolver, no proxy from the environment, no redirect. A pooled connection was made in the same way and
-//! is only used again for the same tenant, scheme, host, port and TLS settings. So an answer that changes between the
-//! guard's check and the connection (DNS rebinding) is checked like the first.
+//! a connection has to be made for it, the guard is asked again for the addresses. The connector dials these and
+//! nothing else: no other resolver, no proxy from the environment, no redirect. A pooled connection was made in the
+//! same way and is only used again for the same tenant, scheme, host, port and TLS settings. So an answer that changes
+//! between the guard's check and the connection (DNS rebinding) is checked like the first.
 //!
 //! **The operator's proxy** (`delivery.proxy`) dials instead of hookbox, but the same addresses: hookbox resolves and checks
-//! as before, and the proxy connects to a checked address. TLS is with the receiver, under the URL's own name, within the
-//! tunnel. The proxy sees addresses and ports, and the whole of plain HTTP requests. Only with `delivery.proxy_resolves`
-//! it gets names instead, and has to check their addresses itself.
+//! as before, and the proxy connects to a checked address. TLS is with the receiver, under the URL's own name, within
+//! the tunnel. The proxy sees addresses and ports, and the whole of plain HTTP requests. Only with
+//! `delivery.proxy_resolves` it gets names instead, and has to check their addresses itself.
 //!
 //! **Time.** `timeout` bounds the whole of [`Client::send`]: connecting (which has a shorter limit of its
 //! own), sending, and reading the answer.
@@ -60,7 +60,8 @@ use tls::{CaFile, Configs, Kind, Trust};
 /// Bytes of one answer that are read beyond its headers and twice its body: a body in small chunks is mostly framing.
 const ANSWER_EXTRA: usize = 64 * 1024;
 
-/// Times that one attempt sends its request at most. It is sent again only if the receiver certainly did not process it.
+/// Times that one attempt sends its request at most. It is sent again only if the receiver certainly did not process
+/// it.
 const TRIES: usize = 4;
 
 /// Sends requests. Cheap to clone; clones share connections.
@@ -94,12 +95,12 @@ pub struct SendOptions<'a> {
 pub struct ClientError(SendError);
 
 impl Client {
-    /// A client that connects to the addresses that `guard` allows. The same guard must check the requests, and it must be
-    /// configured with the same proxy.
+    /// A client that connects to the addresses that `guard` allows. The same guard must check the requests, and it must
+    /// be configured with the same proxy.
     ///
     /// # Errors
-    /// When no HTTP client can be made at all. A system without CA certificates is not an error here: deliveries that need them
-    /// fail and say so.
+    /// When no HTTP client can be made at all. A system without CA certificates is not an error here: deliveries that
+    /// need them fail and say so.
     pub fn new(config: &DeliveryConfig, guard: Guard) -> Result<Self, ClientError> {
         let proxy = config.proxy.address().cloned();
         if let Some(address) = &proxy {
@@ -194,8 +195,9 @@ impl Client {
         })
     }
 
-    /// Sends a request. Sends it again at once, up to [`TRIES`] times in all, as long as it is certain that the receiver
-    /// has not processed it. Whether and when a failed delivery gets another attempt is for the queue to decide.
+    /// Sends a request. Sends it again at once, up to [`TRIES`] times in all, as long as it is certain that the
+    /// receiver has not processed it. Whether and when a failed delivery gets another attempt is for the queue to
+    /// decide.
     async fn exchange(
         &self,
         request: &Outgoing,

@@ -23,7 +23,9 @@ impl Outgoing {
     pub(super) fn new(request: OutboundRequest) -> Result<Self, SendError> {
         let (method, url, headers, body) = request.into_parts();
         if !url.as_str().bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(SendError::Internal("its HTTP client did not accept the URL"));
+            return Err(SendError::Internal(
+                "its HTTP client did not accept the URL",
+            ));
         }
         Ok(Self {
             method,

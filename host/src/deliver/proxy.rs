@@ -1,7 +1,7 @@
 //! Connections to receivers through the operator's proxy.
 //!
-//! HTTP proxies are asked to CONNECT, for `http://` receivers too. A request in absolute form names the host twice, in its
-//! target and in `Host`, and a proxy must use the target alone (RFC 9112 section 3.2.2). So it could get either the
+//! HTTP proxies are asked to CONNECT, for `http://` receivers too. A request in absolute form names the host twice, in
+//! its target and in `Host`, and a proxy must use the target alone (RFC 9112 section 3.2.2). So it could get either the
 //! checked address or the receiver's name, not both. With a tunnel the proxy does not parse the request, and its own
 //! answers cannot be mistaken for the receiver's.
 
@@ -63,8 +63,8 @@ impl Proxy {
         }
     }
 
-    /// A connection to the first of these addresses that the proxy can reach, and that address. A failure of the proxy itself
-    /// ends the search.
+    /// A connection to the first of these addresses that the proxy can reach, and that address. A failure of the proxy
+    /// itself ends the search.
     pub(super) async fn connect_to_one(
         &self,
         addresses: &[SocketAddr],

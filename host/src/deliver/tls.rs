@@ -195,9 +195,9 @@ impl CaFile {
     }
 }
 
-/// The verifier for webhooks with a CA file. A certificate in the file is trusted as an authority and also as the server's own
-/// certificate. `openssl req -x509` makes self-signed certificates of an authority, which servers present as their own;
-/// OpenSSL, and so Python's requests, accepts them if the file has them.
+/// The verifier for webhooks with a CA file. A certificate in the file is trusted as an authority and also as the
+/// server's own certificate. `openssl req -x509` makes self-signed certificates of an authority, which servers present
+/// as their own; OpenSSL, and so Python's requests, accepts them if the file has them.
 #[derive(Debug)]
 struct Listed {
     authorities: Arc<WebPkiServerVerifier>,
@@ -261,8 +261,8 @@ fn vouched_for_by_nobody(error: &CertificateError) -> bool {
     }
 }
 
-/// The verifier for webhooks with `ssl_verification` off. Any certificate is accepted, even one that is not valid X.509, as
-/// old devices have. Signatures are not checked either: they prove nothing when the key is not trusted.
+/// The verifier for webhooks with `ssl_verification` off. Any certificate is accepted, even one that is not valid
+/// X.509, as old devices have. Signatures are not checked either: they prove nothing when the key is not trusted.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 

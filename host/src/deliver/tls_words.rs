@@ -70,7 +70,9 @@ fn of_certificate(error: &CertificateError) -> &'static str {
         | CertificateError::InvalidOcspResponse => {
             "it is unknown whether the receiver's certificate has been revoked"
         }
-        CertificateError::BadEncoding => "the receiver's certificate is not a valid X.509 certificate",
+        CertificateError::BadEncoding => {
+            "the receiver's certificate is not a valid X.509 certificate"
+        }
         CertificateError::Other(other) => match other.0.downcast_ref() {
             Some(webpki::Error::CaUsedAsEndEntity) => {
                 "the receiver's certificate is one of an authority (CA:TRUE), as self-signed ones often are; it is \

@@ -36,7 +36,9 @@ pub enum NoInput {
     #[error("this attempt ran no transformer")]
     NotRendered,
     /// An earlier version of hookbox made it.
-    #[error("this attempt was made by a version of hookbox that did not store the input of transformers")]
+    #[error(
+        "this attempt was made by a version of hookbox that did not store the input of transformers"
+    )]
     NotKept,
     /// It was too much to be kept.
     #[error(

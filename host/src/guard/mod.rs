@@ -1,16 +1,16 @@
 //! Stage 6: the check of a request's destination.
 //!
-//! Deliveries go to http and https URLs whose host is public: each of its addresses must be public ([`is_public`]) or in a
-//! network that the operator allows, or the operator must allow the host by name. A single other address is enough to
-//! refuse: otherwise someone who controls the name's answers would reach it after enough attempts.
+//! Deliveries go to http and https URLs whose host is public: each of its addresses must be public ([`is_public`]) or
+//! in a network that the operator allows, or the operator must allow the host by name. A single other address is enough
+//! to refuse: otherwise someone who controls the name's answers would reach it after enough attempts.
 //!
 //! The guard checks twice. [`Guard::check`] turns an [`OutboundRequest`] into a [`GuardedRequest`], the only input that
-//! [`crate::deliver`] takes; it also checks the port. Each connection is then made to the addresses that [`Guard::route`]
-//! returns. So every host is checked again, with exactly the addresses that are dialled or that the operator's proxy is
-//! asked to dial. A name whose answer changes in between (DNS rebinding) gains nothing.
+//! [`crate::deliver`] takes; it also checks the port. Each connection is then made to the addresses that
+//! [`Guard::route`] returns. So every host is checked again, with exactly the addresses that are dialled or that the
+//! operator's proxy is asked to dial. A name whose answer changes in between (DNS rebinding) gains nothing.
 //!
-//! The operator can make one exception: with `delivery.proxy_resolves`, a name that does not resolve here goes to the proxy
-//! as a name, and only the proxy checks its addresses ([`Route::ProxiedByName`]).
+//! The operator can make one exception: with `delivery.proxy_resolves`, a name that does not resolve here goes to the
+//! proxy as a name, and only the proxy checks its addresses ([`Route::ProxiedByName`]).
 
 mod ranges;
 mod resolve;
@@ -75,8 +75,8 @@ impl GuardedRequest {
     }
 }
 
-/// The reason why a request may not be sent, in one sentence for the webhook's owner. It names no address to which a name
-/// resolved, as owners must not explore the operator's network.
+/// The reason why a request may not be sent, in one sentence for the webhook's owner. It names no address to which a
+/// name resolved, as owners must not explore the operator's network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GuardError {
@@ -196,8 +196,8 @@ impl Guard {
         }
     }
 
-    /// The same guard with look-ups that count as this tenant's. A tenant with many slow names waits for them alone; others
-    /// do not wait.
+    /// The same guard with look-ups that count as this tenant's. A tenant with many slow names waits for them alone;
+    /// others do not wait.
     #[must_use]
     pub fn of(&self, tenant: &TenantId) -> Self {
         self.owned_by(tenant.as_str().into())
@@ -269,7 +269,8 @@ impl Guard {
                         self.judge(&name, "it resolves to", &ips)?;
                         ips.to_vec()
                     }
-                    // The name must not pass unchecked because look-ups are busy: a tenant could keep them busy on purpose.
+                    // The name must not pass unchecked because look-ups are busy: a tenant could keep them busy on
+                    // purpose.
                     Err(busy @ LookupError::Busy) => return Err(unknown(&name, busy)),
                     Err(LookupError::NoAddress | LookupError::TimedOut) => {
                         return self.by_unknown_name(&name);

@@ -22,8 +22,8 @@ use tokio::{
 /// Maximum wait of a delivery for a name's addresses.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time for which a lookup's result is used. Long enough that the guard's check and the connection that follows share one
-/// lookup, short enough to follow every change of a name, and shorter than the wait before the first retry.
+/// Time for which a lookup's result is used. Long enough that the guard's check and the connection that follows share
+/// one lookup, short enough to follow every change of a name, and shorter than the wait before the first retry.
 pub(super) const MEMORY: Duration = Duration::from_secs(3);
 
 /// Lookups at once. A resolver call that hangs holds one of the runtime's blocking threads (512) until the
@@ -62,9 +62,7 @@ pub(crate) enum LookupError {
     NoAddress,
     #[error("the name servers did not answer within {} seconds", TIMEOUT.as_secs())]
     TimedOut,
-    #[error(
-        "too many look-ups of this tenant, or of all tenants, are under way and take too long"
-    )]
+    #[error("too many look-ups of this tenant, or of all tenants, are under way and take too long")]
     Busy,
 }
 
@@ -89,9 +87,9 @@ impl Lookup {
 
 /// Look-ups under way and recent ones.
 ///
-/// An owner may have as many look-ups under way as there are free slots (dynamic thresholds: Choudhury and Hahne, 1998).
-/// A single owner gets at most half of all. Even if many owners use all slots for names whose servers hang, an owner
-/// without a look-up gets the next slot before those that have many.
+/// An owner may have as many look-ups under way as there are free slots (dynamic thresholds: Choudhury and Hahne,
+/// 1998). A single owner gets at most half of all. Even if many owners use all slots for names whose servers hang, an
+/// owner without a look-up gets the next slot before those that have many.
 pub(crate) struct Names {
     resolver: Arc<dyn Resolve>,
     lookups: Mutex<HashMap<String, Lookup>>,
@@ -184,8 +182,8 @@ impl Names {
         }
     }
 
-    /// Joins the look-up of this name that is under way, or starts one. So a name whose servers hang holds one thread, not one
-    /// for each delivery. None if the owner has enough under way.
+    /// Joins the look-up of this name that is under way, or starts one. So a name whose servers hang holds one thread,
+    /// not one for each delivery. None if the owner has enough under way.
     fn join_or_start(&self, host: &str, owner: &Arc<str>) -> Option<SharedAnswer> {
         let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lookup) = lookups.get(host)
@@ -206,8 +204,8 @@ impl Names {
         Some(answer)
     }
 
-    /// Starts the look-up in a task of its own: the slot must be held until the resolver is done, even if all callers have
-    /// gone.
+    /// Starts the look-up in a task of its own: the slot must be held until the resolver is done, even if all callers
+    /// have gone.
     fn start(&self, host: String, slot: Slot) -> Lookup {
         let resolver = Arc::clone(&self.resolver);
         let ended = Arc::new(OnceLock::new());

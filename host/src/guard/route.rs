@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use super::canonical;
 use crate::config::{DeliveryConfig, NoProxy};
 
-/// Maximum time of the look-up of a name that the proxy will resolve: long enough to find internal names, and not so long
-/// that unreachable name servers use up the time to connect.
+/// Maximum time of the look-up of a name that the proxy will resolve: long enough to find internal names, and not so
+/// long that unreachable name servers use up the time to connect.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The route to a host. Every address in it has been checked.
@@ -18,8 +18,8 @@ pub enum Route {
     Direct(Vec<IpAddr>),
     /// The proxy connects to one of these addresses.
     Proxied(Vec<IpAddr>),
-    /// The proxy looks up the name and connects. Only with `delivery.proxy_resolves`, and never if the name resolves here to
-    /// an address that is not allowed.
+    /// The proxy looks up the name and connects. Only with `delivery.proxy_resolves`, and never if the name resolves
+    /// here to an address that is not allowed.
     ProxiedByName,
 }
 

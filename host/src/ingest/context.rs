@@ -1,7 +1,7 @@
 //! An event's context as text, in which numbers keep their digits.
 //!
-//! `serde_json` parses integers beyond 64 bits as floats, and some floats as a neighbouring one. Receivers would see the
-//! difference. So values with such numbers are not written from the parsed form; their text is kept.
+//! `serde_json` parses integers beyond 64 bits as floats, and some floats as a neighbouring one. Receivers would see
+//! the difference. So values with such numbers are not written from the parsed form; their text is kept.
 
 use std::borrow::Cow;
 

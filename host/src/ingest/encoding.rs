@@ -1,7 +1,7 @@
 //! The `Content-Encoding` of a request with events (RFC 9110, section 8.4): gzip (RFC 1952) and zstd (RFC 8878).
 //!
-//! A few bytes can expand to gigabytes. So the decoded data has the same limit as a request without encoding, at each step
-//! if several encodings were applied.
+//! A few bytes can expand to gigabytes. So the decoded data has the same limit as a request without encoding, at each
+//! step if several encodings were applied.
 
 use std::{
     borrow::Cow,

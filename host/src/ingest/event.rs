@@ -29,8 +29,8 @@ pub struct Event {
     object_type: String,
     received: Timestamp,
     context: Arc<str>,
-    /// The plugin's model, if the event names it without its app. While this is set, the app in `object_type` is a guess,
-    /// which [`Event::with_app_among`] replaces.
+    /// The plugin's model, if the event names it without its app. While this is set, the app in `object_type` is a
+    /// guess, which [`Event::with_app_among`] replaces.
     plugin_model: Option<PluginModel>,
 }
 
@@ -55,8 +55,8 @@ impl Event {
         }
     }
 
-    /// The event as a tenant's rules see it. If it names a plugin's model without its app, it gets the app that rules name
-    /// together with the model; `apps` returns these. To be called before rules are matched.
+    /// The event as a tenant's rules see it. If it names a plugin's model without its app, it gets the app that rules
+    /// name together with the model; `apps` returns these. To be called before rules are matched.
     #[must_use]
     pub fn with_app_among<'a>(mut self, apps: impl FnOnce(&str) -> &'a [String]) -> Self {
         if let Some(unsure) = self.plugin_model.take()
@@ -97,8 +97,8 @@ impl Event {
         self.received
     }
 
-    /// The event as templates see it: the text of one JSON object, with its keys in the sender's order and its numbers with
-    /// the sender's digits.
+    /// The event as templates see it: the text of one JSON object, with its keys in the sender's order and its numbers
+    /// with the sender's digits.
     #[must_use]
     pub fn context(&self) -> &Arc<str> {
         &self.context

@@ -254,8 +254,8 @@ impl<'de> Visitor<'de> for Items<'_, 'de> {
     }
 }
 
-/// The fingerprint that distinguishes requests with the same key: of the body and, in binary mode, of the headers that are
-/// part of the event.
+/// The fingerprint that distinguishes requests with the same key: of the body and, in binary mode, of the headers that
+/// are part of the event.
 fn fingerprint(format: Format, headers: &HeaderMap, body: &[u8]) -> String {
     let mut hash = Sha256::new();
     let mut add = |bytes: &[u8]| {

@@ -1,9 +1,9 @@
 //! Stage 1: bytes become an [`Event`].
 //!
-//! A request is one event, an array of them, NDJSON, or CloudEvents in any of their three modes
-//! ([`parse_request`] tells them apart), plain or compressed. The resulting events are bounded in size, number and depth,
-//! have a type and an object type as text, and keep all that the sender wrote, in the sender's order.
-//! NetBox's default webhook body is a valid event as it is.
+//! A request is one event, an array of them, NDJSON, or CloudEvents in any of their three modes ([`parse_request`]
+//! tells them apart), plain or compressed. The resulting events are bounded in size, number and depth, have a type and
+//! an object type as text, and keep all that the sender wrote, in the sender's order. NetBox's default webhook body is
+//! a valid event as it is.
 
 mod cloudevents;
 mod context;

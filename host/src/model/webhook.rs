@@ -18,8 +18,8 @@ pub struct Webhook {
     pub external_id: Option<i64>,
     /// The webhook as its owner defined it.
     pub spec: WebhookSpec,
-    /// Possible faults that were found when the webhook was last saved, one sentence each. Empty also if it was saved by a
-    /// version of hookbox that did not look for them.
+    /// Possible faults that were found when the webhook was last saved, one sentence each. Empty also if it was saved
+    /// by a version of hookbox that did not look for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// Time of creation.
@@ -155,15 +155,16 @@ pub enum BodyEscape {
 /// The retry policy of failed deliveries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RetryPolicy {
-    /// Waits in seconds: after the first failure, the second, and so on. After the last one the delivery has failed. An empty
-    /// list means one attempt.
+    /// Waits in seconds: after the first failure, the second, and so on. After the last one the delivery has failed. An
+    /// empty list means one attempt.
     pub schedule: Vec<u32>,
-    /// Jitter, from 0 to 1: each wait is lengthened at random by up to this share of it, so that a receiver that recovers
-    /// does not get all retries at once.
+    /// Jitter, from 0 to 1: each wait is lengthened at random by up to this share of it, so that a receiver that
+    /// recovers does not get all retries at once.
     #[serde(default = "RetryPolicy::default_jitter")]
     pub jitter: f64,
-    /// Further statuses, from 300 to 999, after which a delivery is retried, besides 408, 425, 429 and 5xx. For receivers that
-    /// answer with such a status, for example 404 or 423, although they may accept the same request later.
+    /// Further statuses, from 300 to 999, after which a delivery is retried, besides 408, 425, 429 and 5xx. For
+    /// receivers that answer with such a status, for example 404 or 423, although they may accept the same request
+    /// later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statuses: Vec<u16>,
 }

@@ -216,15 +216,15 @@ pub struct RequestRecord {
     /// Whether the body was cut.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
-    /// Size of the whole body in bytes, counted with `[secret:NAME]` in place of secrets, so that it does not show their
-    /// length.
+    /// Size of the whole body in bytes, counted with `[secret:NAME]` in place of secrets, so that it does not show
+    /// their length.
     #[serde(default)]
     pub body_bytes: u64,
 }
 
 impl RequestRecord {
-    /// Bytes of a request's body that an attempt records. Every attempt has a record of its own, and one event can have very
-    /// many attempts.
+    /// Bytes of a request's body that an attempt records. Every attempt has a record of its own, and one event can have
+    /// very many attempts.
     pub const MAX_BODY: usize = 64 * 1024;
     /// Bytes of a request's headers that an attempt records, names and values together.
     pub const MAX_HEADERS: usize = 32 * 1024;
@@ -245,8 +245,8 @@ pub struct ResponseRecord {
     pub status: u16,
     /// `HTTP/1.1` or `HTTP/2.0`.
     pub version: String,
-    /// The address that answered. With a proxy, the address to which the proxy connected, if hookbox chose it. `[redacted]`
-    /// if the URL's host or port holds a secret.
+    /// The address that answered. With a proxy, the address to which the proxy connected, if hookbox chose it.
+    /// `[redacted]` if the URL's host or port holds a secret.
     pub peer: Option<String>,
     /// The headers, in order.
     pub headers: Vec<(String, String)>,

@@ -63,7 +63,8 @@ pub fn decide(attempt: &Attempt, input: RetryInput<'_>) -> Next {
 
 /// The wait before the next attempt, or `None` when the schedule is used up.
 ///
-/// The wait is the longer one of the schedule's wait and the receiver's `Retry-After`, and a random share of that on top:
+/// The wait is the longer one of the schedule's wait and the receiver's `Retry-After`, and a random share of that on
+/// top:
 /// `jitter` times `random`, clamped to 0 to 1. No input makes it panic or overflow.
 #[must_use]
 pub fn wait_before_retry(input: RetryInput<'_>) -> Option<Duration> {

@@ -104,9 +104,9 @@ impl OutboundRequest {
         })
     }
 
-    /// The request in the form that may be stored and shown: `[secret:NAME]` in the place of each secret, and `[redacted]`
-    /// in the place of other credentials in headers. Signatures are shown in full, so that a receiver can be debugged: they
-    /// are valid for this body alone.
+    /// The request in the form that may be stored and shown: `[secret:NAME]` in the place of each secret, and
+    /// `[redacted]` in the place of other credentials in headers. Signatures are shown in full, so that a receiver can
+    /// be debugged: they are valid for this body alone.
     #[must_use]
     pub fn record(&self) -> RequestRecord {
         self.record_within(usize::MAX, usize::MAX)
@@ -150,8 +150,8 @@ impl OutboundRequest {
         self.redactor.clone()
     }
 
-    /// Whether scheme, host or port hold a secret. Then a look-up of the host would tell the secret to name servers, and
-    /// nothing about the destination may be shown.
+    /// Whether scheme, host or port hold a secret. Then a look-up of the host would tell the secret to name servers,
+    /// and nothing about the destination may be shown.
     #[must_use]
     pub fn destination_is_secret(&self) -> bool {
         self.redactor.hides_destination()
@@ -262,8 +262,8 @@ fn body(
     }
 }
 
-/// The warning about a body that is declared as JSON and is not valid JSON. It is sent as it is, since NetBox does so. The
-/// body is parsed with the handles in it: the result for the body with the secrets would tell something about them.
+/// The warning about a body that is declared as JSON and is not valid JSON. It is sent as it is, since NetBox does so.
+/// The body is parsed with the handles in it: the result for the body with the secrets would tell something about them.
 fn json_warning(headers: &Headers, rendered: &[u8], secrets: &SecretValues) -> Option<String> {
     if rendered.is_empty() || !headers.content_type_is_json() {
         return None;

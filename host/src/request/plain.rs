@@ -16,8 +16,8 @@ pub(super) struct Plain {
 const LONGEST: usize = 9;
 
 impl Plain {
-    /// Undoes escapes such as `%41`, `\u0041`, `\x41`, `\n` and `&amp;`, also nested ones. A plus becomes a space; any other
-    /// backslash is removed. Linear in the text.
+    /// Undoes escapes such as `%41`, `\u0041`, `\x41`, `\n` and `&amp;`, also nested ones. A plus becomes a space; any
+    /// other backslash is removed. Linear in the text.
     pub(super) fn of(text: &[u8]) -> Self {
         let mut plain = Self {
             bytes: Vec::with_capacity(text.len()),

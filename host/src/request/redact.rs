@@ -13,8 +13,8 @@ use super::plain::Plain;
 /// Shorter texts are not hidden, as they would be found by chance.
 const SHORTEST: usize = 6;
 
-/// Hides the secrets of one request, in the plain form and in the forms in which a receiver sends them back: in a URL, a
-/// JSON document, a page of HTML, or credentials. Cheap to clone.
+/// Hides the secrets of one request, in the plain form and in the forms in which a receiver sends them back: in a URL,
+/// a JSON document, a page of HTML, or credentials. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Redactor {
     finder: Option<AhoCorasick>,
@@ -72,7 +72,8 @@ impl Redactor {
         self.hides_destination
     }
 
-    /// The text with the secrets hidden. `is_cut` says that the text was cut off, so that it may end with a part of a secret.
+    /// The text with the secrets hidden. `is_cut` says that the text was cut off, so that it may end with a part of a
+    /// secret.
     #[must_use]
     pub fn redact(&self, text: &[u8], is_cut: bool) -> Vec<u8> {
         let Some(finder) = &self.finder else {
@@ -89,7 +90,8 @@ impl Redactor {
             .find_iter(plain.bytes())
             .map(|m| found(&spelt, m))
             .collect();
-        // Also in the literal text: the characters before a secret and its first letters may together look like an escape.
+        // Also in the literal text: the characters before a secret and its first letters may together look like an
+        // escape.
         let literal = text.to_ascii_lowercase();
         all.extend(finder.find_iter(&literal).map(|m| found(&|at| at, m)));
         if is_cut {
@@ -184,9 +186,9 @@ fn begun(form: &[u8], text: &[u8]) -> usize {
         .fold(0, |length, byte| step(&borders, length, *byte))
 }
 
-/// The parts of a value that may come back in an answer: the whole; the value without the space around it, which a header
-/// drops, such as the line break at the end of a file; and of a URL the path and the credentials, which its receiver
-/// sees.
+/// The parts of a value that may come back in an answer: the whole; the value without the space around it, which a
+/// header drops, such as the line break at the end of a file; and of a URL the path and the credentials, which its
+/// receiver sees.
 fn parts(value: &str) -> Vec<&str> {
     let trimmed = value.trim_matches([' ', '\t', '\r', '\n']);
     let mut parts = vec![value, trimmed];

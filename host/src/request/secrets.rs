@@ -37,8 +37,8 @@ pub(super) struct Substituted {
 pub(crate) struct OverLimit;
 
 impl SecretValues {
-    /// Makes them from handle, name and value of each. A handle consists of ASCII letters, digits and `_`. Other handles and
-    /// empty ones are ignored, since they could not be distinguished from the text around them.
+    /// Makes them from handle, name and value of each. A handle consists of ASCII letters, digits and `_`. Other
+    /// handles and empty ones are ignored, since they could not be distinguished from the text around them.
     pub fn new(secrets: impl IntoIterator<Item = (String, String, Secret)>) -> Self {
         let mut new = Self::default();
         for (handle, name, value) in secrets {

@@ -102,9 +102,9 @@ fn destination(rendered: &str) -> impl Iterator<Item = &str> {
     [scheme, host].into_iter()
 }
 
-/// A URL with secrets in the form in which it is shown. It is parsed with the handles in the places of the secrets, so that
-/// it reads like the URL that is sent, and then the handles are replaced. If the text with the handles is not a URL,
-/// the template's output is shown, unless that could hold a password of its own.
+/// A URL with secrets in the form in which it is shown. It is parsed with the handles in the places of the secrets, so
+/// that it reads like the URL that is sent, and then the handles are replaced. If the text with the handles is not a
+/// URL, the template's output is shown, unless that could hold a password of its own.
 fn redact(template: Option<&Url>, marked: &str, ctx: &RequestContext<'_>) -> (String, String) {
     let mark = |text: String| match ctx.secrets.substitute_text(&text, usize::MAX) {
         Ok(Some((_, shown))) => shown,
@@ -168,8 +168,8 @@ fn parse(text: &str) -> Result<(Url, Option<String>), String> {
         url.set_query(None);
     }
 
-    // The client dials the host that the `http` crate parses from this text; the guard checks the host that the `url` crate
-    // parses. They must not differ.
+    // The client dials the host that the `http` crate parses from this text; the guard checks the host that the `url`
+    // crate parses. They must not differ.
     let uri = http::Uri::try_from(url.as_str())
         .map_err(|_| "the URL holds characters that cannot be sent".to_owned())?;
     let same_port = uri.port_u16().or(default_port(&uri)) == url.port_or_known_default();

@@ -163,9 +163,10 @@ impl RuleSet {
         event.with_app_among(|model| self.plugin_apps.get(model).map_or(&[], Vec::as_slice))
     }
 
-    /// Matches an event, after [`RuleSet::recognize`], against the rules. Returns the webhooks to run and the verdict of each
-    /// rule. Rules for other object types cost nothing beyond their place in the explanation. The event's JSON is parsed
-    /// only if a rule has conditions to evaluate on it. Never panics; the work is bounded for all rules together.
+    /// Matches an event, after [`RuleSet::recognize`], against the rules. Returns the webhooks to run and the verdict
+    /// of each rule. Rules for other object types cost nothing beyond their place in the explanation. The event's JSON
+    /// is parsed only if a rule has conditions to evaluate on it. Never panics; the work is bounded for all rules
+    /// together.
     #[must_use]
     pub fn match_event(&self, event: &Event) -> Matched {
         let mut matched = Matched::default();

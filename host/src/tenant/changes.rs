@@ -1,11 +1,11 @@
 //! Changes of a tenant's configuration: each is read, decided and stored as if there were no other.
 //!
-//! The store makes them correct: a change names the revision that it was decided on, and the store refuses it if another
-//! process has changed the tenant since ([`crate::backend::Registry`]). Then it is read and decided again here.
+//! The store makes them correct: a change names the revision that it was decided on, and the store refuses it if
+//! another process has changed the tenant since ([`crate::backend::Registry`]). Then it is read and decided again here.
 //!
-//! Within this process, the changes of one tenant wait for each other all the same. Otherwise, of a hundred changes that
-//! come together, one would succeed in each round, the others would have read the whole tenant for nothing, and some would
-//! run out of tries. So there are only as many rivals as there are processes.
+//! Within this process, the changes of one tenant wait for each other all the same. Otherwise, of a hundred changes
+//! that come together, one would succeed in each round, the others would have read the whole tenant for nothing, and
+//! some would run out of tries. So there are only as many rivals as there are processes.
 
 use std::{
     hash::{BuildHasher, RandomState},

@@ -1,7 +1,7 @@
 //! API keys: their form, and how they are made and stored.
 //!
-//! A key is `hb_` and 256 random bits. The store has only its SHA-256, by which it is looked up. There is
-//! nothing to compare in constant time: the timing of a look-up could tell of hashes, and a hash tells nothing of its key.
+//! A key is `hb_` and 256 random bits. The store has only its SHA-256, by which it is looked up. There is nothing to
+//! compare in constant time: the timing of a look-up could tell of hashes, and a hash tells nothing of its key.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{TryRng, rngs::SysRng};
@@ -25,9 +25,9 @@ const FROM_ENV: &str = "key_environment";
 /// When the operating system has no randomness to give.
 pub(crate) fn new_key() -> Result<Secret, BackendError> {
     let mut bytes = [0; 32];
-    SysRng
-        .try_fill_bytes(&mut bytes)
-        .map_err(|e| BackendError::Internal(format!("the system's random generator failed: {e}")))?;
+    SysRng.try_fill_bytes(&mut bytes).map_err(|e| {
+        BackendError::Internal(format!("the system's random generator failed: {e}"))
+    })?;
     let digits = URL_SAFE_NO_PAD.encode(bytes);
     Ok(Secret::new(format!("{PREFIX}{digits}")))
 }

@@ -1,10 +1,10 @@
 //! The limiter of shared resources: it bounds the amount that one request holds and orders the requests that wait.
 //!
-//! It stands in front of everything that a key can occupy: places for requests, processors, readers of the store,
-//! the writer, render threads for dry runs. Each tenant has a limit, and within it each of its keys, so that neither
-//! a tenant nor a key can take everything. A request that finds nothing free waits in a fair queue: start-time fair
-//! queueing on two levels. Each tenant has a clock that advances by the time for which it held something, and the tenant
-//! furthest behind is next. The keys of a tenant are ordered in the same way. Unused time is not saved up.
+//! It stands in front of everything that a key can occupy: places for requests, processors, readers of the store, the
+//! writer, render threads for dry runs. Each tenant has a limit, and within it each of its keys, so that neither a
+//! tenant nor a key can take everything. A request that finds nothing free waits in a fair queue: start-time fair
+//! queueing on two levels. Each tenant has a clock that advances by the time for which it held something, and the
+//! tenant furthest behind is next. The keys of a tenant are ordered in the same way. Unused time is not saved up.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -194,8 +194,8 @@ impl TenantLimiter {
         granted.try_recv().ok().map(|()| permit)
     }
 
-    /// Waits for a unit and then does the work on a blocking thread. The work holds the unit to its end, even if its caller has
-    /// gone.
+    /// Waits for a unit and then does the work on a blocking thread. The work holds the unit to its end, even if its
+    /// caller has gone.
     ///
     /// # Errors
     /// As [`TenantLimiter::acquire`], and [`LimiterError::Panicked`].
@@ -247,13 +247,14 @@ impl Drop for Permit {
 }
 
 impl Share {
-    /// Whether so many more units may be held. If none is held, any request may: the size of one request has its own bound.
+    /// Whether so many more units may be held. If none is held, any request may: the size of one request has its own
+    /// bound.
     const fn has_room(&self, units: u32, limit: u32) -> bool {
         self.used == 0 || self.used.saturating_add(units) <= limit
     }
 
-    /// Adds a request. `waits` says whether requests of this share wait already. If none does, the clock is set to the present,
-    /// so that idle time is not saved up.
+    /// Adds a request. `waits` says whether requests of this share wait already. If none does, the clock is set to the
+    /// present, so that idle time is not saved up.
     fn enter(&mut self, now: u64, waits: bool) {
         if !waits {
             self.clock = self.clock.max(now);

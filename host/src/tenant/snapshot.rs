@@ -73,8 +73,8 @@ impl SnapshotCache {
         self.take(&mut slot, tenant, config).await
     }
 
-    /// The same for a caller that needs this webhook: if it is missing, the backend is asked once more. The cache trusts a
-    /// revision for a moment, and a webhook that has a delivery can be newer.
+    /// The same for a caller that needs this webhook: if it is missing, the backend is asked once more. The cache
+    /// trusts a revision for a moment, and a webhook that has a delivery can be newer.
     ///
     /// # Errors
     /// When the backend fails.

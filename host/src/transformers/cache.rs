@@ -1,14 +1,14 @@
 //! The cache of transformers that are ready to run, and the loading of those that are not.
 //!
 //! A component that is asked for and not here is loaded once for all callers, away from the runtime's threads. It comes
-//! from the cache on disk if it was compiled before. Otherwise its bytes come from the registry, are compared with their
-//! digest, surveyed, and compiled in the compiler's process. Callers that come meanwhile wait. Only so many may wait, of
-//! one tenant and in all; further deliveries are deferred. A failure is remembered for a while.
+//! from the cache on disk if it was compiled before. Otherwise its bytes come from the registry, are compared with
+//! their digest, surveyed, and compiled in the compiler's process. Callers that come meanwhile wait. Only so many may
+//! wait, of one tenant and in all; further deliveries are deferred. A failure is remembered for a while.
 //!
 //! **Fairness.** One component of a tenant is loaded at a time, and tenants take turns, first come, first
-//! served, so a tenant with many slow components delays another by one of them at most. A component in the cache on disk
-//! does not wait for a compiler. Tenants that use more than their share of the memory, or of the disk, make room for the
-//! others.
+//! served, so a tenant with many slow components delays another by one of them at most. A component in the cache on
+//! disk does not wait for a compiler. Tenants that use more than their share of the memory, or of the disk, make room
+//! for the others.
 
 use std::{
     collections::HashMap,

@@ -11,15 +11,15 @@ use super::load::{LoadError, LoadState};
 use crate::model::TenantId;
 use crate::sandbox::eviction::{self, CacheEntry};
 
-/// A component that was not used for so long counts in no tenant's share any more; all such components share one
-/// share. So an idle tenant does not make the shares of others smaller. To load a component again, from disk, costs some
+/// A component that was not used for so long counts in no tenant's share any more; all such components share one share.
+/// So an idle tenant does not make the shares of others smaller. To load a component again, from disk, costs some
 /// milliseconds.
 const IDLE: Duration = Duration::from_secs(600);
 /// Failures remembered.
 const MOST_FAILURES: usize = 1000;
 
-/// A component of a tenant. Entries are not shared between tenants, as their stores are not: a failure to load it for one
-/// tenant says nothing of another. The sandbox holds a component that several tenants have only once.
+/// A component of a tenant. Entries are not shared between tenants, as their stores are not: a failure to load it for
+/// one tenant says nothing of another. The sandbox holds a component that several tenants have only once.
 pub(super) type Key = (TenantId, String);
 
 /// The outcome of loading something.
@@ -92,9 +92,9 @@ impl<T: Clone> Entries<T> {
         self.entries.insert(key, Entry::Loading(outcome));
     }
 
-    /// Stores the outcome of loading a component, which takes so many bytes. Then evicts others until the rest fits into
-    /// its room: only those of tenants that hold more than their share. The new component stays in any case, so that
-    /// its callers can use it.
+    /// Stores the outcome of loading a component, which takes so many bytes. Then evicts others until the rest fits
+    /// into its room: only those of tenants that hold more than their share. The new component stays in any case, so
+    /// that its callers can use it.
     pub(super) fn put(
         &mut self,
         key: &Key,

@@ -66,8 +66,8 @@ impl SmokeTest {
         }
     }
 
-    /// The failure for which the plugin is refused, if there is one. A plugin may refuse this event, or this webhook, which
-    /// has no settings: an error that it returns itself is no reason to refuse it.
+    /// The failure for which the plugin is refused, if there is one. A plugin may refuse this event, or this webhook,
+    /// which has no settings: an error that it returns itself is no reason to refuse it.
     #[must_use]
     pub fn refusal(&self) -> Option<&RenderError> {
         self.error.as_ref().filter(|error| match error.kind {

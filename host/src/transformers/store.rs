@@ -29,9 +29,7 @@ pub(crate) struct Stored {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// A first version cannot be held back or get a share of the deliveries.
-    #[error(
-        "the plugin {0:?} has no version yet; upload the first one without canary and hold"
-    )]
+    #[error("the plugin {0:?} has no version yet; upload the first one without canary and hold")]
     First(String),
     /// The tenant, or the plugin, has as much as it may have.
     #[error("{0}")]
@@ -81,8 +79,8 @@ impl Transformers {
         wasm: Vec<u8>,
     ) -> Result<Stored, StoreError> {
         let limits = &self.config.limits;
-        // The limits are checked before anything is compiled in vain, again before the component is stored, as admission
-        // may have taken a minute, and finally in the change itself.
+        // The limits are checked before anything is compiled in vain, again before the component is stored, as
+        // admission may have taken a minute, and finally in the change itself.
         let existing = self.backend.tenant(tenant).await?;
         let sha256 = hex::encode(crate::sandbox::digest(&wasm));
         let unknown = not_admitted(sha256, wasm.len() as u64);

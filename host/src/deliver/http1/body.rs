@@ -34,8 +34,8 @@ pub(super) enum End {
 }
 
 impl Framing {
-    /// The framing of this answer's body. A body with contradictory framing is read up to the end of the connection, and
-    /// the contradiction is noted.
+    /// The framing of this answer's body. A body with contradictory framing is read up to the end of the connection,
+    /// and the contradiction is noted.
     pub(super) fn of(head: &mut Head) -> Self {
         // Nothing is known of the bytes after an incomplete head.
         if !head.whole || head.status < 200 || matches!(head.status, 204 | 304) {
@@ -68,9 +68,8 @@ impl Framing {
         match lengths.into_iter().collect::<Vec<_>>().as_slice() {
             [Some(length)] => Self::Length(*length),
             _ => {
-                head.notes.push(
-                    "the receiver's answer has an invalid Content-Length".to_owned(),
-                );
+                head.notes
+                    .push("the receiver's answer has an invalid Content-Length".to_owned());
                 Self::Close
             }
         }

@@ -1,8 +1,8 @@
 //! HTTP/2 with a receiver: one connection that all requests to it share.
 //!
-//! The limit for reading follows the requests in flight: each adds the share of one answer, and the rest of it ends with the
-//! request. Without requests only a little housekeeping may come. A connection on which an answer was cut off takes no
-//! more requests and is closed after the last one that is under way.
+//! The limit for reading follows the requests in flight: each adds the share of one answer, and the rest of it ends
+//! with the request. Without requests only a little housekeeping may come. A connection on which an answer was cut off
+//! takes no more requests and is closed after the last one that is under way.
 
 mod frames;
 
@@ -279,8 +279,8 @@ async fn beside<F: Future>(sending: &mut Sending, mut answer: Pin<&mut F>) -> F:
     .await
 }
 
-/// Sends a body as fast as the receiver takes it. A failure to send is not reported: the answer, or its absence, decides
-/// about the request.
+/// Sends a body as fast as the receiver takes it. A failure to send is not reported: the answer, or its absence,
+/// decides about the request.
 async fn send_body(mut stream: SendStream<Bytes>, mut body: Bytes) {
     while !body.is_empty() {
         stream.reserve_capacity(body.len());
@@ -295,7 +295,8 @@ async fn send_body(mut stream: SendStream<Bytes>, mut body: Bytes) {
 }
 
 fn head_of(request: &Outgoing) -> Result<Request<()>, SendError> {
-    const NOT_TAKEN: SendError = SendError::Internal("its HTTP/2 client did not accept the request");
+    const NOT_TAKEN: SendError =
+        SendError::Internal("its HTTP/2 client did not accept the request");
     let mut headers = HeaderMap::with_capacity(request.headers.len() + 1);
     for (name, value) in &request.headers {
         // In lower case, as HTTP/2 has them (RFC 9113 section 8.2).

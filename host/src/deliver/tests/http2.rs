@@ -1,5 +1,5 @@
-//! HTTP/2: what a receiver says of requests that it has not processed, floods, and answers that are malformed. The receivers
-//! here write frames of their own, as no library would.
+//! HTTP/2: what a receiver says of requests that it has not processed, floods, and answers that are malformed. The
+//! receivers here write frames of their own, as no library would.
 
 use super::{floods::until, tls::self_signed, *};
 

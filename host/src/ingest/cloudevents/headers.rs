@@ -127,10 +127,7 @@ mod tests {
         headers.append("ce-id", HeaderValue::from_static("2"));
         let error = attributes(&headers).unwrap_err();
         assert!(matches!(error, IngestError::Malformed(_)));
-        assert!(
-            error.to_string().contains("ce-id occurs twice"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("ce-id occurs twice"), "{error}");
     }
 
     proptest! {

@@ -219,7 +219,8 @@ impl Plugin {
     }
 
     /// Removes old versions, except those that are needed ([`Plugin::remove`] refuses to remove them) and the newest
-    /// `keep` of the others. Returns the digests of the removed versions, oldest first. `pins` as in [`Plugin::remove`].
+    /// `keep` of the others. Returns the digests of the removed versions, oldest first. `pins` as in
+    /// [`Plugin::remove`].
     pub fn prune(&mut self, keep: usize, pins: &[(&str, &str)], now: Timestamp) -> Vec<String> {
         let mut gone: Vec<String> = self
             .versions
@@ -244,7 +245,8 @@ impl Plugin {
     ) -> Option<String> {
         if self.current == sha256 {
             return Some(
-                "is the current version; promote another version first, or delete the plugin".to_owned(),
+                "is the current version; promote another version first, or delete the plugin"
+                    .to_owned(),
             );
         }
         if self.canary.as_ref().is_some_and(|c| c.version == sha256) {

@@ -171,8 +171,8 @@ impl<'e> Evaluator<'e> {
         let result = match test(&leaf.test, &found, self.fuel) {
             Ok(result) => Ok(result != leaf.negate),
             Err(Unfit::OutOfFuel) => Err(too_dear()),
-            // As in NetBox: the snapshot before a creation is null. Null fits no other operator, and this counts as a result,
-            // not as an error.
+            // As in NetBox: the snapshot before a creation is null. Null fits no other operator, and this counts as a
+            // result, not as an error.
             Err(Unfit::Type(_)) if is_null_snapshot => Ok(leaf.negate),
             Err(Unfit::Type(needed)) => Err(format!(
                 "`{}` needs {needed}, and {:?} is {}.",

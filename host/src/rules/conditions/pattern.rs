@@ -5,8 +5,8 @@
 //! That crate is used directly and not through `regex`, because matching must be anchored without text around the
 //! pattern, its memory must be known, and its caches must not outlive a match.
 //!
-//! Patterns that need backtracking (look-around, back-references, atomic groups, possessive repeats) are refused when the
-//! rule is saved. One difference is known: at `\b` and `\B`, a character belongs to a word as Unicode recommends
+//! Patterns that need backtracking (look-around, back-references, atomic groups, possessive repeats) are refused when
+//! the rule is saved. One difference is known: at `\b` and `\B`, a character belongs to a word as Unicode recommends
 //! (combining marks do, `½` does not), and not as in Python.
 
 mod translate;

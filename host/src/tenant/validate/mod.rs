@@ -1,7 +1,7 @@
 //! Validation: untrusted JSON becomes a webhook or a rule, or a list of all its errors.
 //!
-//! Objects that NetBox's REST API returns for webhooks and event rules are accepted as they are: the keys without a meaning
-//! here are left out, its integer `id` becomes the external id, and choices may be written as
+//! Objects that NetBox's REST API returns for webhooks and event rules are accepted as they are: the keys without a
+//! meaning here are left out, its integer `id` becomes the external id, and choices may be written as
 //! `{"value": …, "label": …}`. Keys that neither NetBox nor hookbox knows are errors, so that a typing
 //! mistake cannot disable something unnoticed. Objects as hookbox returns them are accepted too.
 //!
@@ -26,8 +26,8 @@ pub struct Draft<T> {
     pub spec: T,
 }
 
-/// Keys of NetBox's REST API that have no effect on webhooks and rules, and those that hookbox adds to its answers: accepted
-/// and left out.
+/// Keys of NetBox's REST API that have no effect on webhooks and rules, and those that hookbox adds to its answers:
+/// accepted and left out.
 const IGNORED: &[&str] = &[
     "comments",
     "created",

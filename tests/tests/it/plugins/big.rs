@@ -205,9 +205,7 @@ async fn a_worker_that_has_to_compile_a_plugin_delivers_what_needs_none_meanwhil
         let list = server.get("/v1/deliveries?object_type=a.big").await;
         let list = list["results"].as_array().unwrap();
         let why = |d: &Value| d["last_result"].as_str().unwrap_or_default().to_owned();
-        let now = list
-            .iter()
-            .filter(|d| why(d).contains("is being loaded"));
+        let now = list.iter().filter(|d| why(d).contains("is being loaded"));
         defer = defer.max(now.count());
     }
     assert!(
