@@ -257,7 +257,7 @@ fn resolve<'p>(
         return match version {
             None | Some(VERSION) => Ok(Source::BuiltIn),
             Some(other) => unknown(format!(
-                "this hookbox has version {VERSION:?} of {BUILT_IN:?}, not {other:?}; the name alone means the version that is built in"
+                "{BUILT_IN:?} has no version {other:?} here, only {VERSION:?}; use the name alone for the version that is built in"
             )),
         };
     }

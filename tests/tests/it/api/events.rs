@@ -387,11 +387,11 @@ async fn attributes_of_cloudevents_follow_the_specification() {
 
     let long = "s".repeat(300);
     for (more, field) in [
-        (json!({"source": long}), "source: at most 255 characters"),
-        (json!({"type": long}), "type: at most 150 characters"),
+        (json!({"source": long}), "source: must have at most 255 characters"),
+        (json!({"type": long}), "type: must have at most 150 characters"),
         (
             json!({"objecttype": long}),
-            "objecttype: at most 255 characters",
+            "objecttype: must have at most 255 characters",
         ),
         (json!({"objecttype": 1}), "objecttype: must be a string"),
         (json!({"time": 1}), "time: must be a string"),

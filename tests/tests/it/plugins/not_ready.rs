@@ -129,7 +129,7 @@ async fn dry_runs_take_few_of_the_places_in_which_a_plugin_is_waited_for() {
     for report in reports {
         if report.status == 503 {
             let why = report.problem(503, "busy");
-            assert!(why.contains("dry runs of this key"), "{why}");
+            assert!(why.contains("dry runs under way"), "{why}");
             refused += 1;
         } else if report.json()["request"]["body"] == body {
             rendered += 1;
