@@ -131,7 +131,10 @@ proptest! {
 
     #[test]
     fn negate_turns_answers_around_and_leaves_errors(mut json in leaf(), context in context()) {
-        prop_assume!(context.get("data").is_some_and(|d| !d.is_null()));
+        // No `prop_assume`: with many cases it would reject more than proptest allows.
+        if context.get("data").is_none_or(Value::is_null) {
+            return Ok(());
+        }
         let plain = parsed(&json);
         json["negate"] = json!(!json["negate"].as_bool().unwrap_or_default());
         let negated = parsed(&json);
