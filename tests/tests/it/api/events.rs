@@ -387,8 +387,14 @@ async fn attributes_of_cloudevents_follow_the_specification() {
 
     let long = "s".repeat(300);
     for (more, field) in [
-        (json!({"source": long}), "source: must have at most 255 characters"),
-        (json!({"type": long}), "type: must have at most 150 characters"),
+        (
+            json!({"source": long}),
+            "source: must have at most 255 characters",
+        ),
+        (
+            json!({"type": long}),
+            "type: must have at most 150 characters",
+        ),
         (
             json!({"objecttype": long}),
             "objecttype: must have at most 255 characters",
