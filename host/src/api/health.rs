@@ -15,7 +15,7 @@ use super::{
     problem::{Answer, Kind, Problem},
 };
 use crate::{
-    backend::{BackendError, QueueOverview},
+    backend::{BackendError, QueueOverview, outage},
     telemetry::{Exposition, Metrics},
 };
 
@@ -40,18 +40,29 @@ impl Readiness {
         }
         let answered = match tokio::time::timeout(PING_TIMEOUT, state.engine.backend().ping()).await
         {
-            Ok(Ok(())) => true,
+            Ok(Ok(())) => {
+                outage::answered();
+                true
+            }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "not ready: the store failed");
+                outage::failed("answer /readyz", &error);
                 false
             }
             Err(_) => {
-                tracing::warn!("not ready: the store did not answer in time");
+                outage::failed("answer /readyz", &no_answer());
                 false
             }
         };
         *last = Some((Instant::now(), answered));
         answered
+    }
+}
+
+/// The error of a store that does not answer in time.
+fn no_answer() -> BackendError {
+    BackendError::Unavailable {
+        reason: format!("no answer within {} s", PING_TIMEOUT.as_secs()),
+        retry_after: PING_INTERVAL,
     }
 }
 
@@ -75,13 +86,11 @@ impl QueueGauges {
         match tokio::time::timeout(PING_TIMEOUT, ask).await {
             Ok(Ok(overview)) => metrics.set_queue(&overview),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the metrics of the queue are missing: the store failed");
+                outage::failed("read the queue for /metrics", &error);
                 metrics.clear_queue();
             }
             Err(_) => {
-                tracing::warn!(
-                    "the metrics of the queue are missing: the store did not answer in time"
-                );
+                outage::failed("read the queue for /metrics", &no_answer());
                 metrics.clear_queue();
             }
         }

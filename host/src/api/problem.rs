@@ -4,10 +4,7 @@
 //! relative to the server, where the kind is explained. Nothing about the machine, the store or another
 //! tenant is ever in a problem; what operators need is logged where it is turned into one.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -17,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    backend::{BackendError, TransitionError},
+    backend::{BackendError, TransitionError, outage},
     engine::{AcceptError, CheckError, DryRunError, NoInput},
     ingest::{ACCEPTED_ENCODINGS, IngestError, cloudevent_of_key},
     model::{FieldError, FieldErrors},
@@ -189,38 +186,16 @@ impl From<FieldErrors> for Problem {
     }
 }
 
-/// Limits the warning that the store is unavailable.
-static LAST_WARNING: Once = Once(Mutex::new(None));
-
-/// Answers yes at most once in [`Once::WHILE`].
-struct Once(Mutex<Option<Instant>>);
-
-impl Once {
-    const WHILE: Duration = Duration::from_secs(1);
-
-    fn is_due(&self) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = last.is_none_or(|last| last.elapsed() >= Self::WHILE);
-        if is_due {
-            *last = Some(Instant::now());
-        }
-        is_due
-    }
-}
-
 impl From<BackendError> for Problem {
     fn from(error: BackendError) -> Self {
         match error {
             BackendError::Unavailable { retry_after, .. } => {
-                // Every request meets this error, and clients without a key can make many.
-                if LAST_WARNING.is_due() {
-                    tracing::warn!(%error, "the store is unavailable");
-                }
+                outage::failed("answer a request", &error);
                 Self::new(Kind::StoreUnavailable, "nothing was stored; try again")
                     .after(retry_after)
             }
             BackendError::Full(_) => {
-                tracing::error!(%error, "the store is full");
+                outage::failed("answer a request", &error);
                 Self::new(Kind::StoreFull, "nothing was stored").after(STORE_FULL_RETRY)
             }
             BackendError::Conflict { field, message } => Self {

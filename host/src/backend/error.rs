@@ -62,3 +62,10 @@ pub enum BackendError {
     #[error("the store failed: {0}")]
     Internal(String),
 }
+
+impl BackendError {
+    /// Whether the same call may succeed later although nobody changes anything that is stored.
+    pub(crate) const fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Full(_))
+    }
+}

@@ -6,6 +6,7 @@
 
 mod delivery;
 mod error;
+pub(crate) mod outage;
 mod page;
 mod queue;
 pub mod redis;
@@ -18,8 +19,8 @@ pub use error::BackendError;
 pub use page::Page;
 pub(crate) use page::{Cursor, MAX_PAGE};
 pub use queue::{
-    Claim, Enqueued, KEPT_ATTEMPTS, NewDelivery, NewEvent, PAGE_ROWS, PausedWebhook, Queue,
-    QueueOverview, Settled, Settlement, StoredEvent, TransitionError, Usage, WorkerInfo,
+    Claim, Enqueued, KEPT_ATTEMPTS, LostLease, NewDelivery, NewEvent, PAGE_ROWS, PausedWebhook,
+    Queue, QueueOverview, Settled, Settlement, StoredEvent, TransitionError, Usage, WorkerInfo,
 };
 pub use registry::{ApiKey, KeyScope, Registry, SecretInfo, TenantConfig};
 

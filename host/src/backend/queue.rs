@@ -93,6 +93,23 @@ pub struct Claim {
     /// of configuration: the next retry, the end of a pause or of a rate limit's wait, a lease's expiry.
     /// Zero when more is claimable now; `None` when there is nothing to wait for.
     pub next_due: Option<Duration>,
+    /// The expired leases that this claim took back, for the log.
+    pub lost: Vec<LostLease>,
+}
+
+/// A lease that expired: its worker stopped, hung, or could not reach the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostLease {
+    /// The delivery that was leased.
+    pub delivery: DeliveryId,
+    /// Its owner.
+    pub tenant: TenantId,
+    /// Its webhook.
+    pub webhook: WebhookId,
+    /// The worker that had the lease.
+    pub worker: WorkerId,
+    /// Whether the delivery failed, as this was its last permitted claim. Otherwise it is queued again.
+    pub has_failed: bool,
 }
 
 /// The end of one attempt, to be stored with what follows from it in one step.

@@ -5,10 +5,8 @@
 //! fails is asked again, with growing pauses. At shutdown the worker stops claiming, waits for what is
 //! under way, and gives the leases of the rest back.
 
-mod outage;
-
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -26,7 +24,7 @@ use tracing::Instrument;
 
 use crate::{
     backend::{
-        Delivery, LeaseToken, Leased, Settled, Settlement, WorkerInfo,
+        Delivery, LeaseToken, Leased, LostLease, Settled, Settlement, WorkerInfo, outage,
         schedule::{self, HEARTBEAT},
     },
     engine::{AttemptResult, Engine, NoAttempt},
@@ -34,7 +32,6 @@ use crate::{
     record::Next,
     telemetry::Part,
 };
-use outage::{Outage, is_passing};
 
 /// Deliveries taken in one claim.
 const CLAIM_BATCH: usize = 64;
@@ -47,8 +44,8 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 const RETENTION_STEP: usize = 500;
 /// How long a delivery that could not even be begun keeps its slot.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
-/// Tries to store an attempt when the backend's error is not of the kind that passes.
-const SETTLE_TRIES: u32 = 5;
+/// Retries of storing an attempt when the backend's error is not of the kind that passes.
+const SETTLE_RETRIES: u32 = 5;
 
 /// Runs a worker until `shutdown` becomes true, then until nothing is under way any more (at most
 /// `server.shutdown_seconds`).
@@ -74,9 +71,8 @@ struct Worker {
     lease: Duration,
     slots: Arc<Semaphore>,
     held: Mutex<HashSet<LeaseToken>>,
-    outage: Outage,
-    /// Deliveries put off since that was last logged.
-    defer: AtomicUsize,
+    /// Deliveries deferred since that was last logged.
+    deferred: AtomicUsize,
 }
 
 impl Worker {
@@ -88,8 +84,7 @@ impl Worker {
             lease: Duration::from_secs(config.lease_seconds),
             slots: Arc::new(Semaphore::new(config.concurrency)),
             held: Mutex::default(),
-            outage: Outage::default(),
-            defer: AtomicUsize::new(0),
+            deferred: AtomicUsize::new(0),
             engine,
         }
     }
@@ -111,8 +106,9 @@ impl Worker {
                 .await
             {
                 Ok(claim) => {
-                    self.outage.answered();
+                    outage::answered();
                     backoff.reset();
+                    log_lost(&claim.lost);
                     let found = !claim.leased.is_empty();
                     for leased in claim.leased {
                         let slot = slots.pop();
@@ -136,7 +132,7 @@ impl Worker {
                 }
                 Err(error) => {
                     let pause = backoff.next();
-                    self.outage.note("claim deliveries", &error);
+                    outage::failed("claim deliveries", &error);
                     drop(slots);
                     if unless_stopped(shutdown, sleep(pause)).await.is_none() {
                         return;
@@ -201,16 +197,16 @@ impl Worker {
                 }
             }
             Err(NoAttempt::Deferred { why, reason, wait }) => {
-                tracing::debug!(delivery = %leased.delivery.id, reason, "an attempt was put off");
-                self.defer.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(delivery = %leased.delivery.id, reason, "an attempt was deferred");
+                self.deferred.fetch_add(1, Ordering::Relaxed);
                 self.engine.metrics().defer(reason);
                 let defer = self.engine.backend().defer(&leased.token, wait, &why);
                 if let Err(error) = defer.await {
-                    tracing::warn!(%error, "cannot give a lease back; it will expire");
+                    outage::failed("give a lease back", &error);
                 }
             }
             Err(NoAttempt::Store(error)) => {
-                self.outage.note("read a webhook", &error);
+                outage::failed("read a webhook", &error);
                 // It is claimable again at once, and what failed may go on failing.
                 sleep(PAUSE_AFTER_FAILURE).await;
                 self.give_back(std::slice::from_ref(&leased.token)).await;
@@ -244,20 +240,20 @@ impl Worker {
         loop {
             match self.engine.backend().settle(settlement.clone()).await {
                 Ok(Settled::Done) => {
-                    self.outage.answered();
+                    outage::answered();
                     return true;
                 }
                 Ok(Settled::LeaseLost) => {
-                    self.outage.answered();
+                    outage::answered();
                     tracing::warn!(%delivery, "its lease was lost before the attempt was stored");
                     return false;
                 }
                 Err(error) => {
-                    if !is_passing(&error) && backoff.failures >= SETTLE_TRIES {
+                    if !error.is_passing() && backoff.failures >= SETTLE_RETRIES {
                         tracing::error!(%error, %delivery, "cannot store an attempt; giving up");
                         return false;
                     }
-                    self.outage.note("store an attempt", &error);
+                    outage::failed("store an attempt", &error);
                     let pause = backoff.next();
                     sleep(pause).await;
                 }
@@ -267,7 +263,7 @@ impl Worker {
 
     async fn give_back(&self, tokens: &[LeaseToken]) {
         if let Err(error) = self.engine.backend().release(tokens).await {
-            tracing::warn!(%error, "cannot give leases back; they will expire");
+            outage::failed("give leases back", &error);
         }
     }
 
@@ -300,7 +296,7 @@ impl Worker {
             }
             match self.engine.backend().renew(&tokens, self.lease).await {
                 Ok(lost) => {
-                    self.outage.answered();
+                    outage::answered();
                     for token in lost.iter().filter(|token| self.held().contains(token)) {
                         tracing::warn!(delivery = %token.delivery, "its lease was lost");
                     }
@@ -308,7 +304,7 @@ impl Worker {
                 Err(error) => {
                     // There may be little time left.
                     pause = self.lease / 20;
-                    self.outage.note("renew leases", &error);
+                    outage::failed("renew leases", &error);
                 }
             }
         }
@@ -321,12 +317,12 @@ impl Worker {
         loop {
             tick.tick().await;
             if logged.elapsed() >= PUT_OFF_LOG
-                && let defer @ 1.. = self.defer.swap(0, Ordering::Relaxed)
+                && let deferred @ 1.. = self.deferred.swap(0, Ordering::Relaxed)
             {
                 logged = Instant::now();
                 tracing::warn!(
-                    defer,
-                    "deliveries were put off, as their plugins are not ready to run here yet"
+                    deferred,
+                    "deliveries were deferred, as their plugins are not ready to run here yet"
                 );
             }
             let in_flight = self.held().len();
@@ -344,8 +340,8 @@ impl Worker {
                     .unwrap_or(u32::MAX),
             };
             match self.engine.backend().heartbeat(&info).await {
-                Ok(()) => self.outage.answered(),
-                Err(error) => self.outage.note("send a heartbeat", &error),
+                Ok(()) => outage::answered(),
+                Err(error) => outage::failed("send a heartbeat", &error),
             }
         }
     }
@@ -363,7 +359,7 @@ impl Worker {
                         tracing::debug!(removed, "removed what had been kept long enough");
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "retention failed");
+                        outage::failed("remove old deliveries", &error);
                         break;
                     }
                 }
@@ -377,6 +373,29 @@ impl Worker {
 
     fn held(&self) -> MutexGuard<'_, HashSet<LeaseToken>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One line for each lost worker, and one for each delivery that failed because its workers were lost.
+fn log_lost(lost: &[LostLease]) {
+    let mut deliveries: BTreeMap<&WorkerId, usize> = BTreeMap::new();
+    for lease in lost {
+        *deliveries.entry(&lease.worker).or_default() += 1;
+    }
+    for (worker, deliveries) in deliveries {
+        tracing::warn!(
+            lost_worker = %worker,
+            deliveries,
+            "a worker was lost: its leases expired and its deliveries are taken over. It was killed, it hangs, or it \
+             cannot reach the store"
+        );
+    }
+    for lease in lost.iter().filter(|lease| lease.has_failed) {
+        tracing::warn!(
+            delivery = %lease.delivery, tenant = %lease.tenant, webhook = %lease.webhook, lost_worker = %lease.worker,
+            "a delivery failed because every worker that claimed it was lost: see whether it stops them, and send it \
+             again with `hookbox deliveries requeue`"
+        );
     }
 }
 

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use hookbox::{
-    backend::{Delivery, Settled, Status},
+    backend::{Delivery, LostLease, Settled, Status},
     config::QueueLimits,
+    model::WorkerId,
     record::{AttemptOutcome, Next},
 };
 
@@ -98,6 +99,31 @@ async fn ended(bed: &Bed, id: &hookbox::model::DeliveryId) -> Delivery {
         delivery.status.is_ended().then_some(delivery)
     })
     .await
+}
+
+pub(crate) async fn a_claim_names_the_leases_that_were_lost(open: Open) {
+    let limits = QueueLimits {
+        max_receives: 2,
+        ..LIMITS
+    };
+    let (bed, t) = (open(limits).await, tenant("t"));
+    let hook = bed.webhook(&t, |_| ()).await;
+    let sent = bed.send_one(&t, &hook).await;
+    assert_eq!(bed.claim_for(1, SHORT).await.lost, []);
+    for has_failed in [false, true] {
+        let lost = until(async || {
+            let lost = bed.claim_for(1, SHORT).await.lost;
+            (!lost.is_empty()).then_some(lost)
+        });
+        let expected = LostLease {
+            delivery: sent.clone(),
+            tenant: t.clone(),
+            webhook: hook.clone(),
+            worker: WorkerId::from("wrk_test"),
+            has_failed,
+        };
+        assert_eq!(lost.await, [expected]);
+    }
 }
 
 pub(crate) async fn a_renewed_lease_is_kept(open: Open) {

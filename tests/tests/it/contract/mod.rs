@@ -54,6 +54,7 @@ macro_rules! contract {
                 an_expired_lease_is_reclaimed_and_recorded,
                 a_superseded_lease_changes_nothing,
                 a_delivery_that_takes_its_workers_down_fails,
+                a_claim_names_the_leases_that_were_lost,
                 a_renewed_lease_is_kept,
                 lost_leases_are_named_when_renewed,
                 released_deliveries_are_claimable_at_once_and_unreceived,

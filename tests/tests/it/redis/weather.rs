@@ -9,8 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hookbox_tests::redis::{Cluster, Fsync, Options, RedisServer, User};
-use reqwest::StatusCode;
+use hookbox_tests::{
+    process::hookbox,
+    redis::{Cluster, Fsync, Options, RedisServer, User},
+    server::Starting,
+};
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::task::block_in_place;
 
@@ -42,6 +46,38 @@ async fn redis_is_restarted() {
     scene.flows().await;
     let soon = Instant::now() + Duration::from_secs(30);
     scene.arrives(&waiting, soon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_one_line_in_the_log_however_many_calls_fail() {
+    let mut redis = RedisServer::start(Options {
+        aof: Some(Fsync::Always),
+        ..Options::default()
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let mut command = hookbox();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--redis", &redis.url()])
+        .stderr(std::fs::File::create(&path).unwrap());
+    let server = block_in_place(|| Starting::new(&mut command).ready());
+    let status = async || server.request(Method::GET, "/v1/webhooks", None).await.0;
+    redis.kill();
+    for _ in 0..20 {
+        assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    block_in_place(|| redis.start_again());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while status().await != StatusCode::OK {
+        assert!(Instant::now() < deadline, "Redis is not reached again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let log = std::fs::read_to_string(&path).unwrap();
+    let failures = log.lines().filter(|line| line.contains(" ERROR "));
+    let failures: Vec<&str> = failures.collect();
+    assert_eq!(failures.len(), 1, "{log}");
+    assert!(failures[0].contains("further failures"), "{log}");
+    assert!(!log.contains("cannot give"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

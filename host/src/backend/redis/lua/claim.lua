@@ -4,11 +4,12 @@
 -- of one whose event is missing, [11] the kind of a lost lease's error,
 -- [12] how many first attempts of a webhook go before one of its retries that are due
 -- Answers: now, when to ask again (microseconds from now; -1: nothing to wait for), the deliveries as
--- id and fields in turn, the events they belong to as id and fields in turn.
+-- id and fields in turn, the events they belong to as id and fields in turn, the leases that were lost as delivery,
+-- tenant, webhook, worker and the delivery's state in turn.
 local worker, max, lease, max_bytes = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local STEP, FIRSTS_PER_RETRY = 500, tonumber(ARGV[12])
 
-local touched = {}
+local touched, lost = {}, {}
 for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0, STEP)) do
   local d = find(id)
   if d then
@@ -17,6 +18,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0
     d.n = d.n + 1
     local poisonous = d.rc >= MAX_RECEIVES
     move(d, poisonous and 'failed' or 'queued')
+    for _, part in ipairs({id, d.t, d.w, d.wk or '', d.s}) do lost[#lost + 1] = part end
     ended_with(d, ARGV[11])
     if not poisonous then back_to_lane(d) end
     call('HSET', P .. 'd:' .. id, 's', d.s, 'u', now, 'n', d.n, 'le', d.le,
@@ -135,4 +137,4 @@ if is_full and again > 0 then
     woken = true
   end
 end
-return done(now, again, deliveries, events)
+return done(now, again, deliveries, events, lost)

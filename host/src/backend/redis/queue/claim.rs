@@ -7,7 +7,7 @@ use redis::Value;
 use crate::backend::redis::queue::{list, micros};
 use crate::{
     backend::{
-        BackendError, Claim, LeaseToken, Leased,
+        BackendError, Claim, LeaseToken, Leased, LostLease, outage,
         redis::{
             RedisBackend,
             fault::stored,
@@ -51,6 +51,7 @@ pub(super) async fn claim(
         match one(backend, shard, worker, room, lease).await {
             Ok(claim) => {
                 all.leased.extend(claim.leased);
+                all.lost.extend(claim.lost);
                 all.next_due = sooner(all.next_due, claim.next_due);
             }
             Err(error) => {
@@ -62,8 +63,8 @@ pub(super) async fn claim(
     }
     match failed {
         Some((count, error)) if count == shards => Err(error),
-        Some((count, error)) if all.leased.is_empty() => {
-            tracing::warn!(%error, shards = count, "some shards cannot be claimed from");
+        Some((_, error)) if all.leased.is_empty() => {
+            outage::failed("claim from some shards of Redis", &error);
             Ok(all)
         }
         _ => Ok(all),
@@ -99,6 +100,7 @@ async fn one(
     answer.next()?;
     let again = answer.int()?;
     let (deliveries, events) = (answer.list()?, answer.list()?);
+    let lost = read_lost(answer.list()?)?;
     let events = read_events(events)?;
     let mut leased = Vec::with_capacity(deliveries.len() / 2);
     let mut parts = deliveries.into_iter();
@@ -121,7 +123,24 @@ async fn one(
     Ok(Claim {
         leased,
         next_due: u64::try_from(again).ok().map(Duration::from_micros),
+        lost,
     })
+}
+
+fn read_lost(parts: Vec<Value>) -> Result<Vec<LostLease>, BackendError> {
+    let mut lost = Vec::with_capacity(parts.len() / 5);
+    let mut parts = parts.into_iter();
+    while let Some(delivery) = parts.next() {
+        let mut next = || text(parts.next().unwrap_or(Value::Nil));
+        lost.push(LostLease {
+            delivery: text(delivery)?.into(),
+            tenant: next()?.into(),
+            webhook: next()?.into(),
+            worker: next()?.into(),
+            has_failed: next()? == "failed",
+        });
+    }
+    Ok(lost)
 }
 
 fn read_events(parts: Vec<Value>) -> Result<HashMap<EventId, Arc<Event>>, BackendError> {

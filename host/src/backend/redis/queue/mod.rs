@@ -15,7 +15,7 @@ pub(crate) use wake::Waker;
 
 use crate::{
     backend::{
-        BackendError,
+        BackendError, outage,
         redis::{
             RedisBackend,
             registry::named::write,
@@ -74,7 +74,7 @@ impl Outcome {
         match self.error {
             Some(error) if !self.worked => Err(error),
             Some(error) => {
-                tracing::warn!(%error, "some shards are away");
+                outage::failed("reach some shards of Redis", &error);
                 Ok(())
             }
             None => Ok(()),

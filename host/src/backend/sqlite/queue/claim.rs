@@ -58,7 +58,7 @@ pub(super) fn claim(
     max: usize,
     lease: Duration,
 ) -> Result<Claim, Fault> {
-    settle::reclaim(tx, scheduler, tx.now, Expired::By(tx.now), STEP)?;
+    let lost = settle::reclaim(tx, scheduler, tx.now, Expired::By(tx.now), STEP)?;
     tx.run(OPEN_DUE, [tx.now.as_millis()])?;
     let mut leased = Vec::new();
     let mut events = HashMap::new();
@@ -99,6 +99,7 @@ pub(super) fn claim(
     Ok(Claim {
         leased,
         next_due: next_due(tx)?,
+        lost,
     })
 }
 

@@ -80,7 +80,20 @@ impl Scheduler {
                               coalesce((SELECT max(served) FROM turns), 0))";
         let tick = conn.one(sql, [], |row| Ok(row.get(0)?))?.unwrap_or(0);
         self.tick.store(tick, Ordering::Relaxed);
-        while settle::reclaim(conn, self, now, Expired::All, STEP)? == STEP {}
+        let mut deliveries = 0;
+        loop {
+            let lost = settle::reclaim(conn, self, now, Expired::All, STEP)?.len();
+            deliveries += lost;
+            if lost < STEP {
+                break;
+            }
+        }
+        if deliveries > 0 {
+            tracing::warn!(
+                deliveries,
+                "the last process ended while it worked on deliveries; they are queued again"
+            );
+        }
         while self.drain(conn, now, STEP)? == STEP {}
         // The default cap may have changed with the configuration.
         conn.run(REFRESH_ALL, params![now.as_millis(), self.cap()])?;

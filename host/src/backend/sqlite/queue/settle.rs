@@ -2,19 +2,19 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::backend::sqlite::queue::{Scheduler, later, report};
 use crate::{
     backend::{
-        KEPT_ATTEMPTS, Settled, Settlement, Status,
+        KEPT_ATTEMPTS, LostLease, Settled, Settlement, Status,
         schedule::{self, WORKER_LOST},
         sqlite::{
             Tx,
             fault::{Fault, Sql},
         },
     },
-    model::{TenantId, Timestamp, WorkerId},
+    model::{TenantId, Timestamp},
     record::{Attempt, Next},
 };
 
@@ -122,45 +122,51 @@ pub(super) enum Expired {
 
 /// The leases that end first.
 pub(super) const LEASED: &str =
-    "SELECT seq, tenant, outlet, total_attempts, attempts, receives, worker, leased_at FROM deliveries
+    "SELECT seq, tenant, outlet, total_attempts, attempts, receives, worker, leased_at, id,
+         (SELECT webhook FROM outlets WHERE outlets.id = outlet) FROM deliveries
      WHERE lease_until IS NOT NULL AND lease_until <= ?1 ORDER BY lease_until LIMIT ?2";
 
-/// Takes back up to `limit` leases; how many it were. The lost attempt is recorded. It does not use up
-/// the retry schedule, but receives stay counted, so that a delivery that takes its workers down ends in
-/// `failed`.
+/// Takes back up to `limit` leases. The lost attempt is recorded. It does not use up the retry schedule, but claims stay
+/// counted, so that a delivery that takes its workers down ends in `failed`.
 pub(super) fn reclaim(
     conn: &Connection,
     scheduler: &Scheduler,
     now: Timestamp,
     expired: Expired,
     limit: usize,
-) -> Result<usize, Fault> {
+) -> Result<Vec<LostLease>, Fault> {
     let until = match expired {
         Expired::By(time) => time.as_millis(),
         Expired::All => i64::MAX,
     };
-    let lost = conn.all(LEASED, [until, limit as i64], |row| {
+    let text = |row: &Row<'_>, column| row.get::<_, String>(column);
+    let leases = conn.all(LEASED, [until, limit as i64], |row| {
         let started = Started {
             seq: row.get(0)?,
-            tenant: row.get::<_, String>(1)?.into(),
+            tenant: text(row, 1)?.into(),
             outlet: row.get(2)?,
             total_attempts: row.get(3)?,
         };
         let (attempts, receives): (u32, u32) = (row.get(4)?, row.get(5)?);
-        let worker = WorkerId::from(row.get::<_, Option<String>>(6)?.unwrap_or_default());
         let begun = row.get::<_, Option<i64>>(7)?;
         let begun = begun.map_or(now, Timestamp::from_millis);
-        Ok((started, attempts, receives, worker, begun))
+        let lost = LostLease {
+            delivery: text(row, 8)?.into(),
+            tenant: started.tenant.clone(),
+            webhook: text(row, 9)?.into(),
+            worker: row.get::<_, Option<String>>(6)?.unwrap_or_default().into(),
+            has_failed: receives >= scheduler.limits.max_receives.max(1),
+        };
+        Ok((started, attempts, receives, begun, lost))
     })?;
     let mut outlets = BTreeSet::new();
-    let count = lost.len();
-    for (started, attempts, receives, worker, begun) in lost {
-        let attempt =
-            schedule::lost_attempt(started.total_attempts.saturating_add(1), worker, begun, now);
+    let mut all = Vec::with_capacity(leases.len());
+    for (started, attempts, receives, begun, lost) in leases {
+        let number = started.total_attempts.saturating_add(1);
+        let attempt = schedule::lost_attempt(number, lost.worker.clone(), begun, now);
         record(conn, started.seq, &attempt)?;
         report::count_attempt(conn, &started.tenant, now, &attempt)?;
-        let poisonous = receives >= scheduler.limits.max_receives.max(1);
-        let (status, lane, result) = if poisonous {
+        let (status, lane, result) = if lost.has_failed {
             (Status::Failed, None, schedule::poisonous(&receives))
         } else {
             let lane = i64::from(attempts > 0);
@@ -181,9 +187,10 @@ pub(super) fn reclaim(
             ],
         )?;
         outlets.insert(started.outlet);
+        all.push(lost);
     }
     for outlet in outlets {
         scheduler.refresh(conn, now, outlet)?;
     }
-    Ok(count)
+    Ok(all)
 }
