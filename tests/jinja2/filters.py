@@ -1,4 +1,4 @@
-"""The filters that hookbox adds to Jinja2's, of Python's standard library (and jmespath): by the names and the
+"""The filters that hookbox adds to Jinja2's, of Python's standard library: by the names and the
 documentation of Ansible's filters, so that Python says what is right. The clock is left out: there is none.
 """
 
@@ -9,8 +9,6 @@ import ipaddress
 import re
 import time
 from datetime import datetime
-
-import jmespath
 
 
 def flags(ignorecase, multiline):
@@ -53,10 +51,6 @@ def hash_(value, hashtype="sha1"):
 
 def hmac_(value, key, hashtype="sha256"):
     return hmac.new(str(key).encode(), str(value).encode(), hashtype).hexdigest()
-
-
-def json_query(value, expr):
-    return jmespath.search(expr, value)
 
 
 def to_datetime(value, format=None):
@@ -162,7 +156,6 @@ FILTERS = {
     "b64decode": b64decode,
     "hash": hash_,
     "hmac": hmac_,
-    "json_query": json_query,
     "to_datetime": to_datetime,
     "strftime": strftime,
     "ipaddr": ipaddr,

@@ -3,8 +3,8 @@
 use minijinja::value::{Kwargs, Rest, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use crate::engine;
-use crate::py::{self, wrong};
+use crate::output;
+use crate::values::{self, wrong};
 
 /// The arguments of a call, in the order of its parameters.
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ impl Args {
     /// # Errors
     /// If it is none.
     pub(crate) fn int(&self, at: usize, default: i64) -> Result<i64, Error> {
-        self.get(at).map_or(Ok(default), py::index)
+        self.get(at).map_or(Ok(default), values::index)
     }
 
     /// `str(argument)`.
@@ -104,7 +104,7 @@ impl Args {
         default: &str,
     ) -> Result<String, Error> {
         match self.get(at) {
-            Some(value) => engine::to_str(state, value).map(String::from),
+            Some(value) => output::to_str(state, value).map(String::from),
             None => Ok(default.to_owned()),
         }
     }

@@ -7,10 +7,10 @@ use hookbox_guest::Failure;
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr};
 use minijinja::{Error, ErrorKind, State, Value};
 
+use crate::json_reader::Parser;
 use crate::methods::dicts;
-use crate::parse::Parser;
-use crate::py;
 use crate::scan::{Class, run};
+use crate::values;
 
 /// How deep arrays and objects may nest. The host lets 64 through; the stack stands several times this.
 const MAX_DEPTH: usize = 128;
@@ -146,7 +146,7 @@ impl Lazy {
     /// The list or dict that it becomes for good.
     fn change(self: &Arc<Self>) -> &Value {
         self.changed.get_or_init(|| match self.items() {
-            Items::List(list) => py::list(list.try_iter().into_iter().flatten().collect()),
+            Items::List(list) => values::list(list.try_iter().into_iter().flatten().collect()),
             Items::Members(members) => dicts::dict(members.pairs.iter().cloned().collect()),
         })
     }

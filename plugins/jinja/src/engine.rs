@@ -12,10 +12,11 @@ use crate::{
     functions, headers,
     json::{self, Place},
     limits, memory,
-    py::afford,
-    python,
+    output::{affordable, to_str},
     rewrite::rewrite,
     scan::{Class, run},
+    values::afford,
+    writer,
 };
 
 /// A field of the webhook that is a template.
@@ -273,21 +274,6 @@ fn rewritten(source: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// The bytes of a value written out that a template could still pay for.
-pub(crate) fn affordable(state: &State<'_, '_>) -> usize {
-    let left = state.fuel_levels().map_or(0, |(_, left)| left);
-    usize::try_from(left)
-        .unwrap_or(usize::MAX)
-        .saturating_mul(limits::BYTES_PER_FUEL)
-}
-
-/// `str(value)`, paid for.
-pub(crate) fn to_str<'v>(state: &State<'_, '_>, value: &'v Value) -> Result<Cow<'v, str>, Error> {
-    let (text, cost) = python::to_str(value, affordable(state))?;
-    afford(state, cost)?;
-    Ok(text)
-}
-
 /// Where a template writes to: as many bytes as the field may have.
 #[derive(Clone)]
 struct Sink {
@@ -369,7 +355,7 @@ impl Sink {
         };
         let (text, cost) = match self.field {
             Field::JsonBody if reached => place.write(value, affordable(state))?,
-            _ => python::to_str(value, affordable(state))?,
+            _ => writer::to_str(value, affordable(state))?,
         };
         afford(state, cost)?;
         if !reached {

@@ -10,15 +10,15 @@ use minijinja::functions::Function;
 use minijinja::value::{FunctionArgs, FunctionResult, Kwargs, Value};
 use minijinja::{Environment, Error, State};
 
-use crate::engine;
 use crate::filters;
 use crate::headers;
 use crate::json;
 use crate::limits;
 use crate::methods;
-use crate::py::{self, wrong};
-use crate::python::{Json, Style, Writer};
-use crate::{globals, tests};
+use crate::output;
+use crate::values::{self, wrong};
+use crate::writer::{Json, Style, Writer};
+use crate::{globals, is_tests};
 
 /// An environment with all that the templates name. It is made anew for each render, and a hundred names
 /// cost more than most templates do.
@@ -49,7 +49,7 @@ pub(crate) fn environment(templates: &[&str]) -> Environment<'static> {
 /// Adds all filters, tests and functions.
 fn add(names: &mut Names<'_>) {
     globals::add(names);
-    tests::add(names);
+    is_tests::add(names);
     filters::apply::add(names);
     filters::add(names);
     names.add_function("secret", secret);
@@ -57,7 +57,7 @@ fn add(names: &mut Names<'_>) {
     names.add_filter("env", secret);
     names.add_filter("tojson", tojson);
     names.add_filter("safe", |state: &State<'_, '_>, value: &Value| {
-        engine::to_str(state, value).map(|text| json::vouch(text.into_owned()))
+        output::to_str(state, value).map(|text| json::vouch(text.into_owned()))
     });
     names.add_filter("header_safe", header_safe);
 }
@@ -178,7 +178,7 @@ fn tojson(
     let indent = indent.filter(|indent| !indent.is_none());
     let indent = match indent {
         None => None,
-        Some(indent) => Some(usize::try_from(py::index(&indent)?.clamp(0, 16)).unwrap_or(0)),
+        Some(indent) => Some(usize::try_from(values::index(&indent)?.clamp(0, 16)).unwrap_or(0)),
     };
     let style = Style::Json(Json {
         sort_keys: true,
@@ -187,16 +187,16 @@ fn tojson(
         strict: false,
     });
     state.consume_fuel(2 * limits::CALL)?;
-    let mut writer = Writer::new(style, engine::affordable(state));
+    let mut writer = Writer::new(style, output::affordable(state));
     writer.value(value)?;
-    py::afford(state, writer.cost())?;
+    values::afford(state, writer.cost())?;
     Ok(json::vouch(writer.out))
 }
 
 /// NetBox's filter: the text without control characters.
 fn header_safe(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
-    py::read(state, value)?;
-    let mut text = engine::to_str(state, value)?.into_owned();
+    values::read(state, value)?;
+    let mut text = output::to_str(state, value)?.into_owned();
     text.retain(|c| !headers::is_unsafe(c));
     Ok(text)
 }

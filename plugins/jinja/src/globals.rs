@@ -9,16 +9,16 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, ValueOrKwargs};
 use minijinja::{AutoEscape, Error, ErrorKind, State, Value};
 
 use crate::args::{self, Args};
-use crate::engine::to_str;
 use crate::filters::html::escaped;
 use crate::functions::Names;
+use crate::is_tests::contains;
 use crate::limits;
 use crate::methods::dicts;
 use crate::mutable::Pairs;
+use crate::output::to_str;
 use crate::percent;
-use crate::py::{self, Number, wrong};
 use crate::slices::slice;
-use crate::tests::contains;
+use crate::values::{self, Number, wrong};
 
 type Many = Rest<ValueOrKwargs>;
 
@@ -48,12 +48,12 @@ pub(crate) fn add(environment: &mut Names<'_>) {
         Ok::<_, Error>(Value::from_object(Joiner { sep, used }))
     });
     environment.add_function("lipsum", lipsum);
-    environment.add_function("__list", |rest: Rest<Value>| py::list(rest.0));
+    environment.add_function("__list", |rest: Rest<Value>| values::list(rest.0));
     environment.add_function("__dict", |rest: Rest<Value>| {
         let mut pairs = Pairs::default();
         let mut all = rest.0.into_iter();
         while let (Some(key), Some(item)) = (all.next(), all.next()) {
-            py::hashable(&key)?;
+            values::hashable(&key)?;
             pairs.insert(key, item);
         }
         Ok::<_, Error>(dicts::dict(pairs))
@@ -62,7 +62,7 @@ pub(crate) fn add(environment: &mut Names<'_>) {
     environment.add_function("__add", |state: &State<'_, '_>, all: Rest<Value>| {
         let mut all = all.0.into_iter();
         let first = all.next().unwrap_or_default();
-        all.try_fold(first, |sum, more| py::add(state, &sum, &more))
+        all.try_fold(first, |sum, more| values::add(state, &sum, &more))
     });
     environment.add_function("__concat", concat);
     environment.add_function("__slice", slice);
@@ -81,7 +81,7 @@ pub(crate) fn add(environment: &mut Names<'_>) {
         ("__ge", Ord::is_ge),
     ] {
         environment.add_function(name, move |state: &State<'_, '_>, a: &Value, b: &Value| {
-            py::compare(state, a, b).map(holds)
+            values::compare(state, a, b).map(holds)
         });
     }
     environment.add_function("__macro", |inner: Value, varargs: bool, kwargs: bool| {
@@ -108,7 +108,7 @@ fn range(state: &State<'_, '_>, rest: Many) -> Result<Value, Error> {
     let args = Args::bind_places(&["start!", "stop", "step"], &given)?;
     let first = args.int(0, 0)?;
     let (start, stop) = match args.get(1) {
-        Some(stop) => (first, py::index(stop)?),
+        Some(stop) => (first, values::index(stop)?),
         None => (0, first),
     };
     let step = args.int(2, 1)?;
@@ -223,7 +223,7 @@ impl Object for Cycler {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         match key.as_str()? {
             "current" => Some(self.current()),
-            "items" => Some(py::tuple(self.items.clone())),
+            "items" => Some(values::tuple(self.items.clone())),
             "pos" => Some(Value::from(self.at.load(Ordering::Relaxed))),
             _ => None,
         }
@@ -364,7 +364,10 @@ fn concat(state: &State<'_, '_>, all: Rest<Value>) -> Result<Value, Error> {
 /// `a % b`, of numbers and of texts.
 fn modulo(state: &State<'_, '_>, a: &Value, b: &Value) -> Result<Value, Error> {
     if let Some(text) = a.as_str() {
-        return Ok(py::like(a, percent::format(state, text, b, a.is_safe())?));
+        return Ok(values::like(
+            a,
+            percent::format(state, text, b, a.is_safe())?,
+        ));
     }
     match (Number::of(a), Number::of(b)) {
         (Some(Number::Int(a)), Some(Number::Int(b))) => {
@@ -391,7 +394,7 @@ fn modulo(state: &State<'_, '_>, a: &Value, b: &Value) -> Result<Value, Error> {
             }))
         }
         _ => {
-            let (left, right) = (py::type_name(a), py::type_name(b));
+            let (left, right) = (values::type_name(a), values::type_name(b));
             Err(wrong(format!(
                 "unsupported operand type(s) for %: '{left}' and '{right}'"
             )))
@@ -424,7 +427,7 @@ impl Object for Macro {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         match key.as_str()? {
-            "arguments" => Some(py::tuple(self.parameters())),
+            "arguments" => Some(values::tuple(self.parameters())),
             "catch_varargs" => Some(Value::from(self.varargs)),
             "catch_kwargs" => Some(Value::from(self.kwargs)),
             name => self.inner.get_attr(name).ok(),
@@ -449,7 +452,7 @@ impl Object for Macro {
                 return Err(wrong(format!("the macro takes no argument `{name}`")));
             }
         }
-        known.push(("varargs".to_owned(), py::tuple(more.to_vec())));
+        known.push(("varargs".to_owned(), values::tuple(more.to_vec())));
         known.push(("kwargs".to_owned(), dicts::dict(unknown)));
         let mut call = taken.to_vec();
         call.push(

@@ -7,9 +7,9 @@ use std::{borrow::Cow, cell::RefCell, collections::HashMap};
 
 use minijinja::{Error, ErrorKind, Value};
 
-use crate::py::like;
-use crate::python::{self, Json, Style, Writer};
 use crate::scan::{Class, run};
+use crate::values::like;
+use crate::writer::{self, Json, Style, Writer};
 
 /// Where the text written so far ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Place {
                 }
             },
             Self::Text => {
-                let (text, cost) = python::to_str(value, limit)?;
+                let (text, cost) = writer::to_str(value, limit)?;
                 let mut out = String::with_capacity(text.len());
                 crate::literals::push_json_text(&mut out, &text, false);
                 Ok((out.into(), cost))

@@ -9,10 +9,13 @@ mod document;
 mod engine;
 mod escapes;
 mod filters;
+mod format_spec;
 mod functions;
 mod globals;
 mod headers;
+mod is_tests;
 mod json;
+mod json_reader;
 mod limits;
 mod literals;
 mod macros;
@@ -20,25 +23,23 @@ mod memory;
 mod methods;
 mod mutable;
 mod operators;
-mod parse;
+mod output;
 mod percent;
 mod pprint;
-mod py;
-mod python;
 mod rewrite;
 mod scan;
 mod slices;
-mod spec;
-mod tests;
 mod tokens;
 mod urlize;
+mod values;
+mod writer;
 
 use hookbox_guest::{BodyEscape, Decision, Event, Failure, FailureKind, Request, Webhook};
 
 use document::Document;
 use engine::{Engine, Field};
 use minijinja::Value;
-use python::{Json, Style, Writer};
+use writer::{Json, Style, Writer};
 
 pub use memory::Counting;
 

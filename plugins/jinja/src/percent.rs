@@ -3,11 +3,11 @@
 use minijinja::value::ValueKind;
 use minijinja::{Error, State, Value};
 
-use crate::engine::to_str;
 use crate::filters::html;
+use crate::format_spec::{Spec, number};
 use crate::methods::strings::{ascii, repr};
-use crate::py::{self, Number, wrong};
-use crate::spec::{Spec, number};
+use crate::output::to_str;
+use crate::values::{self, Number, wrong};
 
 /// What the conversions take their values from.
 struct Source<'v> {
@@ -25,7 +25,7 @@ impl Source<'_> {
     }
 
     fn size(&mut self) -> Result<i64, Error> {
-        py::index(&self.next()?).map_err(|_| wrong("* wants int"))
+        values::index(&self.next()?).map_err(|_| wrong("* wants int"))
     }
 }
 
@@ -39,10 +39,10 @@ pub(crate) fn format(
     operand: &Value,
     safe: bool,
 ) -> Result<String, Error> {
-    let tuple = py::is_tuple(operand);
+    let tuple = values::is_tuple(operand);
     let mut source = Source {
         places: if tuple {
-            py::items(state, operand)?
+            values::items(state, operand)?
         } else {
             vec![operand.clone()]
         },
@@ -200,7 +200,7 @@ fn one(
             spec.pad(state, "", &text, '>')
         }
         _ if !number => {
-            let name = py::type_name(value);
+            let name = values::type_name(value);
             Err(wrong(format!(
                 "%{kind} format: a real number is required, not {name}"
             )))
@@ -240,7 +240,7 @@ fn one(
                 let fill = spec.width.saturating_sub(head.len() + digits.len());
                 missing = missing.max(fill);
             }
-            py::afford(state, missing)?;
+            values::afford(state, missing)?;
             let digits = format!("{:0>missing$}{digits}", "");
             spec.zero = false;
             spec.pad(state, head, &digits, '>')

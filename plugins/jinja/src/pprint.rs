@@ -6,7 +6,7 @@ use minijinja::{Error, State, Value};
 use crate::args::Args;
 use crate::filters::sequences::members;
 use crate::methods::strings::repr;
-use crate::py::{self, wrong};
+use crate::values::{self, wrong};
 
 const WIDTH: usize = 80;
 const MAX_DEPTH: usize = 64;
@@ -38,11 +38,11 @@ fn sorted_repr(state: &State<'_, '_>, value: &Value, depth: usize) -> Result<Str
             }
             format!("{{{}}}", parts.join(", "))
         }
-        ValueKind::Seq if py::is_tuple(value) => match &*all(py::items(state, value)?)? {
+        ValueKind::Seq if values::is_tuple(value) => match &*all(values::items(state, value)?)? {
             [only] => format!("({only},)"),
             parts => format!("({})", parts.join(", ")),
         },
-        ValueKind::Seq => format!("[{}]", all(py::items(state, value)?)?.join(", ")),
+        ValueKind::Seq => format!("[{}]", all(values::items(state, value)?)?.join(", ")),
         _ => repr(state, value)?,
     })
 }
@@ -56,7 +56,7 @@ fn sorted_members(state: &State<'_, '_>, value: &Value) -> Result<Vec<(Value, Va
         if a.kind() == b.kind() || (numeric(a) && numeric(b)) {
             a.cmp(b)
         } else {
-            py::type_name(a).cmp(py::type_name(b))
+            values::type_name(a).cmp(values::type_name(b))
         }
     });
     Ok(members)
@@ -77,7 +77,7 @@ fn format(
         out.push_str(&flat);
         return Ok(());
     }
-    py::afford(state, indent)?;
+    values::afford(state, indent)?;
     let spaces = " ".repeat(indent);
     match value.kind() {
         ValueKind::Map => {
@@ -98,8 +98,8 @@ fn format(
             out.push('}');
         }
         ValueKind::Seq => {
-            let tuple = py::is_tuple(value);
-            let items = py::items(state, value)?;
+            let tuple = values::is_tuple(value);
+            let items = values::items(state, value)?;
             out.push(if tuple { '(' } else { '[' });
             let close = match (tuple, items.len()) {
                 (true, 1) => ",)",
@@ -142,7 +142,7 @@ fn string(
     };
     let most = WIDTH.saturating_sub(indent);
     state.consume_fuel(text.len() as u64 / 2)?;
-    let lines = py::lines(text, true);
+    let lines = values::lines(text, true);
     let mut chunks: Vec<String> = Vec::new();
     let quoted = |text: &str| repr(state, &Value::from(text));
     for (n, line) in lines.iter().enumerate() {
@@ -161,9 +161,9 @@ fn string(
         let mut words: Vec<&str> = Vec::new();
         let mut rest = *line;
         while !rest.is_empty() {
-            let word = rest.find(py::is_space).unwrap_or(rest.len());
+            let word = rest.find(values::is_space).unwrap_or(rest.len());
             let tail = rest.get(word..).unwrap_or_default();
-            let space = tail.find(|c| !py::is_space(c)).unwrap_or(tail.len());
+            let space = tail.find(|c| !values::is_space(c)).unwrap_or(tail.len());
             let (part, after) = rest.split_at(word + space);
             words.push(part);
             rest = after;
@@ -193,7 +193,7 @@ fn string(
         out.push_str(only);
         return Ok(());
     }
-    py::afford(state, chunks.len().saturating_mul(indent))?;
+    values::afford(state, chunks.len().saturating_mul(indent))?;
     let brackets = depth == 0;
     if brackets {
         out.push('(');

@@ -7,9 +7,9 @@ use minijinja::{Error, ErrorKind, State, Value};
 use crate::globals::Range;
 use crate::limits;
 use crate::methods::dicts::View;
-use crate::py::{self, Number, afford, like, type_name, wrong};
 use crate::rewrite::Pieces;
 use crate::tokens::Kind;
+use crate::values::{self, Number, afford, like, type_name, wrong};
 
 /// A bracket that has been opened.
 struct Open {
@@ -151,10 +151,10 @@ pub(crate) fn slice(
     state.consume_fuel((chosen.len() as u64).saturating_mul(limits::ITEM))?;
     let items = chosen.map(|at| value.get_item_by_index(at));
     let items = items.collect::<Result<Vec<_>, _>>()?;
-    Ok(if py::is_tuple(value) {
-        py::tuple(items)
+    Ok(if values::is_tuple(value) {
+        values::tuple(items)
     } else {
-        py::list(items)
+        values::list(items)
     })
 }
 

@@ -3,10 +3,10 @@
 use minijinja::{Error, State, Value};
 
 use crate::args::Args;
-use crate::engine::to_str;
 use crate::filters::html::{escape_text, escaped, markup};
 use crate::limits;
-use crate::py::{self, is_space, wrong};
+use crate::output::to_str;
+use crate::values::{self, is_space, wrong};
 
 /// `urlize(trim_url_limit, nofollow, target, rel, extra_schemes)`.
 pub(crate) fn urlize(
@@ -14,7 +14,7 @@ pub(crate) fn urlize(
     value: &Value,
     args: &Args,
 ) -> Result<Value, Error> {
-    let limit = args.some(0).map(py::index).transpose()?;
+    let limit = args.some(0).map(values::index).transpose()?;
     let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(0));
     let mut rel: Vec<String> = match args.some(3) {
         Some(_) => args
@@ -36,7 +36,7 @@ pub(crate) fn urlize(
     }
     let mut schemes = Vec::new();
     if let Some(extra) = args.some(4) {
-        for scheme in py::items(state, extra)? {
+        for scheme in values::items(state, extra)? {
             let scheme = to_str(state, &scheme)?.into_owned();
             if !is_scheme(&scheme) {
                 return Err(wrong(format!(

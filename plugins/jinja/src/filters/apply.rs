@@ -6,7 +6,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 use crate::args::{self, Args};
 use crate::functions::Names;
 use crate::limits;
-use crate::py::{self, Path, items, wrong};
+use crate::values::{self, Path, items, wrong};
 
 type Many = Rest<ValueOrKwargs>;
 
@@ -52,7 +52,7 @@ fn map(state: &mut State<'_, '_>, value: &Value, rest: Many) -> Result<Value, Er
         for item in all {
             out.push(path.of(state, &item, args.some(1))?);
         }
-        return Ok(py::list(out));
+        return Ok(values::list(out));
     }
     let Some((name, _)) = places.split_first() else {
         return Err(wrong("map requires a filter argument"));
@@ -68,7 +68,7 @@ fn map(state: &mut State<'_, '_>, value: &Value, rest: Many) -> Result<Value, Er
         state.consume_fuel(2)?;
         out.push(state.apply_filter(name, &call).map_err(at_runtime)?);
     }
-    Ok(py::list(out))
+    Ok(values::list(out))
 }
 
 /// A name that is only known when the template runs is no fault of its syntax.
@@ -118,5 +118,5 @@ fn choose(
             out.push(item);
         }
     }
-    Ok(py::list(out))
+    Ok(values::list(out))
 }

@@ -10,11 +10,11 @@ use minijinja::{Error, State, Value};
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
-use super::{Filter, net, query, regex, time};
+use super::{Filter, net, regex, time};
 use crate::args::Args;
-use crate::engine::to_str;
 use crate::functions::holds_secret;
-use crate::py::{afford, wrong};
+use crate::output::to_str;
+use crate::values::{afford, wrong};
 
 pub(crate) const FILTERS: &[Filter] = &[
     Filter {
@@ -71,11 +71,6 @@ pub(crate) const FILTERS: &[Filter] = &[
         names: &["hmac"],
         parameters: &["key!", "hashtype"],
         apply: hmac,
-    },
-    Filter {
-        names: &["json_query"],
-        parameters: &["expr!"],
-        apply: query::json_query,
     },
     Filter {
         names: &["to_datetime"],

@@ -5,10 +5,10 @@ use minijinja::{AutoEscape, Error, State, Value};
 
 use super::Filter;
 use crate::args::Args;
-use crate::engine::to_str;
 use crate::limits;
-use crate::py::{self, is_space, wrong};
+use crate::output::to_str;
 use crate::urlize;
+use crate::values::{self, is_space, wrong};
 
 pub(crate) const FILTERS: &[Filter] = &[
     Filter {
@@ -91,9 +91,9 @@ fn xmlattr(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Valu
         return Err(wrong("the attributes have to be a dict"));
     }
     let mut out = String::new();
-    for key in py::items(state, value)? {
+    for key in values::items(state, value)? {
         state.consume_fuel(limits::CALL)?;
-        let item = py::item(value, &key)?;
+        let item = values::item(value, &key)?;
         if item.is_none() || item.is_undefined() {
             continue;
         }

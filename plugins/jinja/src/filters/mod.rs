@@ -10,17 +10,15 @@ use minijinja::{Error, State, Value};
 
 use crate::args::{self, Args};
 use crate::functions::Names;
-use crate::{limits, py};
+use crate::{limits, values};
 
 pub(crate) mod apply;
 pub(crate) mod extra;
 pub(crate) mod html;
-mod jmespath;
 pub(crate) mod net;
 pub(crate) mod numbers;
 mod order;
 mod pattern;
-pub(crate) mod query;
 pub(crate) mod regex;
 pub(crate) mod sequences;
 pub(crate) mod strings;
@@ -66,7 +64,7 @@ fn call(
     move |state: &mut State<'_, '_>, value: Value, rest: Rest<ValueOrKwargs>| {
         state.consume_fuel(limits::CALL)?;
         if reads {
-            py::read(state, &value)?;
+            values::read(state, &value)?;
         }
         let arguments = Args::bind(filter.parameters, &args::values(rest))?;
         (filter.apply)(state, &value, &arguments)

@@ -6,9 +6,9 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, State, Value};
 
 use crate::args::Args;
-use crate::engine::to_str;
 use crate::limits;
-use crate::py::{self, wrong};
+use crate::output::to_str;
+use crate::values::{self, wrong};
 
 /// An address in a network.
 #[derive(Clone, Copy)]
@@ -227,10 +227,10 @@ pub(crate) fn ipaddr(
     };
     if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
         let mut found = Vec::new();
-        for item in py::items(state, value)? {
+        for item in values::items(state, value)? {
             found.extend(one(&item)?);
         }
-        return Ok(py::list(found));
+        return Ok(values::list(found));
     }
     Ok(one(value)?.unwrap_or_else(|| Value::from(false)))
 }

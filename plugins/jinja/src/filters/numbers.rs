@@ -5,9 +5,9 @@ use minijinja::{Error, ErrorKind, State, Value};
 
 use super::Filter;
 use crate::args::Args;
-use crate::engine::to_str;
 use crate::limits;
-use crate::py::{self, Number, is_space, wrong};
+use crate::output::to_str;
+use crate::values::{self, Number, is_space, wrong};
 
 pub(crate) const FILTERS: &[Filter] = &[
     Filter {
@@ -211,7 +211,7 @@ fn abs(_: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error> {
         Some(Number::Float(number)) => Ok(Value::from(number.abs())),
         None if value.is_integer() => Ok(value.clone()),
         None => {
-            let name = py::type_name(value);
+            let name = values::type_name(value);
             Err(wrong(format!("bad operand type for abs(): '{name}'")))
         }
     }
@@ -260,7 +260,7 @@ fn round(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value,
     }
     let method = args.get(1).map_or(Some("common"), Value::as_str);
     let number = Number::of(value)
-        .ok_or_else(|| wrong(format!("'{}' cannot be rounded", py::type_name(value))))?;
+        .ok_or_else(|| wrong(format!("'{}' cannot be rounded", values::type_name(value))))?;
     let rounder: fn(f64) -> f64 = match method {
         Some("common") => {
             return Ok(match number {

@@ -8,7 +8,7 @@ use minijinja::{Error, State, Value};
 use super::Group;
 use super::sequences::members;
 use crate::args::Args;
-use crate::py::{self, Path, fold, items, wrong};
+use crate::values::{self, Path, fold, items, wrong};
 
 pub(super) fn sort(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
     let exact = args.flag(1, false);
@@ -22,7 +22,7 @@ pub(super) fn sort(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Res
         let key: Result<Vec<Value>, Error> = paths.iter().map(key).collect();
         keyed.push((Value::from(key?), item));
     }
-    py::sort(state, keyed, args.flag(0, false)).map(py::list)
+    values::sort(state, keyed, args.flag(0, false)).map(values::list)
 }
 
 pub(super) fn unique(
@@ -35,13 +35,13 @@ pub(super) fn unique(
     let (mut seen, mut out) = (HashSet::new(), Vec::new());
     for item in items(state, value)? {
         let key = path.of(state, &item, None)?;
-        py::hashable(&key)?;
+        values::hashable(&key)?;
         state.consume_fuel(2)?;
         if seen.insert(if exact { key } else { fold(key) }) {
             out.push(item);
         }
     }
-    Ok(py::list(out))
+    Ok(values::list(out))
 }
 
 fn extreme(
@@ -57,7 +57,7 @@ fn extreme(
         let key = path.of(state, &item, None)?;
         let key = if exact { key } else { fold(key) };
         let wins = match &best {
-            Some((known, _)) => better(py::compare(state, &key, known)?),
+            Some((known, _)) => better(values::compare(state, &key, known)?),
             None => true,
         };
         if wins {
@@ -83,7 +83,7 @@ pub(super) fn sum(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Resu
     }
     // Floats are summed as Python up to 3.11 does, one after the other.
     for item in items(state, value)? {
-        total = py::add(state, &total, &path.of(state, &item, None)?)?;
+        total = values::add(state, &total, &path.of(state, &item, None)?)?;
     }
     Ok(total)
 }
@@ -100,10 +100,10 @@ pub(super) fn groupby(
         let key = path.of(state, &item, args.some(1))?;
         let shown = key.clone();
         let key = if exact { key } else { fold(key) };
-        keyed.push((key.clone(), py::tuple(vec![key, shown, item])));
+        keyed.push((key.clone(), values::tuple(vec![key, shown, item])));
     }
     let mut groups: Vec<(Value, Value, Vec<Value>)> = Vec::new();
-    for entry in py::sort(state, keyed, false)? {
+    for entry in values::sort(state, keyed, false)? {
         let [key, shown, item] =
             [0, 1, 2].map(|at| entry.get_item_by_index(at).unwrap_or_default());
         match groups.last_mut() {
@@ -112,10 +112,10 @@ pub(super) fn groupby(
         }
     }
     let group = |(_, grouper, list)| {
-        let list = py::list(list);
+        let list = values::list(list);
         Value::from_object(Group { grouper, list })
     };
-    Ok(py::list(groups.into_iter().map(group).collect()))
+    Ok(values::list(groups.into_iter().map(group).collect()))
 }
 
 pub(super) fn dictsort(
@@ -136,7 +136,7 @@ pub(super) fn dictsort(
     for (key, item) in members(state, value)? {
         let by = if by_value { item.clone() } else { key.clone() };
         let by = if exact { by } else { fold(by) };
-        keyed.push((by, py::tuple(vec![key, item])));
+        keyed.push((by, values::tuple(vec![key, item])));
     }
-    py::sort(state, keyed, args.flag(2, false)).map(py::list)
+    values::sort(state, keyed, args.flag(2, false)).map(values::list)
 }

@@ -9,7 +9,7 @@ use std::iter::Peekable;
 use std::str::Chars;
 
 use super::numbers::digit;
-use crate::py::is_space;
+use crate::values::is_space;
 
 /// The most characters of a repeat's numbers.
 const LONGEST: usize = 16;

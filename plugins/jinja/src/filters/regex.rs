@@ -8,9 +8,9 @@ use regex_lite::{Captures, Regex, RegexBuilder};
 
 use super::pattern::{live, translate};
 use crate::args::Args;
-use crate::engine::to_str;
 use crate::limits;
-use crate::py::{self, afford, wrong};
+use crate::output::to_str;
+use crate::values::{self, afford, wrong};
 
 /// More states than an expression within the library's limit of size has.
 const MOST_STATES: usize = 4096;
@@ -219,7 +219,7 @@ pub(super) fn regex_search(
     let groups = wanted
         .iter()
         .map(|name| Ok(part(group(&regex, name)?).unwrap_or_else(|| Value::from(()))));
-    Ok(py::list(groups.collect::<Result<_, Error>>()?))
+    Ok(values::list(groups.collect::<Result<_, Error>>()?))
 }
 
 /// `regex_findall(regex, multiline=False, ignorecase=False)`: all matches, of the whole, of the one group,
@@ -247,8 +247,8 @@ pub(super) fn regex_findall(
         all.push(match groups.len() {
             0 => whole,
             1 => groups.remove(0),
-            _ => py::tuple(groups),
+            _ => values::tuple(groups),
         });
     }
-    Ok(py::list(all))
+    Ok(values::list(all))
 }

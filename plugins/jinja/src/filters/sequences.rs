@@ -9,9 +9,9 @@ use super::html::escaped;
 use super::order::{dictsort, groupby, max, min, sort, sum, unique};
 use super::{Filter, Group};
 use crate::args::Args;
-use crate::engine::to_str;
+use crate::output::to_str;
 use crate::pprint;
-use crate::py::{self, Path, items, wrong};
+use crate::values::{self, Path, items, wrong};
 
 pub(crate) const FILTERS: &[Filter] = &[
     Filter {
@@ -117,7 +117,7 @@ pub(crate) const FILTERS: &[Filter] = &[
 ];
 
 fn list(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error> {
-    items(state, value).map(py::list)
+    items(state, value).map(values::list)
 }
 
 fn first(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error> {
@@ -140,19 +140,19 @@ fn length(_: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error
         _ => None,
     };
     length.map(Value::from).ok_or_else(|| {
-        let name = py::type_name(value);
+        let name = values::type_name(value);
         wrong(format!("object of type '{name}' has no len()"))
     })
 }
 
 fn reverse(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error> {
     if let Some(text) = value.as_str() {
-        py::read(state, value)?;
+        values::read(state, value)?;
         return Ok(Value::from(text.chars().rev().collect::<String>()));
     }
     let mut items = items(state, value)?;
     items.reverse();
-    Ok(py::list(items))
+    Ok(values::list(items))
 }
 
 /// Nothing here is random, so that a render can be repeated: it is the item in the middle.
@@ -164,17 +164,17 @@ fn random(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, E
 /// The pairs of a dict.
 pub(crate) fn members(state: &State<'_, '_>, value: &Value) -> Result<Vec<(Value, Value)>, Error> {
     let keys = items(state, value)?;
-    let pair = |key: Value| py::item(value, &key).map(|item| (key, item));
+    let pair = |key: Value| values::item(value, &key).map(|item| (key, item));
     keys.into_iter().map(pair).collect()
 }
 
 fn pairs(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value, Error> {
     match value.kind() {
-        ValueKind::Undefined => Ok(py::list(Vec::new())),
+        ValueKind::Undefined => Ok(values::list(Vec::new())),
         ValueKind::Map => {
             let members = members(state, value)?;
-            let tuple = |(key, item)| py::tuple(vec![key, item]);
-            Ok(py::list(members.into_iter().map(tuple).collect()))
+            let tuple = |(key, item)| values::tuple(vec![key, item]);
+            Ok(values::list(members.into_iter().map(tuple).collect()))
         }
         _ => Err(wrong("Can only get item pairs from a mapping.")),
     }
@@ -197,7 +197,7 @@ fn join(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, 
     let mut out = String::new();
     for (n, part) in parts.iter().enumerate() {
         if n > 0 {
-            py::afford(state, by.len())?;
+            values::afford(state, by.len())?;
             out.push_str(&by);
         }
         out.push_str(&text(part)?);
@@ -217,21 +217,21 @@ fn batch(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value,
         let rows = if all.is_empty() {
             vec![]
         } else {
-            vec![py::list(Vec::new()), py::list(all)]
+            vec![values::list(Vec::new()), values::list(all)]
         };
-        return Ok(py::list(rows));
+        return Ok(values::list(rows));
     }
     let mut rows = Vec::new();
     for row in all.chunks(size) {
         state.consume_fuel(1)?;
         let mut row = row.to_vec();
         if let Some(fill) = args.some(1) {
-            py::afford(state, (size - row.len()).saturating_mul(24))?;
+            values::afford(state, (size - row.len()).saturating_mul(24))?;
             row.resize(size, fill.clone());
         }
-        rows.push(py::list(row));
+        rows.push(values::list(row));
     }
-    Ok(py::list(rows))
+    Ok(values::list(rows))
 }
 
 fn slice(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
@@ -240,7 +240,7 @@ fn slice(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value,
     if slices == 0 {
         return Err(wrong("the number of slices has to be above zero"));
     }
-    py::afford(state, slices.saturating_mul(64))?;
+    values::afford(state, slices.saturating_mul(64))?;
     let (each, extra) = (all.len() / slices, all.len() % slices);
     let (mut rows, mut rest) = (Vec::new(), all.as_slice());
     for n in 0..slices {
@@ -251,9 +251,9 @@ fn slice(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value,
         if let (Some(fill), true) = (args.some(1), n >= extra) {
             row.push(fill.clone());
         }
-        rows.push(py::list(row));
+        rows.push(values::list(row));
     }
-    Ok(py::list(rows))
+    Ok(values::list(rows))
 }
 
 /// An attribute, never an item: of all that a template handles only a namespace or a group has any.

@@ -7,12 +7,12 @@ use super::Filter;
 use super::html::{escape_text, escaped};
 use super::wrap::wordwrap;
 use crate::args::Args;
-use crate::engine::to_str;
 use crate::json;
 use crate::methods::dicts;
 use crate::methods::strings as methods;
+use crate::output::to_str;
 use crate::percent;
-use crate::py::{self, afford, is_space, like, lines, wrong};
+use crate::values::{self, afford, is_space, like, lines, wrong};
 
 pub(crate) const FILTERS: &[Filter] = &[
     Filter {
@@ -127,7 +127,7 @@ fn trim(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, 
 }
 
 fn replace(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
-    let count = args.some(2).map_or(Ok(-1), py::index)?;
+    let count = args.some(2).map_or(Ok(-1), values::index)?;
     let (old, new) = (args.value(0), args.value(1));
     let mut text = to_str(state, value)?.into_owned();
     let (mut from, mut to) = (
@@ -165,14 +165,17 @@ fn sized(value: &Value) -> Result<(usize, Option<&str>), Error> {
             .map(|length| (length, None))
             .ok_or_else(|| wrong("it has no length")),
         _ => {
-            let name = py::type_name(value);
+            let name = values::type_name(value);
             Err(wrong(format!("object of type '{name}' has no len()")))
         }
     }
 }
 
 fn truncate(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
-    let (length, leeway) = (args.int(0, 255)?, args.some(3).map_or(Ok(5), py::index)?);
+    let (length, leeway) = (
+        args.int(0, 255)?,
+        args.some(3).map_or(Ok(5), values::index)?,
+    );
     let end = args.text(state, 2, "...")?;
     let keep = length.saturating_sub(i64::try_from(end.chars().count()).unwrap_or(i64::MAX));
     if keep < 0 {
@@ -204,13 +207,13 @@ fn truncate(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Val
 
 fn indent(state: &mut State<'_, '_>, value: &Value, args: &Args) -> Result<Value, Error> {
     let Some(text) = value.as_str() else {
-        let name = py::type_name(value);
+        let name = values::type_name(value);
         return Err(wrong(format!("only text can be indented, not '{name}'")));
     };
     let width = match args.get(0) {
         Some(width) if width.as_str().is_some() => to_str(state, width)?.into_owned(),
         width => {
-            let width = width.map_or(Ok(4), py::index)?;
+            let width = width.map_or(Ok(4), values::index)?;
             let width = usize::try_from(width).unwrap_or(0);
             afford(state, width)?;
             " ".repeat(width)
@@ -276,7 +279,7 @@ pub(crate) fn format(
                 .map(|(name, value)| (Value::from(name), value))
                 .collect(),
         ),
-        _ => py::tuple(places.to_vec()),
+        _ => values::tuple(places.to_vec()),
     };
     let out = percent::format(state, &text, &operand, value.is_safe())?;
     Ok(like(value, out))
@@ -306,15 +309,15 @@ fn urlencode(state: &mut State<'_, '_>, value: &Value, _: &Args) -> Result<Value
     let mut out = String::new();
     let pairs = match value.kind() {
         ValueKind::Map => {
-            let keys = py::items(state, value)?;
-            let pair = |key: Value| Ok((py::item(value, &key)?, key));
+            let keys = values::items(state, value)?;
+            let pair = |key: Value| Ok((values::item(value, &key)?, key));
             let pairs: Result<Vec<_>, Error> = keys.into_iter().map(pair).collect();
             pairs?.into_iter().map(|(item, key)| (key, item)).collect()
         }
         ValueKind::Seq | ValueKind::Iterable => {
             let mut pairs = Vec::new();
-            for pair in py::items(state, value)? {
-                let [key, item] = <[Value; 2]>::try_from(py::items(state, &pair)?)
+            for pair in values::items(state, value)? {
+                let [key, item] = <[Value; 2]>::try_from(values::items(state, &pair)?)
                     .map_err(|_| wrong("each item has to be a pair of name and value"))?;
                 pairs.push((key, item));
             }

@@ -12,8 +12,8 @@ use minijinja::{Error, ErrorKind, State, Value};
 
 use super::strptime::strptime;
 use crate::args::Args;
-use crate::engine::to_str;
-use crate::py::{Number, wrong};
+use crate::output::to_str;
+use crate::values::{Number, wrong};
 
 /// A date and time, with an offset from UTC if one is known.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use minijinja::{Error, State, Value};
 
 use crate::args::Args;
 use crate::limits;
-use crate::py::{self, is_space, lines, wrong};
+use crate::values::{self, is_space, lines, wrong};
 
 /// `wordwrap(width=79, break_long_words=True, wrapstring=None, break_on_hyphens=True)`.
 pub(crate) fn wordwrap(
@@ -13,7 +13,7 @@ pub(crate) fn wordwrap(
     args: &Args,
 ) -> Result<Value, Error> {
     let Some(text) = value.as_str() else {
-        let name = py::type_name(value);
+        let name = values::type_name(value);
         return Err(wrong(format!("only text can be wrapped, not '{name}'")));
     };
     let width = args.int(0, 79)?;
@@ -33,12 +33,12 @@ pub(crate) fn wordwrap(
         let most = pieces.len().saturating_add(chars.len() / width);
         state.consume_fuel((most as u64).saturating_mul(limits::ITEM))?;
         let filled = fill(pieces, width, long, hyphens);
-        py::afford(state, filled.len().saturating_mul(wrap.len()))?;
+        values::afford(state, filled.len().saturating_mul(wrap.len()))?;
         out.push(filled.join(&wrap));
     }
-    py::afford(state, out.len().saturating_mul(wrap.len()))?;
+    values::afford(state, out.len().saturating_mul(wrap.len()))?;
     // Safe if what joins the lines is, whatever the text was.
-    Ok(py::like(&args.value(2), out.join(&wrap)))
+    Ok(values::like(&args.value(2), out.join(&wrap)))
 }
 
 /// What `textwrap` breaks lines at, which is less than Python calls white space.

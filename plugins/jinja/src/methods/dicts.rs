@@ -10,7 +10,7 @@ use crate::args::{self, Args};
 use crate::filters::sequences::members;
 use crate::limits;
 use crate::mutable::{Dict, Pairs};
-use crate::py::{self, wrong};
+use crate::values::{self, wrong};
 
 /// The methods that change nothing.
 pub(crate) fn call(
@@ -22,7 +22,7 @@ pub(crate) fn call(
     match name {
         "get" => {
             let args = Args::bind_places(&["key!", "default"], given)?;
-            let found = py::item(value, &args.value(0))?;
+            let found = values::item(value, &args.value(0))?;
             Ok(match (found.is_undefined(), args.get(1)) {
                 (false, _) => found,
                 (true, Some(default)) => default.clone(),
@@ -37,7 +37,7 @@ pub(crate) fn call(
                 "values" => members.into_iter().map(|(_, item)| item).collect(),
                 "items" => members
                     .into_iter()
-                    .map(|(k, v)| py::tuple(vec![k, v]))
+                    .map(|(k, v)| values::tuple(vec![k, v]))
                     .collect(),
                 _ => return Ok(dict(members.into_iter().collect())),
             };
@@ -49,7 +49,7 @@ pub(crate) fn call(
         "fromkeys" => {
             let args = Args::bind_places(&["iterable!", "value"], given)?;
             let item = args.get(1).cloned().unwrap_or_else(|| Value::from(()));
-            let keys = py::items(state, &args.value(0))?;
+            let keys = values::items(state, &args.value(0))?;
             Ok(dict(
                 keys.into_iter().map(|key| (key, item.clone())).collect(),
             ))
@@ -116,10 +116,10 @@ pub(crate) fn pairs(state: &State<'_, '_>, given: &[Value]) -> Result<Vec<(Value
         [other] if other.kind() == ValueKind::Map => members(state, other)?,
         [other] => {
             let mut pairs = Vec::new();
-            for pair in py::items(state, other)? {
-                let [key, item] = <[Value; 2]>::try_from(py::items(state, &pair)?)
+            for pair in values::items(state, other)? {
+                let [key, item] = <[Value; 2]>::try_from(values::items(state, &pair)?)
                     .map_err(|_| wrong("each item has to be a pair of key and value"))?;
-                py::hashable(&key)?;
+                values::hashable(&key)?;
                 pairs.push((key, item));
             }
             pairs
@@ -156,7 +156,7 @@ pub(crate) fn changing(
         "setdefault" => {
             let args = Args::bind_places(&["key!", "default"], given)?;
             let key = args.value(0);
-            py::hashable(&key)?;
+            values::hashable(&key)?;
             if let Some(item) = dict.lock().get(&key) {
                 return Ok(item.clone());
             }
@@ -167,7 +167,7 @@ pub(crate) fn changing(
         }
         "pop" => {
             let args = Args::bind_places(&["key!", "default"], given)?;
-            py::hashable(&args.value(0))?;
+            values::hashable(&args.value(0))?;
             let mut pairs = dict.lock();
             state.consume_fuel(pairs.len() as u64 / 32)?;
             return match (pairs.remove(&args.value(0)), args.get(1)) {
@@ -180,7 +180,7 @@ pub(crate) fn changing(
             Args::bind(&[], given)?;
             let last = dict.lock().pop();
             let (key, item) = last.ok_or_else(|| wrong("popitem(): dictionary is empty"))?;
-            return Ok(py::tuple(vec![key, item]));
+            return Ok(values::tuple(vec![key, item]));
         }
         "clear" => {
             Args::bind(&[], given)?;

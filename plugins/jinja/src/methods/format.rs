@@ -5,8 +5,8 @@ use minijinja::{Error, ErrorKind, State, Value};
 use super::strings::{ascii, repr, shown};
 use crate::args;
 use crate::filters::html::escape_text;
-use crate::py::{like, wrong};
-use crate::spec::Spec;
+use crate::format_spec::Spec;
+use crate::values::{like, wrong};
 
 /// What the fields take their values from.
 struct Fields<'v> {

@@ -1,6 +1,6 @@
 //! What letters are, and their case, as Python sees it.
 
-use crate::py::is_space;
+use crate::values::is_space;
 
 fn titled(c: char) -> String {
     match c {

@@ -7,7 +7,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 
 use crate::args::Args;
 use crate::mutable::{Dict, List};
-use crate::py::{self, items, wrong};
+use crate::values::{self, items, wrong};
 
 /// The methods that change nothing.
 pub(crate) fn call(
@@ -37,12 +37,12 @@ pub(crate) fn call(
                 None => Err(wrong("the value is not in the list")),
             }
         }
-        "copy" if !py::is_tuple(value) => {
+        "copy" if !values::is_tuple(value) => {
             Args::bind(&[], given)?;
-            Ok(py::list(items(state, value)?))
+            Ok(values::list(items(state, value)?))
         }
         "append" | "extend" | "insert" | "pop" | "remove" | "sort" | "reverse" | "clear"
-            if !py::is_tuple(value) =>
+            if !values::is_tuple(value) =>
         {
             Err(wrong(format!(
                 "this list cannot be changed; make one with the filter `list` before `{name}`"
@@ -126,7 +126,7 @@ pub(crate) fn changing(
             }
             let all = items(state, &Value::from_dyn_object(list.clone()))?;
             let keyed = all.into_iter().map(|item| (item.clone(), item)).collect();
-            let sorted = py::sort(state, keyed, args.flag(1, false))?;
+            let sorted = values::sort(state, keyed, args.flag(1, false))?;
             *list.lock() = sorted;
         }
         "reverse" => {
@@ -175,7 +175,7 @@ pub(crate) fn acyclic<'v>(
             ValueKind::Seq | ValueKind::Iterable => open.extend(objects(items(state, &value)?)),
             ValueKind::Map => {
                 for key in items(state, &value)? {
-                    open.extend(objects([py::item(&value, &key)?, key]));
+                    open.extend(objects([values::item(&value, &key)?, key]));
                 }
             }
             _ => {}

@@ -9,7 +9,7 @@ pub(crate) mod strings;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
-use crate::{limits, py};
+use crate::{limits, values};
 
 /// The methods that change nothing. The engine charges for what they return; they also read what they
 /// are called on.
@@ -23,7 +23,7 @@ pub(crate) fn call(
         return cycle(state, value, given);
     }
     state.consume_fuel(limits::CALL)?;
-    py::read(state, value)?;
+    values::read(state, value)?;
     match value.kind() {
         ValueKind::String => strings::call(state, value, name, given),
         ValueKind::Map => dicts::call(state, value, name, given),
@@ -32,7 +32,7 @@ pub(crate) fn call(
             let bytes = value.as_bytes().unwrap_or_default().to_vec();
             let text = String::from_utf8(bytes);
             text.map(Value::from)
-                .map_err(|_| py::wrong("these bytes are no UTF-8"))
+                .map_err(|_| values::wrong("these bytes are no UTF-8"))
         }
         ValueKind::Number if name == "is_integer" => {
             let number = f64::try_from(value.clone())?;
@@ -52,7 +52,7 @@ fn cycle(state: &mut State<'_, '_>, value: &Value, given: &[Value]) -> Result<Va
     if value.get_attr("cycle")?.is_undefined() {
         let (items, names) = crate::args::split(given)?;
         if items.is_empty() || !names.is_empty() {
-            return Err(py::wrong(
+            return Err(values::wrong(
                 "cycle() takes one item or more, and none by name",
             ));
         }

@@ -8,12 +8,12 @@ use super::format;
 use super::letters::{capitalize, is, swapcase, title};
 use super::lists::place;
 use crate::args::Args;
-use crate::engine::to_str;
 use crate::json;
 use crate::limits;
 use crate::mutable::Pairs;
-use crate::py::{self, afford, is_space, like, lines, wrong};
-use crate::python::{Style, Writer};
+use crate::output::to_str;
+use crate::values::{self, afford, is_space, like, lines, wrong};
+use crate::writer::{Style, Writer};
 
 /// The methods.
 pub(crate) fn call(
@@ -84,7 +84,7 @@ pub(crate) fn call(
                 ("partition", ..) => [text, "", ""],
                 _ => ["", "", text],
             };
-            Ok(py::tuple(
+            Ok(values::tuple(
                 [a, b, c].map(|part| like(value, part.to_owned())).to_vec(),
             ))
         }
@@ -98,7 +98,7 @@ pub(crate) fn call(
             let args = Args::bind_places(&["affix!", "start", "end"], given)?;
             let affix = args.value(0);
             let affixes = match affix.kind() {
-                ValueKind::Seq if py::is_tuple(&affix) => py::items(state, &affix)?,
+                ValueKind::Seq if values::is_tuple(&affix) => values::items(state, &affix)?,
                 _ => vec![affix],
             };
             let (_, part) = part(text, &args, 1)?;
@@ -177,11 +177,11 @@ pub(crate) fn call(
             Ok(like(value, expandtabs(text, size)))
         }
         "join" => {
-            let all = py::items(state, &Args::bind_places(&["iterable!"], given)?.value(0))?;
+            let all = values::items(state, &Args::bind_places(&["iterable!"], given)?.value(0))?;
             let mut out = String::new();
             for (n, item) in all.iter().enumerate() {
                 let item = item.as_str().ok_or_else(|| {
-                    let name = py::type_name(item);
+                    let name = values::type_name(item);
                     wrong(format!(
                         "sequence item {n}: expected str instance, {name} found"
                     ))
@@ -240,7 +240,9 @@ pub(crate) fn call(
                     afford(state, to.len())?;
                     out.push_str(to);
                 } else if !to.is_none() {
-                    let code = u32::try_from(py::index(&to)?).ok().and_then(char::from_u32);
+                    let code = u32::try_from(values::index(&to)?)
+                        .ok()
+                        .and_then(char::from_u32);
                     out.push(code.ok_or_else(|| wrong("character mapping must be in range"))?);
                 }
             }
@@ -256,14 +258,14 @@ pub(crate) fn call(
 
 fn strings(origin: &Value, parts: Vec<&str>) -> Value {
     let part = |part: &str| like(origin, part.to_owned());
-    py::list(parts.into_iter().map(part).collect())
+    values::list(parts.into_iter().map(part).collect())
 }
 
 /// A text argument.
 fn needle(args: &Args, at: usize) -> Result<&str, Error> {
     let value = args.get(at);
     value.and_then(Value::as_str).ok_or_else(|| {
-        let name = value.map_or("nothing", py::type_name);
+        let name = value.map_or("nothing", values::type_name);
         wrong(format!("a text is needed, not {name}"))
     })
 }
@@ -353,8 +355,8 @@ fn part<'t>(text: &'t str, args: &Args, at: usize) -> Result<(usize, Option<&'t 
         return Ok((0, Some(text)));
     }
     let length = text.chars().count();
-    let start = args.some(at).map_or(Ok(0), py::index)?;
-    let end = args.some(at + 1).map_or(Ok(i64::MAX), py::index)?;
+    let start = args.some(at).map_or(Ok(0), values::index)?;
+    let end = args.some(at + 1).map_or(Ok(i64::MAX), values::index)?;
     let beyond = usize::try_from(start).is_ok_and(|start| start > length);
     let (start, end) = (place(start, length), place(end, length));
     if beyond || start > end {
@@ -428,7 +430,7 @@ fn expandtabs(text: &str, size: usize) -> String {
 
 /// `repr(value)`, paid for.
 pub(crate) fn repr(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
-    let mut writer = Writer::new(Style::Repr, crate::engine::affordable(state));
+    let mut writer = Writer::new(Style::Repr, crate::output::affordable(state));
     writer.value(value)?;
     afford(state, writer.cost())?;
     Ok(writer.out)

@@ -77,7 +77,7 @@ fn known() -> Vec<Difference> {
 }
 
 /// Files whose cases are about filters that Jinja2 lacks.
-const BEYOND_JINJA2: [&str; 5] = ["addresses", "dates", "digests", "queries", "regex"];
+const BEYOND_JINJA2: [&str; 4] = ["addresses", "dates", "digests", "regex"];
 
 /// How many templates render the same.
 #[derive(Clone, Copy, Default)]
@@ -109,7 +109,7 @@ fn page(known: &[Difference], jinja2: Count, beyond: Count) -> String {
          Templates of the built-in transformer render as CPython's Jinja2 3.1.6 renders them in NetBox (a \
          `SandboxedEnvironment` with its defaults). The test suite renders templates with both, the \
          transformer in its sandbox, and compares text for text, and error for error: {jinja2}. For the \
-         filters that Jinja2 lacks, Python's own library is the reference, and that of JMESPath: {beyond}. \
+         filters that Jinja2 lacks, Python's own library is the reference: {beyond}. \
          Most templates are there for their odd arguments. These are the known differences; the test fails on any other, and on one that is \
          gone.\n\n\
          This page is made by the test; to make it anew: `HOOKBOX_BLESS=1 tests/run -E 'test(jinja2)'`.\n",

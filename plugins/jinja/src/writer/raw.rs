@@ -6,8 +6,8 @@ use hookbox_guest::Failure;
 use minijinja::{Error, ErrorKind};
 
 use super::{Style, Writer};
+use crate::json_reader::Parser;
 use crate::literals::{ESCAPED, ESCAPED_HTML, ESCAPED_REPR, push_escaped};
-use crate::parse::Parser;
 
 impl Writer {
     /// Writes the JSON value that a reader stands before.

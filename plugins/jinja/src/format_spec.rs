@@ -3,7 +3,7 @@
 use minijinja::value::ValueKind;
 use minijinja::{Error, State, Value};
 
-use crate::py::{Number, afford, type_name, wrong};
+use crate::values::{Number, afford, type_name, wrong};
 
 /// Digits after the point that are made at most: no float has more.
 const MOST_DIGITS: usize = 1100;

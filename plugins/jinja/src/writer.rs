@@ -12,7 +12,7 @@ use crate::document::Lazy;
 use crate::globals::Range;
 use crate::literals::{push_float, push_json_text, push_repr};
 use crate::methods::dicts::View;
-use crate::py::{self, wrong};
+use crate::values::{self, wrong};
 
 /// How deep a value may nest where it is written out. A template can nest further than any event, and
 /// writing recurses.
@@ -147,7 +147,7 @@ impl Writer {
             if let Some(view) = value.downcast_object_ref::<View>() {
                 self.out.push_str(view.name);
                 self.open('(')?;
-                self.value(&py::list(view.all.clone()))?;
+                self.value(&values::list(view.all.clone()))?;
                 self.close(')', false);
                 return Ok(());
             }
@@ -183,7 +183,7 @@ impl Writer {
                 self.close('}', pairs.is_empty());
             }
             Some((ObjectRepr::Seq | ObjectRepr::Iterable, object)) => {
-                let tuple = py::is_tuple(value) && self.json().is_none();
+                let tuple = values::is_tuple(value) && self.json().is_none();
                 self.open(if tuple { '(' } else { '[' })?;
                 let mut count = 0;
                 for item in object.try_iter().into_iter().flatten() {

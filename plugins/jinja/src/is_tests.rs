@@ -4,13 +4,13 @@ use minijinja::value::{ObjectRepr, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use crate::args::{self, Args};
-use crate::engine::to_str;
 use crate::functions::{Names, known};
 use crate::limits;
 use crate::methods::dicts::View;
 use crate::methods::letters;
+use crate::output::to_str;
 use crate::percent;
-use crate::py::{self, Number, wrong};
+use crate::values::{self, Number, wrong};
 
 type Many = Rest<ValueOrKwargs>;
 
@@ -90,7 +90,7 @@ pub(crate) fn add(environment: &mut Names<'_>) {
         for name in names {
             let [kind, ..] = names;
             environment.add_test(name, move |state: &State<'_, '_>, a: &Value, b: &Value| {
-                let order = py::compare(state, a, b)?;
+                let order = values::compare(state, a, b)?;
                 Ok::<_, Error>(match kind {
                     "lt" => order.is_lt(),
                     "le" => order.is_le(),
@@ -124,7 +124,7 @@ fn unsupported(value: &Value, operator: &str) -> Error {
     if value.is_undefined() {
         return ErrorKind::UndefinedError.into();
     }
-    let name = py::type_name(value);
+    let name = values::type_name(value);
     wrong(format!(
         "unsupported operand type(s) for {operator}: '{name}' and 'int'"
     ))
@@ -152,12 +152,12 @@ pub(crate) fn contains(state: &State<'_, '_>, item: &Value, all: &Value) -> Resu
             None => Err(wrong("'in <string>' requires string as left operand")),
         };
     }
-    Ok(py::items(state, all)?.contains(item))
+    Ok(values::items(state, all)?.contains(item))
 }
 
 /// Whether a filter, or else a test, has this name.
 fn named(state: &State<'_, '_>, value: &Value, filter: bool) -> Result<bool, Error> {
-    py::hashable(value)?;
+    values::hashable(value)?;
     state.consume_fuel(2 * limits::CALL)?;
     Ok(value.as_str().is_some_and(|name| known(name, filter)))
 }
