@@ -19,7 +19,7 @@ use super::{
     problem::{Answer, Kind, Problem},
 };
 use crate::{
-    backend::{Delivery, Enqueued},
+    backend::{Delivery, Enqueued, outage},
     ingest::parse_request,
     model::{EventId, TenantId, Timestamp},
     rules::Explanation,
@@ -75,6 +75,7 @@ pub(super) async fn post_events(
         };
         let incoming = state.engine.compute(&caller, parse).await??;
         let events = state.engine.accept(&caller, incoming).await?;
+        outage::answered();
         drop(under_way);
         Ok(events)
     })

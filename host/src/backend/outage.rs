@@ -14,6 +14,9 @@ use super::BackendError;
 /// Time without a failed call after which an outage is over: more than the longest pause between two tries.
 const QUIET: Duration = Duration::from_secs(6);
 
+/// Time without a failed call after which the next one is a new outage, even if no call was answered meanwhile.
+const FORGOTTEN: Duration = Duration::from_secs(300);
+
 static OUTAGE: Outage = Outage(Mutex::new(None));
 
 /// A call failed; `action` says what cannot be done. Logs the first failure of an outage.
@@ -52,9 +55,11 @@ struct Failures {
 }
 
 impl Outage {
-    /// Whether this is the first failure of an outage.
+    /// Whether this is the first failure of an outage. A failure after a long quiet time is: a process without a worker
+    /// may see no answered call in between.
     fn failed(&self, now: Instant) -> bool {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.take_if(|failures| now.duration_since(failures.last) >= FORGOTTEN);
         let begins = failures.is_none();
         let failures = failures.get_or_insert(Failures {
             first: now,
@@ -97,5 +102,7 @@ mod tests {
         assert_eq!(outage.ended(at(15)), Some(whole));
         assert_eq!(outage.ended(at(16)), None);
         assert!(outage.failed(at(17)));
+        assert!(!outage.failed(at(300)));
+        assert!(outage.failed(at(616)));
     }
 }
