@@ -2,8 +2,8 @@
 //!
 //! | step | from | result | where |
 //! |---|---|---|---|
-//! | render, build | a transformer, an event and a [`Render`] | [`Rendered`] | `render.rs` |
-//! | guard, send | an [`crate::request::OutboundRequest`] | [`Exchange`] | `exchange.rs` |
+//! | render, build | a transformer, an event and a `Render` | `Rendered` | `render.rs` |
+//! | guard, send | an [`crate::request::OutboundRequest`] | `Exchange` | `exchange.rs` |
 //! | record | both results | [`crate::record::Attempt`] | `attempt.rs` |
 //! | report | the first result and the guard's verdict | [`RenderReport`] | `dry_run.rs` |
 //!

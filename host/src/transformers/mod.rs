@@ -1,7 +1,7 @@
 //! From a webhook's `plugin` to a transformer that is ready to run.
 //!
-//! [`resolve`] says which component is meant. [`cache`] has it or loads it; [`load::LoadState`] says how far that is.
-//! [`admission`] checks an upload, [`smoke_test`] renders a sample event with it, [`store`] stores it, and [`rollout`]
+//! `resolve` says which component is meant. `cache` has it or loads it; `load::LoadState` says how far that is.
+//! `admission` checks an upload, `smoke_test` renders a sample event with it, `store` stores it, and `rollout`
 //! watches a new version that gets a share of the deliveries.
 
 mod admission;

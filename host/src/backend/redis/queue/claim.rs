@@ -63,11 +63,11 @@ pub(super) async fn claim(
     }
     match failed {
         Some((count, error)) if count == shards => Err(error),
-        Some((_, error)) if all.leased.is_empty() => {
+        Some((_, error)) => {
             outage::failed("claim from some shards of Redis", &error);
             Ok(all)
         }
-        _ => Ok(all),
+        None => Ok(all),
     }
 }
 
